@@ -1,0 +1,91 @@
+"""The common class of every configuration value: immutable, strict, unknown fields refused."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from yolact.errors import UserError
+
+
+class ConfigError(UserError, ValueError):
+    """A configuration value that the user wrote is wrong. `field` is its dotted path, "" for the whole value."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Config(BaseModel):
+    """An immutable, validated value. Build one from plain data with `from_data`, change one with `replace`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def from_data(cls, data: Any) -> Self:
+        """Validate plain data (what YAML or JSON gives).
+
+        Raises:
+            ConfigError: naming the first wrong field, what is wrong with it, and the nearest valid name.
+        """
+        try:
+            return cls.model_validate_json(json.dumps(data))
+        except ValidationError as error:
+            raise _explain(cls, error) from None
+        except TypeError as error:
+            raise ConfigError(f"{cls.__name__} is not plain data: {error}") from None
+
+    def to_data(self) -> dict[str, Any]:
+        """The value as plain data (dicts, lists, numbers, strings, None), with every default filled in."""
+        return self.model_dump(mode="json")
+
+    def replace(self, **fields: Any) -> Self:
+        """A copy with these top-level fields changed, validated again."""
+        changed = {name: value.to_data() if isinstance(value, Config) else value for name, value in fields.items()}
+        return self.from_data({**self.to_data(), **changed})
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """A hint such as `, did you mean 'iterations'?`, or the list of valid names when none is close."""
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
+    return f", did you mean {close[0]!r}?" if close else f"; valid names: {', '.join(sorted(valid))}"
+
+
+def _explain(cls: type[Config], error: ValidationError) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    owner, plain = _follow(cls, path)
+    field = ".".join(plain)
+    if first["type"] == "extra_forbidden":
+        hint = nearest(path[-1], sorted(owner.model_fields)) if owner else ""
+        return ConfigError(f"{field}: unknown field {path[-1]!r}{hint}", field)
+    given = f", got {first['input']!r}" if first["type"] != "missing" and not isinstance(first["input"], dict) else ""
+    return ConfigError(f"{field or cls.__name__}: {first['msg']}{given}", field)
+
+
+def _follow(cls: type[Config], path: list[str]) -> tuple[type[Config] | None, list[str]]:
+    """The class that owns the last part of a pydantic error path, and the path without pydantic's union tags."""
+    owner: type[Config] | None = cls
+    plain: list[str] = []
+    candidates: list[type[Config]] = []
+    for index, part in enumerate(path):
+        tagged = [c for c in candidates if part in (c.model_fields["kind"].default,) if "kind" in c.model_fields]
+        if candidates and tagged:
+            owner, candidates = tagged[0], []
+            continue
+        plain.append(part)
+        if owner is not None and index < len(path) - 1:
+            found = owner.model_fields.get(part)
+            candidates = _configs_in(found.annotation) if found else []
+            owner = candidates[0] if candidates else None
+            candidates = candidates if len(candidates) > 1 else []
+    return owner, plain
+
+
+def _configs_in(annotation: Any) -> list[type[Config]]:
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        return [annotation]
+    return [config for part in getattr(annotation, "__args__", ()) for config in _configs_in(part)]

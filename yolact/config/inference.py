@@ -1,0 +1,35 @@
+"""How raw outputs become detections: nothing here changes a weight, so variants of it share one training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from yolact.config.base import Config
+from yolact.config.model import Fraction, Positive
+
+SUPPRESSIONS = ("fast", "standard", "cross_class")
+
+
+class InferenceConfig(Config):
+    """Decoding, suppression and mask assembly (`yolact/inference.py`)."""
+
+    suppression: Literal["fast", "standard", "cross_class"] = "fast"
+    """Which non-maximum suppression; `yolact/nms.py` defines each."""
+    nms_iou: Fraction = 0.5
+    """Fast and cross-class NMS remove a box that overlaps a better one by more than this; so does standard NMS."""
+    score_threshold: Fraction = 0.05
+    """Anchors whose best foreground probability is not above this are dropped before suppression."""
+    second_score_threshold: bool = False
+    """Also drop each class score not above `score_threshold` after Fast NMS. Off in the official code (+0.2 mAP)."""
+    pre_nms_top_k: Positive = 200
+    """Fast NMS looks at this many best boxes per class; cross-class NMS at this many in all."""
+    max_detections: Positive = 100
+    """Detections kept per image after suppression."""
+    crop: bool = True
+    """Zero each mask outside its predicted box. Read by the prototypes branch only."""
+    crop_padding: Annotated[int, Field(ge=0)] = 1
+    """Padding of that crop in prototype pixels."""
+    mask_threshold: Fraction = 0.5
+    """A pixel belongs to the mask when its probability, upsampled to the image, is above this."""

@@ -1,0 +1,62 @@
+"""How a network is trained: length, optimiser, schedule, augmentation, precision."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from yolact.config.base import Config
+from yolact.config.model import Fraction, Positive
+
+
+class AugmentationConfig(Config):
+    """SSD's augmentations (`yolact/data/augment.py`); each switch turns one step on."""
+
+    photometric: bool = True
+    """Brightness, contrast, saturation, hue, each with probability one half."""
+    expand: bool = True
+    """With probability one half, place the image on a mean-coloured canvas up to `max_expand` times as large."""
+    max_expand: Annotated[float, Field(ge=1)] = 4.0
+    crop: bool = True
+    """Cut a random window out of the image that keeps at least one object's centre."""
+    crop_checks_iou: bool = False
+    """Hold the sample crop to its minimum IoU. In the official code the test can never fail."""
+    mirror: bool = True
+    """Flip left to right with probability one half."""
+
+
+class TrainingConfig(Config):
+    """SGD and its schedule (`yolact/training.py`). Length counts iterations, never seconds."""
+
+    iterations: Positive = 800_000
+    batch_size: Positive = 8
+    """Images per optimiser step, over all micro-batches and devices."""
+    micro_batches: Positive = 1
+    """Gradient accumulation: the batch is split into this many equal parts, one forward pass each."""
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    momentum: Fraction = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    """On every parameter, biases and batch norm included."""
+    warmup_iterations: Annotated[int, Field(ge=0)] = 500
+    """Linear warm-up from `warmup_lr` to `lr`."""
+    warmup_lr: Annotated[float, Field(ge=0)] = 1e-4
+    milestones: tuple[Fraction, ...] = (0.35, 0.75, 0.875, 0.9375)
+    """Where the learning rate is multiplied by `gamma`, as fractions of `iterations` (280k, 600k, 700k, 750k of 800k)."""
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of the forward pass; losses and weights stay in fp32. fp16 needs a GPU and scales the loss."""
+    skip_images_without_objects: bool = True
+    """Official code: images without annotations are never shown."""
+    checkpoint_every: Positive = 10_000
+    """Iterations between resumable checkpoints."""
+    log_every: Positive = 10
+    """Iterations between lines of the training log."""
+    augmentation: AugmentationConfig = AugmentationConfig()
+
+    @field_validator("milestones")
+    @classmethod
+    def _ascending(cls, milestones: tuple[float, ...]) -> tuple[float, ...]:
+        if list(milestones) != sorted(milestones):
+            raise ValueError(f"milestones must ascend, got {list(milestones)}")
+        return milestones

@@ -1,0 +1,54 @@
+"""The values that pass between data, models and measurements.
+
+Shapes: n instances, k prototypes, (H, W) the original image, (S, S) the network's input, (h, w) the prototypes.
+Boxes are float32 xyxy (x1, y1, x2, y2), x to the right, y downwards, the origin at the image's top left corner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Target:
+    """Ground truth of one image, in the frame of the network's input."""
+
+    boxes: Tensor
+    """(n, 4) float32 xyxy in pixels of the (S, S) input, inside [0, S]."""
+    labels: Tensor
+    """(n,) int64 in [0, num_classes): contiguous, background not counted. A crowd keeps its category's label."""
+    masks: Tensor
+    """(n, S, S) uint8, 0 or 1."""
+    crowd: Tensor
+    """(n,) bool: COCO `iscrowd` regions, which are ignored rather than learned."""
+    image_id: int
+    seed: int = 0
+    """Drives what is drawn at random for this image in the loss (which positives enter the mask loss)."""
+
+    def to(self, device) -> Target:
+        """The same target with its tensors on `device`."""
+        move = lambda t: t.to(device, non_blocking=True)  # noqa: E731
+        return Target(move(self.boxes), move(self.labels), move(self.masks), move(self.crowd), self.image_id, self.seed)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a model found in one image, best score first. One type for every method."""
+
+    boxes: Tensor
+    """(n, 4) float32 xyxy in pixels of the original image, clamped to it."""
+    scores: Tensor
+    """(n,) float32 in [0, 1], descending."""
+    labels: Tensor
+    """(n,) int64 in [0, num_classes)."""
+    masks: Tensor
+    """(n, H, W) bool at the original image's size."""
+    coefficients: Tensor | None = None
+    """(n, k) float32 on request: the weights of the prototypes in each mask."""
+    prototypes: Tensor | None = None
+    """(k, h, w) float32 on request: the maps the masks were assembled from."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
