@@ -1,0 +1,72 @@
+"""What the numbers were made on: processor, memory, graphics card. The first part needs no torch."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+
+def host_hardware() -> dict[str, Any]:
+    """The processor and memory of this host, without torch.
+
+    Keys: `cpu` (model name), `architecture` (such as "x86_64"), `cores` (logical), `usable_cores` (those that this
+    process may run on) and `memory_bytes` (None where the system does not say).
+    """
+    return {
+        "cpu": cpu_name(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+        "usable_cores": usable_cores(),
+        "memory_bytes": _memory_bytes(),
+    }
+
+
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's model name, or its architecture where the system gives no name."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("model name")]
+    return next((name for name in names if name), platform.processor() or platform.machine() or "unknown")
+
+
+def usable_cores() -> int:
+    """Logical cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def device_name(device: str) -> str:
+    """The name of a torch device such as "cpu" or "cuda:1": the processor's or the graphics card's. Imports torch for a GPU."""
+    if device.split(":")[0] != "cuda":
+        return cpu_name()
+    import torch
+
+    return torch.cuda.get_device_name(torch.device(device))
+
+
+def hardware() -> dict[str, Any]:
+    """`host_hardware()` and `gpus`: a list of {"name", "memory_bytes", "capability"}, empty where there are none."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return {**host_hardware(), "gpus": [_gpu(torch.cuda.get_device_properties(index)) for index in range(count)]}
+
+
+def _gpu(properties: Any) -> dict[str, Any]:
+    return {
+        "name": properties.name,
+        "memory_bytes": properties.total_memory,
+        "capability": f"{properties.major}.{properties.minor}",
+    }
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
