@@ -9,16 +9,14 @@ from pydantic import Field
 from yolact.config.base import Config
 from yolact.config.model import Fraction, Positive
 
-SUPPRESSIONS = ("fast", "standard", "cross_class")
-
 
 class InferenceConfig(Config):
     """Decoding, suppression and mask assembly (`yolact/inference.py`)."""
 
-    suppression: Literal["fast", "standard", "cross_class"] = "fast"
+    suppression: Literal["fast", "standard", "traditional", "cross_class"] = "fast"
     """Which non-maximum suppression; `yolact/nms.py` defines each."""
     nms_iou: Fraction = 0.5
-    """Fast and cross-class NMS remove a box that overlaps a better one by more than this; so does standard NMS."""
+    """A box that overlaps a better one by more than this is removed (traditional NMS: by this or more)."""
     score_threshold: Fraction = 0.05
     """Anchors whose best foreground probability is not above this are dropped before suppression."""
     second_score_threshold: bool = False
@@ -27,6 +25,8 @@ class InferenceConfig(Config):
     """Fast NMS looks at this many best boxes per class; cross-class NMS at this many in all."""
     max_detections: Positive = 100
     """Detections kept per image after suppression."""
+    cap_cross_class: bool = False
+    """Hold cross-class NMS to `max_detections` too. The official code returns up to `pre_nms_top_k`."""
     crop: bool = True
     """Zero each mask outside its predicted box. Read by the prototypes branch only."""
     crop_padding: Annotated[int, Field(ge=0)] = 1

@@ -109,7 +109,6 @@ class FCMaskConfig(Config):
     loss_weight: Annotated[float, Field(ge=0)] = 0.05
     crop_box: Literal["predicted", "ground_truth"] = "predicted"
     """The box the target is cut from: the decoded prediction (official code) or the ground truth."""
-    max_masks_per_image: Positive = 100
 
 
 class MatchingConfig(Config):

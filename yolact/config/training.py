@@ -29,6 +29,9 @@ class AugmentationConfig(Config):
 class TrainingConfig(Config):
     """SGD and its schedule (`yolact/training.py`). Length counts iterations, never seconds."""
 
+    start_from: str | None = None
+    """Weights to fine-tune: a state dict of the same architecture, ours or the official layout. Layers that depend on the
+    number of classes start fresh when that number differs. None starts from the backbone's weights alone."""
     iterations: Positive = 800_000
     batch_size: Positive = 8
     """Images per optimiser step, over all micro-batches and devices."""

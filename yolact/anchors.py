@@ -1,0 +1,44 @@
+"""Anchors (prior boxes): fixed boxes around the cells of every pyramid level.
+
+Source: reference `yolact.py` make_priors; paper section 4.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from yolact.config.model import AnchorConfig
+
+
+def anchors(config: AnchorConfig, image_size: int, level_sizes: list[tuple[int, int]]) -> Tensor:
+    """All anchors of a square input, from P3 upwards.
+
+    Args:
+        config: scales in input pixels per level, aspect ratios (width / height), and the square quirk.
+        image_size: side of the input in pixels.
+        level_sizes: (rows, columns) of each level's feature map.
+
+    Returns:
+        (P, 4) float32 cxcywh as fractions of the input's side, not clipped to it. Within a level cells come row by row;
+        within a cell scales run before aspect ratios, so that the ratio changes fastest.
+    """
+    return torch.cat([_level(config, index, rows, columns, image_size) for index, (rows, columns) in enumerate(level_sizes)])
+
+
+def _level(config: AnchorConfig, index: int, rows: int, columns: int, image_size: int) -> Tensor:
+    shapes = []
+    for scale in config.scales[index]:
+        for ratio in config.aspect_ratios:
+            width = scale * math.sqrt(ratio) / image_size
+            height = width if config.square else scale / math.sqrt(ratio) / image_size
+            shapes.append((width, height))
+    size_a2 = torch.tensor(shapes, dtype=torch.float64)
+    y = (torch.arange(rows, dtype=torch.float64) + 0.5) / rows
+    x = (torch.arange(columns, dtype=torch.float64) + 0.5) / columns
+    center = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1)  # (rows, columns, 2) as x, y
+    center = center[:, :, None].expand(-1, -1, len(shapes), -1)
+    size = size_a2.expand(rows, columns, -1, -1)
+    return torch.cat([center, size], dim=-1).reshape(-1, 4).float()

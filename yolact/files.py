@@ -1,0 +1,39 @@
+"""Writing files so that a reader meets the old contents or the new ones, never half of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to; rename it to `path` on success, remove it on failure.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full; `path` is then as it was.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield aside
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with `\\n` line ends."""
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, data: Any, indent: int | None = 1) -> None:
+    """Write JSON in the order of the data's own keys; NaN and infinity are refused with ValueError."""
+    write_text(path, json.dumps(data, indent=indent, allow_nan=False) + "\n")

@@ -1,0 +1,101 @@
+"""Masks: assembly from prototypes, the crop, and upsampling in bounded memory.
+
+n instances, k prototypes of (h, w), image (H, W). Boxes are xyxy as fractions of the image's sides.
+Source: paper section 3.3; reference `layers/output_utils.py`, `layers/box_utils.py` crop and sanitize_coordinates.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_CHUNK_PIXELS = 2**24
+"""Upsampled mask pixels held in float at a time: 64 MiB."""
+
+
+def assemble(prototypes: Tensor, coefficients: Tensor, boxes: Tensor | None = None, padding: int = 1) -> Tensor:
+    """Mask probabilities sigmoid(P Cᵀ), zero outside the padded boxes.
+
+    Args:
+        prototypes: (k, h, w).
+        coefficients: (n, k).
+        boxes: (n, 4) xyxy fractions to crop by; None leaves the masks whole.
+        padding: of the crop, in prototype pixels.
+
+    Returns:
+        (n, h, w) float in [0, 1].
+    """
+    k, height, width = prototypes.shape
+    masks = torch.sigmoid(coefficients @ prototypes.reshape(k, -1)).reshape(-1, height, width)
+    return masks if boxes is None else crop(masks, boxes, padding)
+
+
+def crop(masks: Tensor, boxes: Tensor, padding: int = 1) -> Tensor:
+    """Zero (n, h, w) masks outside their boxes (n, 4), xyxy fractions, widened by `padding` mask pixels on every side.
+
+    Pixel column x stays when x1 * w - padding <= x < x2 * w + padding, compared as floats; rows alike.
+    """
+    height, width = masks.shape[-2:]
+    x1, x2 = _ordered(boxes[:, 0] * width, boxes[:, 2] * width)
+    y1, y2 = _ordered(boxes[:, 1] * height, boxes[:, 3] * height)
+    x = torch.arange(width, device=masks.device, dtype=boxes.dtype)
+    y = torch.arange(height, device=masks.device, dtype=boxes.dtype)
+    columns = (x >= x1[:, None] - padding) & (x < x2[:, None] + padding)  # (n, w)
+    rows = (y >= y1[:, None] - padding) & (y < y2[:, None] + padding)  # (n, h)
+    return masks * (rows[:, :, None] & columns[:, None, :])
+
+
+def binarize(masks: Tensor, size: tuple[int, int], threshold: float = 0.5) -> Tensor:
+    """Upsample (n, h, w) probabilities bilinearly to (n, H, W) and compare with `threshold`: bool.
+
+    Works through the instances in chunks, so that the float maps never take more than 64 MiB (or one instance's worth).
+    """
+    chunk = max(1, _CHUNK_PIXELS // max(1, size[0] * size[1]))
+    parts = [
+        F.interpolate(part[None], size=size, mode="bilinear", align_corners=False)[0] > threshold for part in masks.split(chunk)
+    ]
+    return torch.cat(parts) if parts else masks.new_zeros((0, *size), dtype=torch.bool)
+
+
+def to_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """(n, 4) xyxy fractions to pixels of an image of `size` (H, W): corners put in order, clamped to the image."""
+    height, width = size
+    x1, x2 = _ordered(boxes[:, 0] * width, boxes[:, 2] * width)
+    y1, y2 = _ordered(boxes[:, 1] * height, boxes[:, 3] * height)
+    return torch.stack([x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)], dim=1)
+
+
+def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float = 0.5) -> Tensor:
+    """Stretch (n, s, s) box-sized probabilities bilinearly over their boxes and compare with `threshold`.
+
+    Args:
+        masks: (n, s, s) float in [0, 1], the frame of each box.
+        boxes: (n, 4) xyxy pixels of the image; whole pixels of the truncated box are filled, as the reference does.
+        size: (H, W) of the image.
+
+    Returns:
+        (n, H, W) bool.
+    """
+    chunk = max(1, _CHUNK_PIXELS // max(1, size[0] * size[1]))
+    whole = boxes.trunc()
+    parts = []
+    for mask, box in zip(masks.split(chunk), whole.split(chunk), strict=True):
+        rows = _stretch(box[:, 1], box[:, 3], size[0], masks.shape[-2])  # (n, H, s)
+        columns = _stretch(box[:, 0], box[:, 2], size[1], masks.shape[-1])  # (n, W, s)
+        parts.append(rows @ mask @ columns.transpose(1, 2) > threshold)
+    return torch.cat(parts) if parts else masks.new_zeros((0, *size), dtype=torch.bool)
+
+
+def _stretch(start: Tensor, end: Tensor, length: int, samples: int) -> Tensor:
+    """(n, length, samples) weights of bilinear resizing of `samples` values onto pixels [start, end); 0 elsewhere."""
+    pixel = torch.arange(length, device=start.device, dtype=start.dtype)
+    scale = samples / (end - start).clamp(min=1)
+    source = ((pixel + 0.5 - start[:, None]) * scale[:, None] - 0.5).clamp(0, samples - 1)
+    hat = (1 - (source[:, :, None] - torch.arange(samples, device=start.device)).abs()).clamp(min=0)
+    inside = (pixel >= start[:, None]) & (pixel < end[:, None])
+    return hat * inside[:, :, None]
+
+
+def _ordered(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.minimum(a, b), torch.maximum(a, b)

@@ -1,0 +1,97 @@
+"""Detections as records in COCO's result format, and back.
+
+One record: {"image_id", "category_id", "score", "bbox": [x, y, width, height], "segmentation": compressed RLE}, lengths in
+pixels of the original image.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from yolact import rle
+from yolact.errors import UserError
+from yolact.structures import Detections
+
+_DECIMALS = 3
+
+
+class RecordError(UserError):
+    """A file of detections is not what COCO's result format asks for. The message names the record by its place from 0."""
+
+
+def to_records(detections: Detections, image_id: int, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """The detections of one image as n records, in their order.
+
+    Boxes are rounded to a thousandth of a pixel. A score is the shortest decimal that reads back as the same float32, so
+    that the ranking stays as it is.
+
+    Args:
+        category_ids: the data set's id of each contiguous label.
+    """
+    boxes = detections.boxes.double().cpu().numpy()
+    scores = detections.scores.float().cpu().numpy()
+    sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(_DECIMALS)
+    masks = rle.encode(detections.masks.cpu().numpy())
+    return [
+        {
+            "image_id": image_id,
+            "category_id": category_ids[label],
+            "score": float(str(score)),
+            "bbox": box,
+            "segmentation": mask,
+        }
+        for label, score, box, mask in zip(detections.labels.tolist(), scores, sides.tolist(), masks, strict=True)
+    ]
+
+
+def from_records(records: Sequence[dict[str, Any]], category_ids: Sequence[int], height: int, width: int) -> Detections:
+    """The records of one (H, W) image as detections on the CPU, best score first, equal scores in the order given.
+
+    Raises:
+        RecordError: a category that is not in `category_ids`, or a mask that is not RLE of this size.
+    """
+    labels = {category: label for label, category in enumerate(category_ids)}
+    order = sorted(range(len(records)), key=lambda index: -records[index]["score"])
+    masks = np.zeros((len(order), height, width), dtype=bool)
+    for place, index in enumerate(order):
+        record = records[index]
+        if record["category_id"] not in labels:
+            raise RecordError(f"record {index}: category_id {record['category_id']} is not one of {list(category_ids)}")
+        try:
+            masks[place] = rle.decode(record.get("segmentation"), height, width)
+        except ValueError as error:
+            raise RecordError(f"record {index}: segmentation {error}") from None
+    boxes = np.array([records[index]["bbox"] for index in order], dtype=np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return Detections(
+        boxes=torch.from_numpy(boxes).float(),
+        scores=torch.tensor([records[index]["score"] for index in order], dtype=torch.float32),
+        labels=torch.tensor([labels[records[index]["category_id"]] for index in order], dtype=torch.int64),
+        masks=torch.from_numpy(masks),
+    )
+
+
+def read_records(path: Path | str) -> list[dict[str, Any]]:
+    """The records of a detections file.
+
+    Raises:
+        RecordError: the file cannot be read, is not JSON, or is not a list of objects.
+    """
+    try:
+        records = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: cannot read the detections: {error.strerror}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: not a JSON file: {error}") from None
+    if not isinstance(records, list):
+        raise RecordError(f"{path}: COCO's result format is a list of records, found {type(records).__name__}")
+    for index, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise RecordError(f"{path}: record {index}: expected an object, found {type(record).__name__}")
+    return records
