@@ -1,0 +1,146 @@
+"""Who works on a stage: a lock file with a token, kept alive by its modification time.
+
+A lock is stale when its process is gone (same host) or its heartbeat is older than `STALE_SECONDS`. A stale lock is taken
+over. Its former owner may only have been paused: before it publishes, it looks for its own token and finds another.
+Taking, checking and publishing happen under `flock`, so that no two processes do them at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.atomic import write_json
+
+HEARTBEAT_SECONDS = 10.0
+STALE_SECONDS = 60.0
+
+
+class StageBusy(Exception):
+    """Another living process works on this stage."""
+
+
+class LockLost(Exception):
+    """Another process took this stage over while this one was paused; what this one made must not be published."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """What a lock file says."""
+
+    token: str
+    host: str
+    pid: int
+    started: int
+    """The process's start in clock ticks since boot: tells a process from a later one with the same pid; 0 if unknown."""
+    age_seconds: float
+
+    @property
+    def stale(self) -> bool:
+        """Whether the stage may be taken over."""
+        if self.host == socket.gethostname() and process_start(self.pid) != self.started:
+            return True
+        return self.age_seconds > STALE_SECONDS
+
+
+class StageLock:
+    """The lock of one stage folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "lock"
+        self.token = secrets.token_hex(8)
+        self._stop = threading.Event()
+        self.lost = threading.Event()
+        """Set by the heartbeat when another process took over."""
+
+    def acquire(self) -> None:
+        """Take the lock and keep it alive.
+
+        Raises:
+            StageBusy: a living process holds it.
+        """
+        with self._guard():
+            holder = read_holder(self.path)
+            if holder is not None and not holder.stale:
+                raise StageBusy(f"{self.folder.name} is being worked on by process {holder.pid} on {holder.host}")
+            me = {"token": self.token, "host": socket.gethostname(), "pid": os.getpid()}
+            write_json(self.path, {**me, "started": process_start(os.getpid())})
+        threading.Thread(target=self._beat, name=f"heartbeat {self.folder.name}", daemon=True).start()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """A section that runs only while the lock is this process's own, and that no other process can interleave.
+
+        Raises:
+            LockLost: another process took over.
+        """
+        with self._guard():
+            holder = read_holder(self.path)
+            if holder is None or holder.token != self.token:
+                raise LockLost(f"{self.folder.name} was taken over by another process")
+            yield
+
+    def release(self) -> None:
+        """Give the lock back, unless another process has taken it over."""
+        self._stop.set()
+        with contextlib.suppress(LockLost), self.held():
+            self.path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        handle = os.open(self.folder / ".guard", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            holder = read_holder(self.path)
+            if holder is None or holder.token != self.token:
+                self.lost.set()
+                return
+            with contextlib.suppress(OSError):
+                os.utime(self.path)
+
+
+def read_holder(path: Path) -> Holder | None:
+    """What the lock file says, or None where there is none."""
+    try:
+        age = time.time() - path.stat().st_mtime
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return None
+    return Holder(data["token"], data["host"], data["pid"], data.get("started", 0), age)
+
+
+def process_start(pid: int) -> int | None:
+    """The start time of a process in clock ticks since boot, None where it is gone or a zombie, 0 where nobody can say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return None
+        return 0 if _alive(pid) else None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

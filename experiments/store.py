@@ -1,0 +1,225 @@
+"""The results folder. This module alone knows its layout; `docs/architecture.md` draws it.
+
+Reading: `Store(root).stage(id)` and `.experiment(name)`. Writing is in `experiments/attempt.py` and, for records, here.
+A stage's result can be opened only when the stage is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from experiments.atomic import write_json
+from experiments.lock import read_holder
+from yolact.errors import UserError
+
+STATES = ("planned", "running", "done", "failed", "interrupted")
+
+
+class StoreError(UserError):
+    """The results folder does not hold what was asked for, or what it holds cannot be read."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """`status.json` of one stage; the fields of `docs/architecture.md`."""
+
+    state: str = "planned"
+    started: str | None = None
+    """ISO 8601, UTC: start of the last attempt."""
+    finished: str | None = None
+    wall_seconds: float | None = None
+    """Time worked on this stage, over all attempts that came to an orderly end."""
+    peak_memory_bytes: int | None = None
+    attempt: int = 0
+    """How often it was started, from 1."""
+    error: Mapping[str, str] | None = None
+    """{type, message, traceback} where it failed."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """{path under result/: SHA-256 in hex}."""
+
+
+class StageView:
+    """One stage's folder, read side. Files are read when asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.id = folder.name
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """stage.json: kind, version, fields, inputs, seed, data, threads, device."""
+        return _read_json(self.folder / "stage.json")
+
+    @property
+    def kind(self) -> str:
+        return self.record["kind"]
+
+    @property
+    def status(self) -> Status:
+        """status.json. A stage that calls itself running while no living process holds it was interrupted."""
+        path = self.folder / "status.json"
+        if not path.exists():
+            return Status()
+        data = _read_json(path)
+        status = Status(**{name: value for name, value in data.items() if name in Status.__dataclass_fields__})
+        if status.state == "running":
+            holder = read_holder(self.folder / "lock")
+            if holder is None or holder.stale:
+                return Status(**{**vars(status), "state": "interrupted"})
+        return status
+
+    @property
+    def state(self) -> str:
+        """One of STATES."""
+        return self.status.state
+
+    @property
+    def result(self) -> Path:
+        """The folder with the files that the stage made.
+
+        Raises:
+            StoreError: the stage is not done.
+        """
+        state = self.state
+        if state != "done":
+            raise StoreError(f"{self.folder}: the stage is {state}, so it has no result; run it with `yolact run`")
+        return self.folder / "result"
+
+    @property
+    def env(self) -> dict[str, Any]:
+        """env.json, empty where the stage has not been started."""
+        path = self.folder / "env.json"
+        return _read_json(path) if path.exists() else {}
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Events of log.jsonl, oldest first. A line cut short by a crash is left out."""
+        return list(read_events(self.folder / "log.jsonl"))
+
+    def damaged(self) -> list[str]:
+        """Files of a finished result that are missing or differ from their digest."""
+        folder = self.folder / "result"
+        return [name for name, digest in self.status.digests.items() if _digest_or_none(folder / name) != digest]
+
+
+class Store:
+    """A results folder."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def stage(self, stage_id: str) -> StageView:
+        """The stage with this id.
+
+        Raises:
+            StoreError: there is none.
+        """
+        folder = self.stage_folder(stage_id)
+        if not (folder / "stage.json").is_file():
+            raise StoreError(f"no stage {stage_id!r} under {self.root / 'runs'}; `yolact status` lists what is there")
+        return StageView(folder)
+
+    def has(self, stage_id: str) -> bool:
+        """Whether the stage was ever recorded."""
+        return (self.stage_folder(stage_id) / "stage.json").is_file()
+
+    def state(self, stage_id: str) -> str:
+        """One of STATES; "planned" where the stage was never recorded."""
+        return StageView(self.stage_folder(stage_id)).state
+
+    def records(self) -> list[StageView]:
+        """Every stage of the folder, by id."""
+        return [StageView(path.parent) for path in sorted((self.root / "runs").glob("*/stage.json"))]
+
+    def experiments(self) -> list[dict[str, Any]]:
+        """Every experiment record, by name."""
+        return [_read_json(path) for path in sorted((self.root / "experiments").glob("*.json"))]
+
+    def experiment(self, name: str) -> dict[str, Any]:
+        """The record of `<experiment>-<scale>`.
+
+        Raises:
+            StoreError: no such experiment was run.
+        """
+        path = self.root / "experiments" / f"{name}.json"
+        if not path.is_file():
+            known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json"))) or "none"
+            raise StoreError(f"no experiment {name!r} under {path.parent}; there are: {known}")
+        return _read_json(path)
+
+    def write_experiment(self, record: Mapping[str, Any]) -> Path:
+        """Record which stages make up which variant and seed."""
+        path = self.root / "experiments" / f"{record['experiment']}-{record['scale']}.json"
+        write_json(path, record)
+        return path
+
+    def write_stage(self, stage_id: str, record: Mapping[str, Any]) -> None:
+        """Record a stage before anything runs; an existing record stays as it is."""
+        folder = self.stage_folder(stage_id)
+        if not (folder / "stage.json").is_file():
+            write_json(folder / "stage.json", record)
+
+    def stage_folder(self, stage_id: str) -> Path:
+        """runs/<stage id>; it may not exist."""
+        if not stage_id or "/" in stage_id or stage_id.startswith("."):
+            raise StoreError(f"{stage_id!r} is not a stage id")
+        return self.root / "runs" / stage_id
+
+    def data_folder(self, name: str) -> Path:
+        """data/<name>: where a generated data set lies; it may not exist."""
+        return self.root / "data" / name
+
+    def report_folder(self, experiment: str) -> Path:
+        """reports/<experiment>-<scale>; it may not exist."""
+        return self.root / "reports" / experiment
+
+    @property
+    def code_folder(self) -> Path:
+        """Where the sources that stages ran with are kept."""
+        return self.root / "code"
+
+
+def read_events(path: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
+    """Complete lines of a log.jsonl from a byte offset on."""
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file under `folder`, by its path below it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): digest(path) for path in files}
+
+
+def _digest_or_none(path: Path) -> str | None:
+    return digest(path) if path.is_file() else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from None
+    except json.JSONDecodeError as error:
+        raise StoreError(f"{path}: is not JSON ({error}); it was changed by hand, or is not a results file") from None
