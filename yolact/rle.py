@@ -22,7 +22,8 @@ def encode(masks: NDArray[Any]) -> list[dict[str, Any]]:
     if not columns.size:
         height, width = masks.shape[1:]
         return [{"size": [height, width], "counts": ""} for _ in masks]
-    return [{"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")} for rle in coco_mask.encode(columns)]
+    encoded = coco_mask.encode(columns)
+    return [{"size": list(map(int, each["size"])), "counts": each["counts"].decode("ascii")} for each in encoded]
 
 
 def decode(segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:

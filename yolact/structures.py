@@ -1,6 +1,6 @@
 """The values that pass between data, models and measurements.
 
-Shapes: n instances, k prototypes, (H, W) the original image, (S, S) the network's input, (h, w) the prototypes.
+Shapes: n instances (or, in `RawOutputs`, images), k prototypes, (H, W) the original image, (S, S) the network's input, (h, w) the prototypes.
 Boxes are float32 xyxy (x1, y1, x2, y2), x to the right, y downwards, the origin at the image's top left corner.
 """
 
@@ -52,3 +52,21 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+
+@dataclass(frozen=True)
+class RawOutputs:
+    """What the network says about a batch before any decision."""
+
+    offsets: Tensor
+    """(n, P, 4) box offsets against the anchors."""
+    logits: Tensor
+    """(n, P, C+1) class logits, column 0 is background."""
+    mask_parameters: Tensor
+    """(n, P, m) activated parameters of the mask branch: with prototypes, the coefficients."""
+    maps: Tensor | None
+    """(n, k, h, w) activated prototypes, or None."""
+    semantic: Tensor | None
+    """(n, C, h3, w3) logits at P3's resolution; only while training."""
+    anchors: Tensor
+    """(P, 4) cxcywh fractions of the input's side."""

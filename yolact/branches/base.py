@@ -1,0 +1,55 @@
+"""What the detector asks of a mask branch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from yolact.config.inference import InferenceConfig
+
+
+@dataclass(frozen=True)
+class MaskTargets:
+    """What the mask loss of one image sees. q positive anchors, n objects without crowds, input of side S."""
+
+    parameters: Tensor
+    """(q, m) of the positive anchors, activated."""
+    maps: Tensor | None
+    """(k, h, w) shared maps of the image, where the branch has them."""
+    objects: Tensor
+    """(q,) int64: each positive's object."""
+    boxes: Tensor
+    """(n, 4) xyxy fractions of the objects."""
+    decoded: Tensor
+    """(q, 4) xyxy fractions: the boxes predicted by the positive anchors, without gradient."""
+    masks: Tensor
+    """(n, S, S) uint8 of the objects."""
+    seed: int
+    """Of the image; drives any random choice among the positives."""
+
+
+class MaskBranch(nn.Module):
+    """Turns features into per-anchor parameters and shared maps, gives its loss, assembles masks."""
+
+    parameters_per_anchor: int
+    """Outputs m that the prediction head makes per anchor for this branch."""
+    maps_section: str | None
+    """Name under which the making of shared maps is timed; None where there are none."""
+
+    def maps(self, levels: Sequence[Tensor]) -> Tensor | None:
+        """Shared maps (n, k, h, w) from the pyramid levels (n, c, h, w), finest first."""
+        raise NotImplementedError
+
+    def activate(self, raw: Tensor) -> Tensor:
+        """Parameters (n, P, m) from the head's raw outputs of the same shape."""
+        raise NotImplementedError
+
+    def loss(self, targets: MaskTargets) -> Tensor:
+        """Weighted loss summed over the positives of one image: a float32 scalar, to be divided by the batch's positives."""
+        raise NotImplementedError
+
+    def assemble(self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], config: InferenceConfig) -> Tensor:
+        """Masks (n, H, W) bool of detections with parameters (n, m) and boxes (n, 4), xyxy fractions, in an image (H, W)."""
+        raise NotImplementedError

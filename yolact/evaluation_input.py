@@ -1,0 +1,200 @@
+"""Ground truth and detections for COCOeval: checked record by record, and in exactly the form it needs.
+
+pycocotools trusts its input: an unknown image is an assertion, an annotation with id 0 can never be matched, and the area of a
+detection comes from its box where it has one, which shifts mask AP between the sizes. What leaves this module has none of that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal
+
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from yolact import rle
+from yolact.errors import UserError
+
+IouType = Literal["segm", "bbox"]
+_FIELD = {"segm": "segmentation", "bbox": "bbox"}
+
+
+class EvaluationError(UserError):
+    """Ground truth or detections that cannot be evaluated; the message names the file, annotation or record."""
+
+
+def iou_types(records: Sequence[dict[str, Any]]) -> tuple[IouType, ...]:
+    """What the records can be evaluated by: masks, boxes or both. No records at all: both.
+
+    Raises:
+        EvaluationError: a record has neither, or lacks what the first one has.
+    """
+    if not records:
+        return ("segm", "bbox")
+    both: tuple[IouType, ...] = ("segm", "bbox")
+    kinds = tuple(kind for kind in both if _FIELD[kind] in records[0])
+    if not kinds:
+        raise EvaluationError("record 0 has neither segmentation nor bbox: each record needs at least one of them")
+    for index, record in enumerate(records):
+        for kind in kinds:
+            if _FIELD[kind] not in record:
+                raise EvaluationError(f"record {index} has no {_FIELD[kind]} but record 0 does: give it to all or to none")
+    return kinds
+
+
+def read_ground_truth(path: Path | str) -> dict[str, Any]:
+    """The COCO annotations in a file, as plain data.
+
+    Raises:
+        EvaluationError: the file cannot be read, is not JSON, or lacks one of images, annotations, categories.
+    """
+    try:
+        dataset = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EvaluationError(f"{path}: cannot read the annotations: {error.strerror}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise EvaluationError(f"{path}: not a JSON file: {error}") from None
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(dataset, dict) or not isinstance(dataset.get(key), list):
+            raise EvaluationError(f"{path}: no list {key!r}: COCO annotations hold images, annotations and categories")
+    return dataset
+
+
+def indexed(dataset: dict[str, Any]) -> COCO:
+    """A COCO object of plain data, made without printing."""
+    coco = COCO()
+    coco.dataset = dataset
+    with redirect_stdout(StringIO()):
+        coco.createIndex()
+    return coco
+
+
+def prepare_ground_truth(dataset: dict[str, Any], iou_type: IouType) -> COCO:
+    """A COCO object with copies of the annotations, numbered from 1 in their order, with `iscrowd` and `area` filled in.
+
+    A missing `iscrowd` is 0; a missing `area` is that of the mask, or of the box where there is no mask.
+
+    Raises:
+        EvaluationError: an annotation without image, category or the field that this IoU type needs, or a broken one.
+    """
+    images = _by_id(dataset["images"], "image")
+    categories = _by_id(dataset["categories"], "category")
+    annotations = []
+    for index, annotation in enumerate(dataset["annotations"]):
+        where = f"annotation {annotation.get('id', f'at place {index}') if isinstance(annotation, dict) else index}"
+        _known(annotation, images, categories, where)
+        copy = {**annotation, "id": index + 1, "iscrowd": int(annotation.get("iscrowd", 0) == 1)}
+        if iou_type == "bbox":
+            _check_box(annotation, where)
+        if iou_type == "segm" or ("area" not in annotation and "segmentation" in annotation):
+            copy["segmentation"] = _ground_truth_rle(annotation, images[annotation["image_id"]], where)
+        copy["area"] = _area(copy, where)
+        annotations.append(copy)
+    return indexed({**dataset, "annotations": annotations})
+
+
+def prepare_detections(dataset: dict[str, Any], records: Sequence[dict[str, Any]], iou_type: IouType) -> COCO:
+    """A COCO object of the records, numbered from 1 in their order; `area` is the mask's for segm, the box's for bbox.
+
+    Raises:
+        EvaluationError: naming the first record of an unknown image or category, without a finite score, or whose box or RLE
+            is malformed.
+    """
+    images = _by_id(dataset["images"], "image")
+    categories = _by_id(dataset["categories"], "category")
+    for index, record in enumerate(records):
+        where = f"record {index}"
+        _known(record, images, categories, where)
+        if not _is_number(record.get("score")):
+            raise EvaluationError(f"{where}: score must be a finite number, got {record.get('score')!r}")
+        if iou_type == "bbox":
+            _check_box(record, where)
+        else:
+            _check_rle(record.get("segmentation"), images[record["image_id"]], where)
+    kept = ("image_id", "category_id", "score", _FIELD[iou_type])
+    annotations = [
+        {**{key: record[key] for key in kept}, "id": index + 1, "area": _detected_area(record, iou_type), "iscrowd": 0}
+        for index, record in enumerate(records)
+    ]
+    return indexed({"images": dataset["images"], "categories": dataset["categories"], "annotations": annotations})
+
+
+def _detected_area(record: dict[str, Any], iou_type: IouType) -> float:
+    # One mask at a time: pycocotools' area of a list counts its length in a byte under numpy 2.
+    return float(coco_mask.area(record["segmentation"]) if iou_type == "segm" else record["bbox"][2] * record["bbox"][3])
+
+
+def _by_id(items: list[Any], kind: str) -> dict[int, dict[str, Any]]:
+    for index, item in enumerate(items):
+        if not isinstance(item, dict) or not _is_integer(item.get("id")):
+            raise EvaluationError(f"{kind} at place {index} of the annotations has no integer id")
+    return {item["id"]: item for item in items}
+
+
+def _known(item: Any, images: dict[int, Any], categories: dict[int, Any], where: str) -> None:
+    if not isinstance(item, dict):
+        raise EvaluationError(f"{where}: expected an object, got {type(item).__name__}")
+    for key, known, kind in (("image_id", images, "images"), ("category_id", categories, "categories")):
+        if not _is_integer(item.get(key)) or item[key] not in known:
+            raise EvaluationError(f"{where}: {key} {item.get(key)!r} is not among the {kind} of the annotations")
+
+
+def _check_box(item: dict[str, Any], where: str) -> None:
+    box: Any = item.get("bbox")
+    well_formed = isinstance(box, list | tuple) and len(box) == 4 and all(_is_number(side) for side in box)
+    if not well_formed or min(box[2:]) < 0:
+        raise EvaluationError(f"{where}: bbox must be [x, y, width, height] with sides not below 0, got {box!r}")
+
+
+def _check_rle(segmentation: Any, image: dict[str, Any], where: str) -> None:
+    wrong = rle.problem(segmentation, *_size(image))
+    if wrong:
+        raise EvaluationError(f"{where}: segmentation {wrong}")
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int]:
+    height, width = image.get("height"), image.get("width")
+    if not isinstance(height, int) or not isinstance(width, int):
+        raise EvaluationError(f"image {image['id']}: masks need its height and width as integers, got {height!r}, {width!r}")
+    return height, width
+
+
+def _ground_truth_rle(annotation: dict[str, Any], image: dict[str, Any], where: str) -> dict[str, Any]:
+    segmentation: Any = annotation.get("segmentation")
+    height, width = _size(image)
+    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), list):
+        counts = segmentation["counts"]
+        if not all(_is_integer(run) and run >= 0 for run in counts) or sum(counts) != height * width:
+            raise EvaluationError(f"{where}: the runs of its RLE must be whole numbers that add up to {height * width} pixels")
+        segmentation = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    elif isinstance(segmentation, list):
+        polygons = [p for p in segmentation if isinstance(p, list) and len(p) >= 6 and all(_is_number(side) for side in p)]
+        if not polygons or len(polygons) != len(segmentation):
+            raise EvaluationError(f"{where}: each polygon of its segmentation needs at least three points of numbers")
+        segmentation = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    _check_rle(segmentation, image, where)
+    return segmentation
+
+
+def _area(annotation: dict[str, Any], where: str) -> float:
+    if "area" in annotation:
+        if not _is_number(annotation["area"]):
+            raise EvaluationError(f"{where}: area must be a finite number, got {annotation['area']!r}")
+        return annotation["area"]
+    if isinstance(annotation.get("segmentation"), dict):
+        return float(coco_mask.area(annotation["segmentation"]))
+    _check_box(annotation, where)
+    return float(annotation["bbox"][2] * annotation["bbox"][3])
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

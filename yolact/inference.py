@@ -1,0 +1,62 @@
+"""From raw outputs to detections: decode, suppress, assemble.
+
+Source: paper section 3.5; reference `layers/functions/detection.py`, `layers/output_utils.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from yolact import boxes as box_ops
+from yolact.branches.base import MaskBranch
+from yolact.config.inference import InferenceConfig
+from yolact.masks import to_pixels
+from yolact.nms import suppress
+from yolact.sections import Sections, no_sections
+from yolact.structures import Detections, RawOutputs
+
+
+def detect(
+    raw: RawOutputs,
+    sizes: Sequence[tuple[int, int]],
+    branch: MaskBranch,
+    config: InferenceConfig,
+    image_size: int,
+    sections: Sections = no_sections,
+    keep_prototypes: bool = False,
+) -> list[Detections]:
+    """Detections of every image of a batch.
+
+    Args:
+        raw: outputs for n images.
+        sizes: (H, W) of the n original images; masks and boxes come out in their pixels.
+        branch: assembles the masks.
+        config: thresholds, suppression, crop.
+        image_size: side of the network's input in pixels.
+        sections: times `nms` (decoding included) and `assembly`.
+        keep_prototypes: also return coefficients and prototypes, where the branch has them.
+    """
+    detections = []
+    for index, size in enumerate(sizes):
+        with sections("nms"):
+            boxes = box_ops.decode(raw.offsets[index], raw.anchors)
+            scores = torch.softmax(raw.logits[index], dim=-1)[:, 1:]
+            kept = suppress(boxes, scores, config, image_size)
+            boxes, parameters = boxes[kept.anchors], raw.mask_parameters[index, kept.anchors]
+        with sections("assembly"):
+            maps = None if raw.maps is None else raw.maps[index]
+            masks = branch.assemble(parameters, maps, boxes, size, config)
+            kept_maps = keep_prototypes and maps is not None
+            detections.append(
+                Detections(
+                    boxes=to_pixels(boxes, size),
+                    scores=kept.scores,
+                    labels=kept.labels,
+                    masks=masks,
+                    coefficients=parameters if kept_maps else None,
+                    prototypes=maps if kept_maps else None,
+                )
+            )
+    return detections

@@ -1,0 +1,112 @@
+"""Every published configuration, as literal values. Source: reference `data/config.py`; paper tables 1 to 3.
+
+A preset is what it takes to train and run one published model: `model`, `training`, `inference`, and the number of classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from yolact.config import (
+    AnchorConfig,
+    BackboneConfig,
+    FCMaskConfig,
+    InferenceConfig,
+    LossConfig,
+    MaskRCNNConfig,
+    ModelConfig,
+    PrototypeConfig,
+    TrainingConfig,
+    YolactConfig,
+)
+from yolact.config.base import ConfigError, nearest
+
+COCO_CLASSES = 80
+PASCAL_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One published model. `name` is how specs and commands call it."""
+
+    name: str
+    summary: str
+    model: ModelConfig
+    training: TrainingConfig
+    inference: InferenceConfig
+    num_classes: int
+
+
+def scaled_anchors(image_size: int, base_size: int = 550) -> AnchorConfig:
+    """The COCO anchors moved to another input size: 24..384 px times the ratio of sizes, cut to whole pixels."""
+    return AnchorConfig(scales=tuple((int(scale * image_size / base_size),) for scale in (24, 48, 96, 192, 384)))
+
+
+_BASE = YolactConfig()
+_SBD_ANCHORS = AnchorConfig(scales=((32,), (64,), (128,), (256,), (512,)), square=False)
+# the authors' development recipe, most likely behind tables 2b and 2c's fc-mask row: shorter, larger anchors, no semantic loss
+_DEVELOPMENT_ANCHORS = AnchorConfig(scales=((32,), (64,), (128,), (256,), (512,)), aspect_ratios=(1, 0.5**0.5, 2**0.5))
+_DEVELOPMENT = _BASE.replace(anchors=_DEVELOPMENT_ANCHORS, loss=LossConfig(semantic=0))
+_DEVELOPMENT_TRAINING = TrainingConfig(iterations=400_000, milestones=(0.7, 0.9))
+
+
+def _coco(name: str, summary: str, model: ModelConfig, training: TrainingConfig | None = None) -> Preset:
+    return Preset(name, summary, model, training or TrainingConfig(), InferenceConfig(), COCO_CLASSES)
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        _coco("yolact_base", "YOLACT-550, ResNet-101", _BASE),
+        _coco(
+            "yolact_im400",
+            "YOLACT-400, ResNet-101",
+            _BASE.replace(image_size=400, anchors=scaled_anchors(400)),
+        ),
+        _coco(
+            "yolact_im700",
+            "YOLACT-700, ResNet-101",
+            _BASE.replace(
+                image_size=700, anchors=scaled_anchors(700), mask_branch=PrototypeConfig(max_masks_per_image=300)
+            ),
+        ),
+        _coco("yolact_resnet50", "YOLACT-550, ResNet-50", _BASE.replace(backbone=BackboneConfig(name="resnet50"))),
+        _coco(
+            "yolact_darknet53",
+            "YOLACT-550, DarkNet-53; give the path of its ImageNet weights in model.backbone.weights",
+            _BASE.replace(backbone=BackboneConfig(name="darknet53", weights=None), pixels="unit"),
+        ),
+        Preset(
+            "yolact_resnet50_pascal",
+            "YOLACT-550, ResNet-50, Pascal 2012 SBD",
+            _BASE.replace(backbone=BackboneConfig(name="resnet50"), anchors=_SBD_ANCHORS),
+            TrainingConfig(iterations=120_000, milestones=(0.5, 5 / 6)),
+            InferenceConfig(),
+            PASCAL_CLASSES,
+        ),
+        _coco(
+            "yolact_development",
+            "YOLACT-550 in the recipe most likely used for table 2b",
+            _DEVELOPMENT,
+            _DEVELOPMENT_TRAINING,
+        ),
+        _coco(
+            "fc_mask",
+            "fc-mask baseline, most likely table 2c's recipe",
+            _DEVELOPMENT.replace(mask_branch=FCMaskConfig(size=20)),
+            _DEVELOPMENT_TRAINING,
+        ),
+        _coco("mask_rcnn", "torchvision's Mask R-CNN at 550 x 550, ResNet-101", MaskRCNNConfig()),
+    )
+}
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        ConfigError: there is none; the message names the nearest.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"unknown preset {name!r}{nearest(name, sorted(PRESETS))}", "preset")
+    return PRESETS[name]

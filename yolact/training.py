@@ -1,0 +1,237 @@
+"""The training loop: SGD with a schedule, exact resumption, and honest treatment of a loss that isn't finite.
+
+Source: paper section 5; reference `train.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from yolact.checkpoint import write_state_dict
+from yolact.config.training import TrainingConfig
+from yolact.errors import UserError
+from yolact.losses import Normalizer
+from yolact.schedule import learning_rate
+from yolact.structures import Target
+
+Batch = tuple[Tensor, list[Target]]
+Event = dict[str, Any]
+
+_PATIENCE = 10
+_CHECKPOINT = "training.pt"
+
+
+class Interrupted(Exception):  # noqa: N818 - no error: the run was asked to stop and has saved itself
+    """Training stopped on request after saving a checkpoint."""
+
+
+class Diverged(UserError):
+    """The loss wasn't finite ten times in a row."""
+
+
+@dataclass
+class History:
+    """What training reports: one row per `log_every` iterations, each value the mean since the row before."""
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    skipped: int = 0
+    """Steps left out because their loss wasn't finite."""
+    window: dict[str, float] = field(default_factory=dict)
+    window_steps: int = 0
+
+    def add(self, terms: dict[str, float]) -> None:
+        """Count one step's terms into the open row."""
+        for name, value in terms.items():
+            self.window[name] = self.window.get(name, 0.0) + value
+        self.window_steps += 1
+
+    def close_row(self, iteration: int, lr: float) -> dict[str, float]:
+        """End the open row at `iteration` (steps done so far) and return it."""
+        means = {name: total / self.window_steps for name, total in self.window.items()} if self.window_steps else {}
+        row = {"iteration": iteration, "lr": lr, "loss": sum(means.values()), **means}
+        self.rows.append(row)
+        self.window, self.window_steps = {}, 0
+        return row
+
+
+def train(
+    model: nn.Module,
+    batches: Callable[[int], Iterable[Batch]],
+    config: TrainingConfig,
+    *,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    log: Callable[[Event], None] = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> History:
+    """Train `model` in place for `config.iterations` steps.
+
+    Args:
+        model: any `yolact.model.Model`, its weights already drawn.
+        batches: called with the iteration to begin at, gives (images (n, 3, S, S) float32 in 0..255, targets) from there on.
+        config: length, optimiser, schedule, precision.
+        device: "cpu" or "cuda".
+        checkpoint: folder that holds the resumable state; a state found there is continued exactly.
+        log: receives events ({"event": "step", ...} and {"event": "warning", ...}).
+        should_stop: asked after every step.
+
+    Raises:
+        Interrupted: `should_stop` said so; the state is saved.
+        Diverged: ten losses in a row weren't finite.
+    """
+    loop = _Loop(model.to(device).train(), config, device, checkpoint, log)
+    loop.resume()
+    started, first = time.perf_counter(), loop.iteration
+    for images, targets in batches(loop.iteration):
+        if loop.iteration >= config.iterations:
+            break
+        loop.step(images, targets)
+        if loop.iteration % config.log_every == 0 or loop.iteration == config.iterations:
+            rate = (loop.iteration - first) * config.batch_size / (time.perf_counter() - started)
+            loop.report(rate)
+        last = loop.iteration == config.iterations
+        if should_stop() and not last:
+            loop.save()
+            raise Interrupted(f"stopped after iteration {loop.iteration} of {config.iterations}")
+        if loop.iteration % config.checkpoint_every == 0 and not last:
+            loop.save()
+    return loop.history
+
+
+class _Loop:
+    """State of a running training: everything a checkpoint holds."""
+
+    def __init__(
+        self, model: nn.Module, config: TrainingConfig, device: str, checkpoint: Path | None, log: Callable[[Event], None]
+    ) -> None:
+        self.model, self.config, self.device, self.checkpoint, self.log = model, config, device, checkpoint, log
+        self.optimizer = torch.optim.SGD(
+            [parameter for parameter in model.parameters() if parameter.requires_grad],
+            lr=config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        self.scaler = torch.amp.GradScaler(device, enabled=config.precision == "fp16")
+        self.iteration = 0
+        self.history = History()
+        self.not_finite = 0
+
+    def step(self, images: Tensor, targets: list[Target]) -> None:
+        """One optimiser step over all micro-batches."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.iteration, self.config)
+        self.optimizer.zero_grad(set_to_none=True)
+        targets = [target.to(self.device) for target in targets]
+        parts = self._split(images, targets)
+        normalizer = None
+        if len(parts) > 1:
+            normalizer = sum((self.model.normalizer(some) for _, some in parts), start=Normalizer(0, 0))
+        terms: dict[str, Tensor] = {}
+        for some_images, some_targets in parts:
+            with self._autocast():
+                part = self.model.loss(some_images.to(self.device, non_blocking=True), some_targets, normalizer)
+            self.scaler.scale(sum(part.values())).backward()
+            terms = {name: terms.get(name, 0.0) + value.detach() for name, value in part.items()}
+        values = {name: float(value) for name, value in terms.items()}
+        if all(torch.isfinite(torch.tensor(value)) for value in values.values()):
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.history.add(values)
+            self.not_finite = 0
+        else:
+            self._skip(values, images, targets)
+        self.iteration += 1
+
+    def report(self, rate: float) -> None:
+        """Close the history's row and log it."""
+        row = self.history.close_row(self.iteration, learning_rate(self.iteration - 1, self.config))
+        terms = {name: value for name, value in row.items() if name not in ("iteration", "lr", "loss")}
+        self.log(
+            {
+                "event": "step",
+                "iteration": self.iteration,
+                "iterations": self.config.iterations,
+                "lr": row["lr"],
+                "loss": row["loss"],
+                "terms": terms,
+                "images_per_second": rate,
+            }
+        )
+
+    def save(self) -> None:
+        """Write everything needed to go on exactly from here, aside first, then by rename."""
+        if self.checkpoint is None:
+            return
+        self.checkpoint.mkdir(parents=True, exist_ok=True)
+        aside = self.checkpoint / f"{_CHECKPOINT}.part"
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "iteration": self.iteration,
+            "history": vars(self.history),
+            "not_finite": self.not_finite,
+            "rng": torch.get_rng_state(),
+        }
+        torch.save(state, aside)
+        aside.replace(self.checkpoint / _CHECKPOINT)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint folder's state, where there is one."""
+        if self.checkpoint is None or not (self.checkpoint / _CHECKPOINT).is_file():
+            return
+        state = torch.load(self.checkpoint / _CHECKPOINT, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.iteration = state["iteration"]
+        self.history = History(**state["history"])
+        self.not_finite = state["not_finite"]
+        torch.set_rng_state(state["rng"].cpu())
+        self.log({"event": "info", "message": f"resumed at iteration {self.iteration}"})
+
+    def _split(self, images: Tensor, targets: list[Target]) -> list[Batch]:
+        count = self.config.micro_batches
+        if count == 1:
+            return [(images, targets)]
+        size = -(-len(targets) // count)
+        return [(images[i : i + size], targets[i : i + size]) for i in range(0, len(targets), size)]
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        if self.config.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device, torch.bfloat16 if self.config.precision == "bf16" else torch.float16)
+
+    def _skip(self, values: dict[str, float], images: Tensor, targets: list[Target]) -> None:
+        self.history.skipped += 1
+        self.not_finite += 1
+        ids = [target.image_id for target in targets]
+        bad = {name: value for name, value in values.items() if not torch.isfinite(torch.tensor(value))}
+        saved = self._save_batch(images, targets)
+        message = f"iteration {self.iteration}: step skipped, {bad} is not finite; images {ids}{saved}"
+        self.log({"event": "warning", "message": message})
+        if self.not_finite >= _PATIENCE:
+            raise Diverged(
+                f"the loss wasn't finite {_PATIENCE} times in a row, last at {message}. "
+                "Lower training.lr, lengthen training.warmup_iterations, or check the data set with `yolact data check`"
+            )
+
+    def _save_batch(self, images: Tensor, targets: list[Target]) -> str:
+        if self.checkpoint is None:
+            return ""
+        folder = self.checkpoint / "not_finite"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"iteration_{self.iteration}.pt"
+        batch = {"images": images}
+        for index, target in enumerate(targets):
+            batch |= {f"{index}.boxes": target.boxes, f"{index}.labels": target.labels, f"{index}.masks": target.masks}
+        write_state_dict(batch, path)
+        return f"; batch saved in {path.name}"
