@@ -1,0 +1,54 @@
+"""Compressed RLE: round trips, and every malformed string caught before pycocotools' C code sees it."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from yolact import rle
+
+masks = arrays(bool, st.tuples(st.integers(0, 3), st.integers(1, 40), st.integers(1, 40)))
+
+
+@given(masks)
+def test_decoding_inverts_encoding(stack):
+    for mask, record in zip(stack, rle.encode(stack), strict=True):
+        assert rle.problem(record, *mask.shape) is None
+        np.testing.assert_array_equal(rle.decode(record, *mask.shape), mask)
+
+
+@given(masks)
+def test_run_lengths_alternate_from_background_column_by_column(stack):
+    for mask, record in zip(stack, rle.encode(stack), strict=True):
+        runs = rle.run_lengths(record["counts"])
+        values = np.arange(len(runs)) % 2 == 1
+        np.testing.assert_array_equal(np.repeat(values, runs), mask.T.ravel())
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        (None, "is not compressed RLE"),
+        ([[0, 0, 4, 0, 4, 4]], "is not compressed RLE"),
+        ({"size": [4, 5]}, "is not compressed RLE"),
+        ({"size": [5, 4], "counts": "d0"}, "image is [4, 5]"),
+        ({"size": [4, 5], "counts": [20]}, "not a string"),
+        ({"size": [4, 5], "counts": ""}, "0 pixels, but the image has 20"),
+        ({"size": [4, 5], "counts": "e0"}, "21 pixels, but the image has 20"),
+        ({"size": [4, 5], "counts": "d"}, "cut short"),
+        ({"size": [4, 5], "counts": "~0"}, "outside '0' to 'o'"),
+        ({"size": [4, 5], "counts": "!0"}, "outside '0' to 'o'"),
+        ({"size": [4, 5], "counts": "é"}, "character 'é'"),
+        ({"size": [4, 5], "counts": "O0"}, "a negative run"),
+        ({"size": [4, 5], "counts": "o" * 8 + "0"}, "longer than any image"),
+    ],
+)
+def test_problem_says_what_is_wrong(segmentation, message):
+    assert message in rle.problem(segmentation, 4, 5)
+    with pytest.raises(ValueError, match=r"RLE|size|counts"):
+        rle.decode(segmentation, 4, 5)
+
+
+def test_an_all_background_mask_of_20_pixels_is_d0():
+    assert rle.encode(np.zeros((1, 4, 5), bool)) == [{"size": [4, 5], "counts": "d0"}]
