@@ -25,11 +25,11 @@ HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
 
 
-class StageBusy(Exception):
+class StageBusy(Exception):  # noqa: N818 - not a fault
     """Another living process works on this stage."""
 
 
-class LockLost(Exception):
+class LockLost(Exception):  # noqa: N818 - not a fault
     """Another process took this stage over while this one was paused; what this one made must not be published."""
 
 

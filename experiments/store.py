@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -100,7 +100,7 @@ class StageView:
     @property
     def log(self) -> list[dict[str, Any]]:
         """Events of log.jsonl, oldest first. A line cut short by a crash is left out."""
-        return list(read_events(self.folder / "log.jsonl"))
+        return read_events(self.folder / "log.jsonl")[0]
 
     def damaged(self) -> list[str]:
         """Files of a finished result that are missing or differ from their digest."""
@@ -160,10 +160,10 @@ class Store:
         return path
 
     def write_stage(self, stage_id: str, record: Mapping[str, Any]) -> None:
-        """Record a stage before anything runs; an existing record stays as it is."""
-        folder = self.stage_folder(stage_id)
-        if not (folder / "stage.json").is_file():
-            write_json(folder / "stage.json", record)
+        """Record a stage before anything runs. One id has one content; only where its data lies may have changed."""
+        path = self.stage_folder(stage_id) / "stage.json"
+        if not path.is_file() or _read_json(path) != record:
+            write_json(path, record)
 
     def stage_folder(self, stage_id: str) -> Path:
         """runs/<stage id>; it may not exist."""
@@ -185,19 +185,20 @@ class Store:
         return self.root / "code"
 
 
-def read_events(path: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
-    """Complete lines of a log.jsonl from a byte offset on."""
+def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """The events on the complete lines of a log.jsonl from a byte offset on, and the offset behind them."""
     if not path.exists():
-        return
+        return [], offset
     with open(path, "rb") as file:
         file.seek(offset)
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue
+        complete, newline, _ = file.read().rpartition(b"\n")
+    events = []
+    for line in complete.splitlines():
+        try:
+            events.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return events, offset + len(complete) + len(newline)
 
 
 def digest(path: Path) -> str:

@@ -1,0 +1,48 @@
+"""Stages one after another in this process: for debugging, and for machines where processes cannot be started."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from experiments.attempt import attempt
+from experiments.kinds import KINDS, Kind
+from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
+from experiments.launch.stopping import Stop, counted_interrupts
+from experiments.lock import LockLost, StageBusy
+from experiments.plan import Plan, Stage
+from experiments.store import Store
+
+WAIT_SECONDS = 1.0
+
+
+class InProcess:
+    """The launcher `--launcher inprocess`."""
+
+    def __init__(self, kinds: Mapping[str, Kind] = KINDS) -> None:
+        self.kinds = kinds
+
+    def run(self, plan: Plan, chosen: set[str], store: Store, events: Events) -> Outcome:
+        queue = Queue(plan, chosen, store)
+        record_stages(queue, store)
+        with counted_interrupts() as stop:
+            while not stop and (ready := queue.ready()):
+                self._one(queue, ready[0], store, events, stop)
+        return queue.outcome(bool(stop))
+
+    def _one(self, queue: Queue, stage: Stage, store: Store, events: Events, stop: Stop) -> None:
+        events(Event(stage.id, "started"))
+
+        def tell(data: Mapping) -> None:
+            events(Event(stage.id, data.get("event", "info"), data))
+
+        try:
+            state = attempt(store, stage.id, self.kinds, lambda: bool(stop), tell)
+        except (StageBusy, LockLost) as busy:
+            events(Event(stage.id, "waiting", {"message": str(busy)}))
+            time.sleep(WAIT_SECONDS)
+            return
+        error = store.stage(stage.id).status.error
+        events(Event(stage.id, state, {"message": error["message"]} if error else {}))
+        for blocked in queue.end(stage.id, state):
+            events(Event(blocked, "blocked", {"by": stage.id}))

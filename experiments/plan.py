@@ -1,0 +1,251 @@
+"""From a spec at a scale to a graph of stages with content ids. Needs neither torch nor the data itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from experiments.config import RunConfig
+from experiments.document import SpecError
+from experiments.kinds import KINDS, Kind, with_inputs
+from experiments.resolve import Resolved, resolve
+from experiments.spec import LoadedScale, LoadedSpec
+from experiments.store import digest
+from experiments.variants import Setting, Variant, reference_of, seeds_of, variants_of
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What planning knows of a data set."""
+
+    name: str
+    id: str
+    splits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One node of the graph."""
+
+    id: str
+    content: Mapping[str, Any]
+    """What the id hashes: kind, version, fields, inputs, seed, data, threads, device."""
+    location: Mapping[str, Any]
+    """Where things lie on this machine (data set, weight files, loader processes); no part of the id."""
+
+    @property
+    def kind(self) -> str:
+        return self.content["kind"]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Ids of the stages this one builds on."""
+        return tuple(self.content["inputs"].values())
+
+    @property
+    def threads(self) -> int:
+        return self.content["threads"]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """stage.json."""
+        return {"id": self.id, **self.content, "location": dict(self.location)}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One variant at one seed."""
+
+    variant: str
+    seed: int
+    stages: Mapping[str, str]
+    """{kind: stage id}"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a question at a scale takes."""
+
+    name: str
+    """`<experiment>-<scale>`"""
+    experiment: Mapping[str, Any]
+    """The experiment record of `docs/architecture.md`."""
+    stages: Mapping[str, Stage]
+    """By id, each after its inputs."""
+    runs: tuple[Run, ...]
+    resolved: Mapping[str, Resolved]
+    """By variant."""
+
+    def title(self, stage_id: str) -> str:
+        """A stage named for people: the variants and seeds it belongs to, and its kind."""
+        return self._titles()[stage_id]
+
+    def _titles(self) -> dict[str, str]:
+        if not hasattr(self, "_cache"):
+            owners: dict[str, list[Run]] = {}
+            for run in self.runs:
+                for stage_id in run.stages.values():
+                    owners.setdefault(stage_id, []).append(run)
+            titles = {stage_id: _title(self.stages[stage_id].kind, runs) for stage_id, runs in owners.items()}
+            object.__setattr__(self, "_cache", titles)
+        return self._cache
+
+    def only(self, variants: Iterable[str]) -> set[str]:
+        """Ids of the stages of these variants."""
+        chosen = set(variants)
+        return {stage_id for run in self.runs if run.variant in chosen for stage_id in run.stages.values()}
+
+
+def _title(kind: str, runs: list[Run]) -> str:
+    variants = list(dict.fromkeys(run.variant for run in runs))
+    seeds = sorted({run.seed for run in runs})
+    more = f" +{len(variants) - 1}" if len(variants) > 1 else ""
+    return f"{variants[0]}{more} · seed {', '.join(map(str, seeds))} · {kind}"
+
+
+def build_plan(
+    spec: LoadedSpec,
+    scale: LoadedScale,
+    data: DataInfo,
+    *,
+    location: str | None = None,
+    settings: Iterable[Setting] = (),
+    seeds: Iterable[int] | None = None,
+    kinds: Mapping[str, Kind] = KINDS,
+    measure: tuple[str, ...] | None = None,
+) -> Plan:
+    """The plan of a spec at a scale on a data set.
+
+    Args:
+        location: name or path the data set is opened by, where that differs from its name.
+        settings: from `--set`.
+        seeds: in place of the spec's.
+
+    Raises:
+        SpecError: anything wrong in spec, scale or settings.
+    """
+    settings = tuple(settings)
+    variants = variants_of(spec, scale)
+    resolved = {variant.name: resolve(spec, scale, variant, settings) for variant in variants}
+    chosen = tuple(seeds) if seeds is not None else seeds_of(spec, scale)
+    wanted = with_inputs(measure or ("train", *spec.spec.measure), kinds)
+    weights = _WeightFiles()
+    stages: dict[str, Stage] = {}
+    runs = []
+    for variant in variants:
+        config = resolved[variant.name].config
+        parts = _Parts(config, _split(config, data), data, location or data.name, weights)
+        for seed in chosen:
+            ids: dict[str, str] = {}
+            for name in wanted:
+                stage = parts.stage(name, kinds[name], ids, seed)
+                stages.setdefault(stage.id, stage)
+                ids[name] = stage.id
+            runs.append(Run(variant.name, seed, ids))
+    splits = {_split(found.config, data) for found in resolved.values()}
+    record = _experiment(spec, scale, data, sorted(splits)[0], variants, resolved, runs)
+    return Plan(f"{spec.name}-{scale.name}", record, stages, tuple(runs), resolved)
+
+
+class _Parts:
+    """The stages of one variant; the fields of each kind are made once for all seeds."""
+
+    def __init__(self, config: RunConfig, split: str, data: DataInfo, location: str, weights: _WeightFiles) -> None:
+        self.config, self.split, self.data, self.location, self.weights = config, split, data, location, weights
+        self.fields: dict[str, tuple[dict[str, Any], dict[str, str]]] = {}
+
+    def stage(self, name: str, kind: Kind, ids: Mapping[str, str], seed: int) -> Stage:
+        if name not in self.fields:
+            self.fields[name] = self.weights.by_digest(kind.fields(self.config, self.split))
+        fields, files = self.fields[name]
+        content = {
+            "kind": name,
+            "version": kind.version,
+            "fields": fields,
+            "inputs": {needed: ids[needed] for needed in kind.inputs},
+            "seed": seed if kind.seeded else None,
+            "data": self.data.id,
+            "threads": self.config.runtime.threads,
+            "device": self.config.runtime.device,
+        }
+        where = {"data": self.location, "files": files, "workers": self.config.runtime.workers}
+        return Stage(stage_id(content), content, where)
+
+
+class _WeightFiles:
+    """Initial weights given as a path enter an id by their digest, never by their path."""
+
+    def __init__(self) -> None:
+        self.digests: dict[str, str] = {}
+
+    def by_digest(self, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The fields with `sha256:...` in place of such a path, and {that text: the path}."""
+        backbone = fields.get("model", {}).get("backbone", {})
+        path = backbone.get("weights")
+        if path is None or path == "imagenet":
+            return fields, {}
+        if path not in self.digests:
+            if not Path(path).is_file():
+                raise SpecError(f"model.backbone.weights: no such file: {path}")
+            self.digests[path] = f"sha256:{digest(Path(path))}"
+        mark = self.digests[path]
+        changed = {**fields, "model": {**fields["model"], "backbone": {**backbone, "weights": mark}}}
+        return changed, {mark: str(Path(path).absolute())}
+
+
+def stage_id(content: Mapping[str, Any]) -> str:
+    """kind-<first 16 hex digits of the SHA-256 of the content's canonical JSON>."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return f"{content['kind']}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _split(config: RunConfig, data: DataInfo) -> str:
+    """The split that is reported on: the configured one, else `test`, else `val`."""
+    asked = config.evaluation.split
+    if asked is not None and asked not in data.splits:
+        raise SpecError(f"evaluation.split: data set {data.name!r} has no split {asked!r}; it has: {', '.join(data.splits)}")
+    found = [name for name in (asked, "test", "val") if name in data.splits]
+    if not found:
+        raise SpecError(f"data set {data.name!r} has neither a test nor a val split; it has: {', '.join(data.splits)}")
+    return found[0]
+
+
+def _experiment(spec, scale, data: DataInfo, split: str, variants: list[Variant], resolved, runs) -> dict[str, Any]:
+    paper = spec.spec.paper
+    return {
+        "experiment": spec.name,
+        "scale": scale.name,
+        "title": spec.spec.title,
+        "question": spec.spec.question,
+        "reference": reference_of(spec, scale, variants),
+        "data": {"name": data.name, "id": data.id, "split": split},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "paper": {"source": paper.source, "note": paper.note} if paper else {"source": "", "note": ""},
+        "stand_ins": {old: new for found in resolved.values() for old, new in found.stand_ins.items()},
+        "variants": [
+            {
+                "name": variant.name,
+                "label": variant.label,
+                "changes": _changes(variant, resolved[variant.name].config),
+                "paper": dict(paper.values.get(variant.name, {})) if paper else {},
+            }
+            for variant in variants
+        ],
+        "runs": [{"variant": run.variant, "seed": run.seed, "stages": dict(run.stages)} for run in runs],
+    }
+
+
+def _changes(variant: Variant, config: RunConfig) -> dict[str, Any]:
+    """The variant's own settings with the values they came to, stand-ins included."""
+    changes = {}
+    for setting in variant.settings:
+        value: Any = config.to_data()
+        for part in setting.path:
+            value = value[part]
+        changes[setting.field] = value
+    return changes

@@ -1,0 +1,108 @@
+"""What a stage ran with: code, packages, machine. Written to env.json; the sources themselves are kept as a zip."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import os
+import platform
+import socket
+import subprocess
+import sys
+import zipfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from yolact.files import written_aside
+from yolact.hardware import cpu_name, host_hardware
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("torch", "torchvision", "numpy", "pycocotools", "pillow", "pydantic")
+
+
+@functools.cache
+def sources() -> dict[str, bytes]:
+    """{path: content} of the code that decides what a stage makes: the library and the stage functions."""
+    rooms = [*(ROOT / "yolact").rglob("*.py"), *(ROOT / "experiments").glob("*.py")]
+    return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sorted(rooms)}
+
+
+@functools.cache
+def source_digest() -> str:
+    """First 16 hex digits of the SHA-256 over `sources()`."""
+    state = hashlib.sha256()
+    for name, content in sources().items():
+        state.update(f"{name}\0{len(content)}\0".encode() + content)
+    return state.hexdigest()[:16]
+
+
+def keep_sources(folder: Path) -> Path:
+    """Put the sources into `folder`/<digest>.zip unless they are there; returns that path."""
+    path = folder / f"{source_digest()}.zip"
+    if path.exists():
+        return path
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sources().items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_aside(path) as aside:
+        aside.write_bytes(packed.getvalue())
+    return path
+
+
+def environment(device: str, threads: int, precision: str | None) -> dict[str, Any]:
+    """env.json, as `docs/architecture.md` lists it."""
+    return {
+        "code": {**_git(), "source": source_digest()},
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "hardware": host_hardware(),
+        "device": device,
+        "device_name": planned_device_name(device),
+        "threads": threads,
+        "precision": precision,
+        "host": socket.gethostname(),
+        "executable": Path(sys.executable).name,
+    }
+
+
+@functools.cache
+def planned_device_name(device: str) -> str:
+    """The name of the processor or of the first graphics card, found without torch."""
+    if device != "cuda":
+        return cpu_name()
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "no GPU on this machine"
+    return answer.strip().splitlines()[0] if answer.strip() else "no GPU on this machine"
+
+
+def _git() -> dict[str, Any]:
+    """The commit of the checkout and whether files differ from it; None and None outside a checkout."""
+    if not (ROOT / ".git").exists():
+        return {"commit": None, "dirty": None}
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+
+    def ask(*arguments: str) -> str:
+        command = ["git", "-C", str(ROOT), *arguments]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True, env=environment)
+        return answer.stdout.strip()
+
+    try:
+        changed = ask("status", "--porcelain", "--untracked-files=no")
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(changed)}
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": None, "dirty": None}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
