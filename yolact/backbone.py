@@ -170,6 +170,13 @@ def build_backbone(config: BackboneConfig, pretrained: bool = True) -> Backbone:
     return backbone
 
 
+def freeze_batch_norm(backbone: nn.Module) -> None:
+    """Hold batch norm at its loaded statistics and affine weights. Call again after every `train()`, which undoes it."""
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval().requires_grad_(False)
+
+
 def _fetch(imagenet, name: str):
     """torchvision's weights enum member, after making sure that its file is there (downloads into torch hub's cache)."""
     try:

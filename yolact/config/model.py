@@ -177,8 +177,8 @@ class MaskRCNNConfig(Config):
     """Channels of the feature pyramid."""
     representation: Positive = 1024
     """Units of the box head's two fully connected layers."""
-    anchor_sizes: tuple[Annotated[float, Field(gt=0)], ...] = (32, 64, 128, 256, 512)
-    """Side of the RPN's anchors in input pixels, one per level."""
+    anchor_sizes: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=3)] = (32, 64, 128, 256, 512)
+    """Side of the RPN's anchors in input pixels, one per level from P3 upwards; levels above P5 are pooled."""
 
 
 ModelConfig = Annotated[YolactConfig | MaskRCNNConfig, Field(discriminator="kind")]

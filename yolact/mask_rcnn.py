@@ -1,0 +1,304 @@
+"""torchvision's Mask R-CNN behind the interface of `yolact.model.Model`: the two-stage comparison.
+
+n images, S the input's side, P proposals of an image, C classes without background. Parts are torchvision's; what differs from
+its `maskrcnn_resnet50_fpn`, so that YOLACT and it share backbones, images and training:
+
+* The pyramid stands on C3..C5, not C2..C5: levels P3..P5, then one pooled level per further anchor size. Regions are pooled
+  from P3..P5.
+* Images are squashed to S x S, not padded to a multiple of 32. Anchor strides are the true 8, 16, 32, ...
+* Every loss term is the mean over images of torchvision's loss of that image, where torchvision's is the mean over what it
+  sampled in the whole batch. So a batch may be split in any way, and what is drawn for an image depends on its own seed alone.
+* Crowds are left out of the targets; anchors on them count as background.
+* Under mixed precision, backbone and pyramid alone use it: bfloat16 resolves coordinates near 550 to 4 pixels only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models import detection
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.roi_heads import maskrcnn_inference, paste_masks_in_image
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, clip_boxes_to_image
+from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
+
+from yolact.backbone import build_backbone, freeze_batch_norm
+from yolact.config.base import ConfigError
+from yolact.config.inference import InferenceConfig
+from yolact.config.model import MaskRCNNConfig
+from yolact.losses import Normalizer
+from yolact.model import IMAGENET_MEAN, IMAGENET_STD, resize
+from yolact.nms import fast_nms
+from yolact.sections import Sections, no_sections
+from yolact.structures import Detections, Target
+
+Features = dict[str, Tensor]
+
+_BACKBONE_LEVELS = ("P3", "P4", "P5")
+_BOX_POOL, _MASK_POOL = 7, 14
+
+
+@dataclass(frozen=True)
+class _Survivors:
+    """What suppression leaves of one image, best score first."""
+
+    boxes: Tensor
+    """(n, 4) xyxy in input pixels."""
+    scores: Tensor
+    """(n,)"""
+    labels: Tensor
+    """(n,) int64 in [0, C)."""
+
+
+class MaskRCNN(nn.Module):
+    """A `yolact.model.Model`. Its `detector` is torchvision's MaskRCNN, whose parts are called one by one."""
+
+    section_names = ("preprocess", "backbone", "fpn", "rpn", "box_head", "nms", "mask_head", "assembly")
+
+    def __init__(self, config: MaskRCNNConfig, num_classes: int, pretrained: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.image_size = config.image_size
+        self.num_classes = num_classes
+        self.detector = _build(config, num_classes, pretrained)
+        self.pixel_mean: Tensor
+        self.pixel_std: Tensor
+        self.register_buffer("pixel_mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+
+    def train(self, mode: bool = True) -> MaskRCNN:
+        """Training or inference mode; a frozen backbone's batch norm stays in inference mode."""
+        super().train(mode)
+        if self.config.backbone.freeze_bn:
+            freeze_batch_norm(self.detector.backbone.body)
+        return self
+
+    def normalizer(self, targets: Sequence[Target]) -> Normalizer:
+        """Images alone divide this loss. `positives` counts the instances that are learned; nothing reads it."""
+        return Normalizer(sum(int(_learned(target).sum()) for target in targets), len(targets))
+
+    def loss(self, images: Tensor, targets: Sequence[Target], normalizer: Normalizer | None = None) -> dict[str, Tensor]:
+        """Terms `objectness`, `rpn_box`, `class`, `box`, `mask`, summed over these images, divided by `normalizer.images`.
+
+        Arguments as in `yolact.model.Model.loss`. Finite for images without objects. The same in either mode of the module,
+        but for batch norm.
+        """
+        features = self._features(images, no_sections)
+        divisor = max(1, (normalizer or self.normalizer(targets)).images)
+        device = images.device
+        with torch.autocast(device.type, enabled=False), self._stages_in_mode(training=True):
+            losses = [
+                self._image_loss({name: level[index : index + 1].float() for name, level in features.items()}, target)
+                for index, target in enumerate(targets)
+            ]
+        return {ours: torch.stack([loss[theirs] for loss in losses]).sum() / divisor for ours, theirs in _TERMS.items()}
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        images: Sequence[Tensor],
+        inference: InferenceConfig,
+        sections: Sections = no_sections,
+        keep_prototypes: bool = False,
+    ) -> list[Detections]:
+        """Detections as `yolact.model.Model.predict` gives them; there are no prototypes to keep.
+
+        `suppression: standard` is torchvision's own; `fast` is Fast NMS over the boxes that each class predicts.
+
+        Raises:
+            ConfigError: another suppression is asked for.
+        """
+        if inference.suppression not in ("standard", "fast"):
+            raise ConfigError(
+                f"inference.suppression {inference.suppression!r} is not there for Mask R-CNN, "
+                "which predicts boxes per class: choose 'standard' or 'fast'",
+                "inference.suppression",
+            )
+        with sections("preprocess"):
+            batch = torch.stack([resize(image, self.image_size) for image in images])
+        features = self._features(batch, sections)
+        with torch.autocast(batch.device.type, enabled=False), self._stages_in_mode(training=False):
+            features = {name: level.float() for name, level in features.items()}
+            survivors = self._survivors(features, inference, sections)
+            with sections("mask_head"):
+                masks = self._masks(features, survivors)
+        found = []
+        for image, each, mask in zip(images, survivors, masks, strict=True):
+            with sections("assembly"):
+                height, width = image.shape[-2:]
+                boxes = each.boxes * (each.boxes.new_tensor([width, height, width, height]) / self.image_size)
+                pasted = _paste(mask, boxes, (height, width), inference.mask_threshold)
+                found.append(Detections(boxes, each.scores, each.labels, pasted))
+        return found
+
+    def _features(self, images: Tensor, sections: Sections) -> Features:
+        backbone = self.detector.backbone
+        with sections("backbone"):
+            features = backbone.body((images - self.pixel_mean) / self.pixel_std)
+        with sections("fpn"):
+            return backbone.fpn(dict(zip(_BACKBONE_LEVELS, features, strict=True)))
+
+    def _image_list(self, count: int) -> ImageList:
+        # Only the device, the count and the sizes of the images are read.
+        return ImageList(self.pixel_mean.new_empty(count, 0), [(self.image_size, self.image_size)] * count)
+
+    def _image_loss(self, features: Features, target: Target) -> dict[str, Tensor]:
+        """torchvision's five losses of one image; what it samples is drawn from the target's seed."""
+        learned = _learned(target)
+        truth = {"boxes": target.boxes[learned], "labels": target.labels[learned] + 1, "masks": target.masks[learned]}
+        device = target.boxes.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(target.seed)
+            images = self._image_list(1)
+            proposals, losses = self.detector.rpn(images, features, [truth])
+            _, more = self.detector.roi_heads(features, proposals, images.image_sizes, [truth])
+        return losses | more
+
+    def _survivors(self, features: Features, inference: InferenceConfig, sections: Sections) -> list[_Survivors]:
+        heads = self.detector.roi_heads
+        images = self._image_list(len(features["P3"]))
+        with sections("rpn"):
+            proposals, _ = self.detector.rpn(images, features)
+        with sections("box_head"):
+            logits, offsets = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, proposals, images.image_sizes)))
+        with sections("nms"):
+            if inference.suppression == "standard":
+                return self._standard(logits, offsets, proposals, inference)
+            boxes = heads.box_coder.decode(offsets, proposals)[:, 1:]  # (P, C, 4)
+            boxes = clip_boxes_to_image(boxes, (self.image_size, self.image_size))
+            scores = torch.softmax(logits, dim=-1)[:, 1:]
+            counts = [len(each) for each in proposals]
+            return [_fast(*each, inference) for each in zip(boxes.split(counts), scores.split(counts), strict=True)]
+
+    def _standard(
+        self, logits: Tensor, offsets: Tensor, proposals: list[Tensor], inference: InferenceConfig
+    ) -> list[_Survivors]:
+        heads = self.detector.roi_heads
+        heads.score_thresh, heads.nms_thresh = inference.score_threshold, inference.nms_iou
+        heads.detections_per_img = inference.max_detections
+        sizes = [(self.image_size, self.image_size)] * len(proposals)
+        found = heads.postprocess_detections(logits, offsets, proposals, sizes)
+        return [_Survivors(boxes, scores, labels - 1) for boxes, scores, labels in zip(*found, strict=True)]
+
+    def _masks(self, features: Features, survivors: list[_Survivors]) -> tuple[Tensor, ...]:
+        """(n, 1, 28, 28) probabilities per image, in the frame of each box, of each box's own class."""
+        heads = self.detector.roi_heads
+        sizes = [(self.image_size, self.image_size)] * len(survivors)
+        pooled = heads.mask_roi_pool(features, [each.boxes for each in survivors], sizes)
+        logits = heads.mask_predictor(heads.mask_head(pooled))
+        return maskrcnn_inference(logits, [each.labels + 1 for each in survivors])
+
+    @contextmanager
+    def _stages_in_mode(self, training: bool) -> Iterator[None]:
+        """torchvision's two stages return losses or detections by their `training` flag; nothing else in them reads it."""
+        stages = (self.detector.rpn, self.detector.roi_heads)
+        before = [stage.training for stage in stages]
+        try:
+            for stage in stages:
+                stage.training = training
+            yield
+        finally:
+            for stage, mode in zip(stages, before, strict=True):
+                stage.training = mode
+
+
+_TERMS = {
+    "objectness": "loss_objectness",
+    "rpn_box": "loss_rpn_box_reg",
+    "class": "loss_classifier",
+    "box": "loss_box_reg",
+    "mask": "loss_mask",
+}
+
+
+class _Pyramid(nn.Module):
+    """The `body` and `fpn` that torchvision's detector asks its backbone to be."""
+
+    def __init__(self, config: MaskRCNNConfig, pretrained: bool) -> None:
+        super().__init__()
+        self.body = build_backbone(config.backbone, pretrained)
+        pooled = len(config.anchor_sizes) - len(_BACKBONE_LEVELS)
+        self.fpn = FeaturePyramidNetwork(list(self.body.channels), config.channels, extra_blocks=_Pools(pooled))
+        self.out_channels = config.channels
+
+
+class _Pools(ExtraFPNBlock):
+    """Levels above P5, each every second value of the one below."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, results: list[Tensor], x: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
+        results, names = list(results), list(names)
+        for _ in range(self.count):
+            results.append(F.max_pool2d(results[-1], kernel_size=1, stride=2))
+            names.append(f"P{len(names) + 3}")
+        return results, names
+
+
+class _Anchors(AnchorGenerator):
+    """Anchors at the true strides. torchvision's are side // cells, which is true where every stride divides the side."""
+
+    def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
+        first = feature_maps[0]
+        strides = [[torch.tensor(8 << level, device=first.device)] * 2 for level in range(len(feature_maps))]
+        self.set_cell_anchors(first.dtype, first.device)
+        anchors = torch.cat(self.grid_anchors([list(level.shape[-2:]) for level in feature_maps], strides))
+        return [anchors for _ in image_list.image_sizes]
+
+
+def _build(config: MaskRCNNConfig, num_classes: int, pretrained: bool) -> detection.MaskRCNN:
+    channels = config.channels
+    pool = partial(MultiScaleRoIAlign, list(_BACKBONE_LEVELS), sampling_ratio=2)
+    sizes = tuple((size,) for size in config.anchor_sizes)
+    return detection.MaskRCNN(
+        _Pyramid(config, pretrained),
+        rpn_anchor_generator=_Anchors(sizes, ((0.5, 1.0, 2.0),) * len(sizes)),
+        box_roi_pool=pool(output_size=_BOX_POOL),
+        box_head=TwoMLPHead(channels * _BOX_POOL**2, config.representation),
+        box_predictor=FastRCNNPredictor(config.representation, num_classes + 1),
+        mask_roi_pool=pool(output_size=_MASK_POOL),
+        mask_head=MaskRCNNHeads(channels, (channels,) * 4, dilation=1),
+        mask_predictor=MaskRCNNPredictor(channels, channels, num_classes + 1),
+    )
+
+
+def _learned(target: Target) -> Tensor:
+    """(n,) bool: instances that are no crowd and whose box has an area, without which its regression target is infinite."""
+    return ~target.crowd & (target.boxes[:, 2:] > target.boxes[:, :2]).all(dim=1)
+
+
+def _fast(boxes: Tensor, scores: Tensor, inference: InferenceConfig) -> _Survivors:
+    """Fast NMS where each class has boxes of its own.
+
+    Args:
+        boxes: (P, C, 4) xyxy in input pixels.
+        scores: (P, C) probabilities of the foreground classes.
+    """
+    passed = scores.amax(dim=1) > inference.score_threshold
+    kept = [fast_nms(boxes[:, c], scores[:, c : c + 1], passed, inference) for c in range(scores.shape[1])]
+    labels = torch.cat([each.labels + c for c, each in enumerate(kept)])
+    proposals = torch.cat([each.anchors for each in kept])
+    best, order = torch.cat([each.scores for each in kept]).sort(descending=True, stable=True)
+    order = order[: inference.max_detections]
+    return _Survivors(boxes[proposals[order], labels[order]], best[: inference.max_detections], labels[order])
+
+
+def _paste(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float) -> Tensor:
+    """(n, 1, 28, 28) probabilities in the frame of their boxes (n, 4), in image pixels, to (n, H, W) bool.
+
+    One mask at a time, so that only one float map is held.
+    """
+    pairs = zip(masks, boxes, strict=True)
+    pasted = [paste_masks_in_image(mask[None], box[None], size)[0, 0] > threshold for mask, box in pairs]
+    return torch.stack(pasted) if pasted else masks.new_zeros((0, *size), dtype=torch.bool)
