@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from yolact import rle
+
 MIN_POLYGON = 6
 """Numbers in the smallest polygon: three points."""
 
@@ -53,30 +55,6 @@ def decode_masks(rles: list[dict[str, Any]], height: int, width: int) -> np.ndar
     return np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))
 
 
-def run_lengths(counts: str) -> np.ndarray:
-    """The counts of a compressed RLE: each is a difference to the last but one, in groups of five bits from the lowest.
-
-    Raises:
-        ValueError: where the string is not such an RLE.
-    """
-    digits = np.frombuffer(counts.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
-    if len(digits) == 0 or digits.min() < 0 or digits.max() > 63:
-        raise ValueError("holds characters that no compressed RLE has")
-    ends = np.flatnonzero(digits < 32)
-    if len(ends) == 0 or ends[-1] != len(digits) - 1:
-        raise ValueError("breaks off in the middle of a count")
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    groups = ends - starts + 1
-    if groups.max() > 7:
-        raise ValueError("holds a count of more than 32 bits")
-    shifts = 5 * (np.arange(len(digits)) - np.repeat(starts, groups))
-    values = np.add.reduceat((digits & 31) << shifts, starts)
-    values -= np.where(digits[ends] & 16, 1 << (5 * groups), 0)
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values
-
-
 def _polygons_fault(polygons: list, height: int, width: int) -> str | None:
     if not polygons:
         return "the segmentation is empty"
@@ -93,15 +71,15 @@ def _polygons_fault(polygons: list, height: int, width: int) -> str | None:
     return None
 
 
-def _rle_fault(rle: dict, height: int, width: int) -> str | None:
-    if rle.get("size") != [height, width]:
-        return f"the RLE's size is {rle.get('size')!r}, the image's [height, width] is [{height}, {width}]"
-    counts = rle.get("counts")
+def _rle_fault(record: dict, height: int, width: int) -> str | None:
+    if record.get("size") != [height, width]:
+        return f"the RLE's size is {record.get('size')!r}, the image's [height, width] is [{height}, {width}]"
+    counts = record.get("counts")
     if isinstance(counts, str):
         try:
-            runs = run_lengths(counts)
+            runs = rle.run_lengths(counts)
         except ValueError as error:
-            return f"the RLE's counts string {error}"
+            return f"the RLE's counts string is malformed: {error}"
     elif isinstance(counts, list) and all(is_integer(count) for count in counts):
         runs = np.array(counts, np.int64)
     else:
