@@ -1,0 +1,232 @@
+"""Latency and frames per second under the paper's protocol, with a record that says what was timed.
+
+Batch 1, images in the device's memory before the clock starts. First a pass end to end, without a synchronisation inside; then
+the same images again with one around every section, which shows where the time goes but hides whatever overlaps.
+Source: paper table 1; reference `eval.py` --benchmark, which leaves resizing and normalising out of its clock, as loading.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor
+
+from yolact.config.inference import InferenceConfig
+from yolact.config.measure import SpeedConfig
+from yolact.errors import UserError
+from yolact.hardware import device_name, hardware
+from yolact.sections import Sections, no_sections
+from yolact.structures import Detections
+
+if TYPE_CHECKING:
+    from yolact.model import Model
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+COPY, OTHER = "copy", "other"
+"""Parts of `stages_ms` beside the model's own sections: copying results to the host, and what no section brackets."""
+
+_OUTSIDE = ("reading and decoding the image", "copying the image to the device")
+
+
+class SpeedError(UserError):
+    """A measurement that can't be made as asked."""
+
+
+class SectionClock:
+    """Adds up the time spent in each named section: pass it to `model.predict` as `sections`.
+
+    Waits for the device before and after each section, so that a section holds its own work and no other.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._wait = _waiter(device)
+        self._nanoseconds: dict[str, int] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        self._wait()
+        start = time.perf_counter_ns()
+        try:
+            yield
+            self._wait()
+        finally:
+            self._nanoseconds[name] = self._nanoseconds.get(name, 0) + time.perf_counter_ns() - start
+
+    def take(self) -> dict[str, int]:
+        """Nanoseconds by section since the last call, in the order of their first entry; starts again at nothing."""
+        taken, self._nanoseconds = self._nanoseconds, {}
+        return taken
+
+
+def measure_speed(
+    model: Model,
+    images: Sequence[Tensor],
+    inference: InferenceConfig,
+    config: SpeedConfig,
+    device: torch.device | str,
+    threads: int,
+    precision: str = "fp32",
+) -> dict[str, Any]:
+    """Time `model.predict` on images taken in turn.
+
+    The model is moved to `device` and timed in inference mode; it comes back in the mode it had. PyTorch's thread count comes
+    back too.
+
+    Args:
+        images: (3, H, W) uint8 RGB tensors of any sizes.
+        inference: thresholds, suppression, crop.
+        config: warm-up, repeats, how many results are copied to the host inside the clock.
+        device: such as "cpu" or "cuda:0".
+        threads: of PyTorch's operators on the CPU.
+        precision: "fp32", "bf16" or "fp16" (autocast).
+
+    Returns:
+        What `speed.json` holds (`docs/architecture.md`). `stages_ms` has the model's sections, then `copy` and `other`.
+
+    Raises:
+        SpeedError: no images, an unknown precision, fp16 on a CPU, or a device that isn't there.
+    """
+    device = _checked(images, device, precision)
+    network: Any = model
+    was_training, threads_before = network.training, torch.get_num_threads()
+    network.to(device).eval()
+    torch.set_num_threads(threads)
+    try:
+        loaded = [image.to(device) for image in images]
+        once = _Once(model, inference, config.copied_detections, device, precision)
+        turns = [loaded[index % len(loaded)] for index in range(config.repeats)]
+        for index in range(config.warmup):
+            once(loaded[index % len(loaded)])
+        totals = [once.timed(image) for image in turns]
+        stages = [once.timed_by_stage(image) for image in turns]
+    finally:
+        torch.set_num_threads(threads_before)
+        network.train(was_training)
+    detections = [count for _, count in totals]
+    return _record(model, [total for total, _ in totals], stages) | {
+        "protocol": {
+            "batch": 1,
+            "precision": precision,
+            "threads": threads,
+            "device": device_name(str(device)),
+            "device_type": device.type,
+            "inside": _inside(model, config),
+            "outside": list(_OUTSIDE),
+            "warmup": config.warmup,
+            "repeats": config.repeats,
+            "image_size": model.image_size,
+            "images": len(images),
+            "image_sizes": sorted({(int(image.shape[-2]), int(image.shape[-1])) for image in images}),
+            "suppression": inference.suppression,
+            "detections_per_image": float(np.median(detections)),
+            "clock": "time.perf_counter_ns",
+            "end_to_end": "one synchronisation after the last copy",
+            "stages": "a second pass, synchronised around every section",
+            "tf32": device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32,
+            "hardware": hardware(),
+            "versions": versions(),
+        },
+        "samples_ms": [total for total, _ in totals],
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what a latency depends on."""
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchvision": str(torchvision.__version__),
+        "cuda": torch.version.cuda,
+        "cudnn": str(torch.backends.cudnn.version()) if torch.backends.cudnn.is_available() else None,
+    }
+
+
+class _Once:
+    """One image through the model and its first results to the host: everything inside the clock."""
+
+    def __init__(self, model: Model, inference: InferenceConfig, copied: int, device: torch.device, precision: str) -> None:
+        self.model, self.inference, self.copied, self.device = model, inference, copied, device
+        self.dtype = PRECISIONS[precision]
+        self.wait = _waiter(device)
+
+    @torch.inference_mode()
+    def __call__(self, image: Tensor, sections: Sections = no_sections) -> Detections:
+        cast = nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, dtype=self.dtype)
+        with cast:
+            found = self.model.predict([image], self.inference, sections=sections)[0]
+        with sections(COPY):
+            for part in (found.boxes, found.scores, found.labels, found.masks):
+                part[: self.copied].cpu()
+        self.wait()
+        return found
+
+    def timed(self, image: Tensor) -> tuple[float, int]:
+        """Milliseconds end to end, and how many detections there were."""
+        self.wait()
+        start = time.perf_counter_ns()
+        found = self(image)
+        return (time.perf_counter_ns() - start) / 1e6, len(found)
+
+    def timed_by_stage(self, image: Tensor) -> dict[str, float]:
+        """Milliseconds by section, `other` being what the sections leave of the whole."""
+        clock = SectionClock(self.device)
+        self.wait()
+        start = time.perf_counter_ns()
+        self(image, clock)
+        whole = time.perf_counter_ns() - start
+        stages = clock.take()
+        stages[OTHER] = whole - sum(stages.values())
+        return {name: nanoseconds / 1e6 for name, nanoseconds in stages.items()}
+
+
+def _checked(images: Sequence[Tensor], device: torch.device | str, precision: str) -> torch.device:
+    if not images:
+        raise SpeedError("speed: there are no images to time")
+    if precision not in PRECISIONS:
+        raise SpeedError(f"speed: precision {precision!r} is not one of {', '.join(PRECISIONS)}")
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SpeedError(f"speed: device {str(device)!r} can't be used: {str(error).splitlines()[0]}") from None
+    if precision == "fp16" and device.type == "cpu":
+        raise SpeedError("speed: fp16 needs a GPU; choose fp32 or bf16 on the CPU")
+    return device
+
+
+def _waiter(device: torch.device) -> Callable[[], None]:
+    """A function that waits until the device has done all its work; the CPU always has."""
+    if device.type == "cuda":
+        return lambda: torch.cuda.synchronize(device)
+    return lambda: None
+
+
+def _inside(model: Model, config: SpeedConfig) -> list[str]:
+    return [
+        *model.section_names,
+        f"copying the first {config.copied_detections} detections to the host",
+        "final synchronisation",
+    ]
+
+
+def _record(model: Model, totals: list[float], stages: list[dict[str, float]]) -> dict[str, Any]:
+    latency = {**_quartiles(totals), "mean": float(np.mean(totals)), "n": len(totals)}
+    names = [*model.section_names, COPY, OTHER]
+    return {
+        "latency_ms": latency,
+        "fps": {"median": 1000 / latency["median"], "p25": 1000 / latency["p75"], "p75": 1000 / latency["p25"]},
+        "stages_ms": {name: _quartiles([stage.get(name, 0.0) for stage in stages]) for name in names},
+    }
+
+
+def _quartiles(samples: Sequence[float]) -> dict[str, float]:
+    low, middle, high = np.percentile(samples, [25, 50, 75]).tolist()
+    return {"median": middle, "p25": low, "p75": high}
