@@ -1,0 +1,61 @@
+"""The answer to an experiment's question in one sentence, made from the numbers and no surer than they are."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from analysis.layout import signed, spread
+from analysis.metrics import METRICS
+from analysis.results import Experiment
+
+_METRIC = METRICS["mask_AP"]
+
+
+def answer(experiment: Experiment, table: pd.DataFrame) -> str:
+    """Which variants are clearly worse or better than the reference, which not clearly so, and what is unknown.
+
+    Args:
+        table: of `tables.summary`.
+    """
+    rows = table[table["metric"] == _METRIC.name]
+    where = f"on {experiment.data} at scale {experiment.scale}"
+    reference = rows[rows["variant"] == experiment.reference]
+    label = experiment.variant(experiment.reference).label
+    if reference.empty or math.isnan(reference.iloc[0]["mean"]):
+        return f"No answer yet: the reference, {label}, has no mask AP {where}."
+    groups = _groups(rows[rows["variant"] != experiment.reference])
+    parts = [_clause(verdict, members) for verdict, members in groups.items() if members]
+    own = f"against {label} (mask AP {spread(reference.iloc[0], _METRIC)})"
+    if not parts:
+        return f"{_capital(where)}, {label} reaches a mask AP of {spread(reference.iloc[0], _METRIC)} %; nothing else was run."
+    return f"{_capital(where)}, {own}: {'; '.join(parts)}."
+
+
+def _groups(rows: pd.DataFrame) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {
+        name: [] for name in ("clearly worse", "clearly better", "not clearly different", "undecided on one seed", "unknown")
+    }
+    for row in rows.itertuples():
+        if math.isnan(row.change):
+            groups["unknown"].append(row.label)
+            continue
+        ends = "" if math.isnan(row.low) else f", 95 % interval {signed(row.low)} to {signed(row.high)}"
+        said = f"{row.label} ({signed(row.change)} points{ends})"
+        if row.clearly:
+            groups["clearly better" if row.change > 0 else "clearly worse"].append(said)
+        elif row.method in ("none", "images of one seed"):
+            groups["undecided on one seed"].append(said)
+        else:
+            groups["not clearly different"].append(said)
+    return groups
+
+
+def _clause(verdict: str, members: list[str]) -> str:
+    listed = members[0] if len(members) == 1 else f"{', '.join(members[:-1])} and {members[-1]}"
+    return f"{listed} {'is' if len(members) == 1 else 'are'} {verdict}"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -1,0 +1,18 @@
+"""Every figure of the reports: a function from an experiment to a `Picture` (figure, caption, description and data)."""
+
+from analysis.figures.accuracy import accuracy, accuracy_by_size, accuracy_against_latency
+from analysis.figures.curves import losses, precision_recall
+from analysis.figures.picture import Picture
+from analysis.figures.prototypes import prototypes
+from analysis.figures.speed import speed_by_stage
+
+__all__ = [
+    "Picture",
+    "accuracy",
+    "accuracy_against_latency",
+    "accuracy_by_size",
+    "losses",
+    "precision_recall",
+    "prototypes",
+    "speed_by_stage",
+]

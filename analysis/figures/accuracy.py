@@ -1,0 +1,166 @@
+"""Precision per variant: with its change beside the paper's, by size of object, and against latency."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from analysis.figures.picture import Picture
+from analysis.figures.style import GROUND, INK, colours, house_style, label_rows, marker, new_figure
+from analysis.results import Experiment, MissingResult
+
+SIZES = {"APs": "small\n(< 32² px)", "APm": "medium", "APl": "large\n(> 96² px)"}
+"""COCO's area ranges, in pixels of the original image."""
+
+
+@house_style
+def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame) -> Picture:
+    """Mask AP of every variant with its seeds, and its change against the reference beside the paper's change.
+
+    Args:
+        table: of `tables.summary`.
+        numbers: of `tables.tidy`.
+
+    Raises:
+        MissingResult: no variant has a mask AP.
+    """
+    rows = _measured(table, "mask_AP")
+    names = rows["variant"].tolist()
+    figure = new_figure(1.5 + 0.42 * len(names))
+    left, right = figure.subplots(1, 2, sharey=True)
+    seeds = numbers[numbers["metric"] == "mask_AP"]
+    for place, row in enumerate(rows.itertuples()):
+        colour, sign = colours(experiment)[row.variant], marker(experiment, row.variant)
+        own = seeds[seeds["variant"] == row.variant]["value"].dropna()
+        left.plot(own, [place + 0.22] * len(own), "|", color=colour, markersize=7, markeredgewidth=1.4)
+        spread = None if math.isnan(row.sd) else row.sd
+        left.errorbar(row.mean, place, xerr=spread, fmt=sign, color=colour, capsize=4, markersize=7)
+        _draw_change(right, place, row, colour, sign)
+    left.set(xlabel="mask AP (%)", title="ours")
+    right.set(xlabel="change of mask AP (points)", title=f"against {experiment.variant(experiment.reference).label}")
+    label_rows(left, experiment, names)
+    right.grid(axis="x")
+    right.tick_params(axis="y", length=0)
+    right.spines["left"].set_visible(False)
+    right.axvline(0, color=INK, linewidth=0.9)
+    figure.legend(handles=_signs(rows), loc="outside lower center", ncols=3)
+    caption = (
+        f"Mask AP (COCO, IoU .50:.95) on {experiment.data}, scale {experiment.scale}. Left: mean over seeds with the sample "
+        f"standard deviation; ticks below are single seeds ({_n(rows)}). Right: paired change against the reference with its "
+        "95 % interval, beside the change that the paper prints for its own data."
+    )
+    alt = "Mask AP in percent. " + " ".join(f"{row.label}: {row.mean:.1f}." for row in rows.itertuples())
+    columns = ["variant", "mean", "sd", "n", "change", "low", "high", "method", "clearly", "paper", "paper_change"]
+    return Picture("accuracy", figure, caption, alt, rows[columns])
+
+
+@house_style
+def accuracy_by_size(experiment: Experiment, table: pd.DataFrame) -> Picture:
+    """Mask AP by size of object for every variant, with the spread over seeds; raises as `accuracy` does."""
+    rows = table[table["metric"].isin([f"mask_{size}" for size in SIZES]) & table["mean"].notna()]
+    if rows.empty:
+        raise MissingResult("no variant has an AP by size of object")
+    names = [name for name in experiment.colour_order if name in set(rows["variant"])]
+    figure = new_figure(3.4)
+    axes = figure.subplots()
+    width = 0.8 / len(names)
+    for index, name in enumerate(names):
+        own = rows[rows["variant"] == name].set_index("metric")
+        for place, size in enumerate(SIZES):
+            if f"mask_{size}" not in own.index:
+                continue
+            row = own.loc[f"mask_{size}"]
+            error = None if math.isnan(row["sd"]) else row["sd"]
+            axes.bar(place - 0.4 + (index + 0.5) * width, row["mean"], 0.9 * width, yerr=error, color=colours(experiment)[name],
+                     ecolor=INK, capsize=2, error_kw={"linewidth": 1},
+                     label=row["label"] if place == 0 else None)  # fmt: skip
+    axes.set_xticks(range(len(SIZES)), list(SIZES.values()))
+    axes.set(ylabel="mask AP (%)")
+    axes.grid(axis="y")
+    figure.legend(*_unique_legend(axes), loc="outside upper left", ncols=4)
+    caption = (
+        f"Mask AP by size of object on {experiment.data}, scale {experiment.scale}: mean over seeds with the sample standard "
+        f"deviation ({_n(rows)}). COCO's area ranges, in pixels of the original image."
+    )
+    alt = "Mask AP by size. " + " ".join(f"{row.label}, {row.metric[5:]}: {row.mean:.1f}." for row in rows.itertuples())
+    return Picture("accuracy_by_size", figure, caption, alt, rows[["variant", "metric", "mean", "sd", "n"]])
+
+
+@house_style
+def accuracy_against_latency(experiment: Experiment, table: pd.DataFrame, hardware: str) -> Picture:
+    """Mask AP against latency, both with their spread over seeds.
+
+    Args:
+        hardware: what the latency was measured on.
+
+    Raises:
+        MissingResult: no variant has both.
+    """
+    wide = {name: _measured(table, name).set_index("variant") for name in ("mask_AP", "latency_ms")}
+    names = [name for name in experiment.colour_order if all(name in frame.index for frame in wide.values())]
+    if not names:
+        raise MissingResult("no variant has both a mask AP and a latency")
+    figure = new_figure(3.8)
+    axes = figure.subplots()
+    for name in names:
+        ap, latency = wide["mask_AP"].loc[name], wide["latency_ms"].loc[name]
+        axes.errorbar(latency["mean"], ap["mean"], xerr=_bar(latency), yerr=_bar(ap), fmt=marker(experiment, name),
+                      color=colours(experiment)[name], markersize=8, capsize=3, elinewidth=1, label=ap["label"])  # fmt: skip
+    axes.set(xlabel="latency per image (ms), shorter is better", ylabel="mask AP (%)")
+    axes.grid()
+    figure.legend(*_unique_legend(axes), loc="outside upper left", ncols=4)
+    data = pd.DataFrame(
+        {"variant": name, "mask_AP": wide["mask_AP"].loc[name, "mean"], "latency_ms": wide["latency_ms"].loc[name, "mean"]}
+        for name in names
+    )
+    caption = (
+        f"Mask AP against median latency per image, on {experiment.data}, scale {experiment.scale}; measured on {hardware}. "
+        f"Means over seeds with their sample standard deviations ({_n(wide['mask_AP'])}). Up and left is better."
+    )
+    alt = " ".join(f"{row.variant}: {row.mask_AP:.1f} % AP at {row.latency_ms:.1f} ms." for row in data.itertuples())
+    return Picture("accuracy_against_latency", figure, caption, alt, data)
+
+
+def _measured(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    rows = table[(table["metric"] == metric) & table["mean"].notna()]
+    if rows.empty:
+        raise MissingResult(f"no variant has a {metric}")
+    return rows
+
+
+def _draw_change(axes: Axes, place: int, row, colour: str, sign: str) -> None:
+    if not math.isnan(row.change):
+        error = None if math.isnan(row.low) else [[row.change - row.low], [row.high - row.change]]
+        filled = colour if row.clearly else GROUND
+        axes.errorbar(row.change, place, xerr=error, fmt=sign, color=colour, mfc=filled, capsize=4, markersize=7)
+    if not math.isnan(row.paper_change):
+        axes.plot(row.paper_change, place - 0.25, "*", color=INK, markersize=8)
+
+
+def _signs(rows: pd.DataFrame) -> list[Line2D]:
+    def sign(shape: str, label: str, fill: str = INK) -> Line2D:
+        return Line2D([], [], color=INK, marker=shape, markerfacecolor=fill, linestyle="", label=label)
+
+    signs = [sign("o", "clearly different"), sign("o", "not clearly", GROUND)]
+    return [*signs, sign("*", "paper's change")] if rows["paper_change"].notna().any() else signs
+
+
+def _unique_legend(axes: Axes) -> tuple[list, list]:
+    handles, labels = axes.get_legend_handles_labels()
+    first = dict(reversed(list(zip(labels, handles, strict=True))))
+    ordered = [label for label in dict.fromkeys(labels)]
+    return [first[label] for label in ordered], ordered
+
+
+def _bar(row: pd.Series) -> float | None:
+    return None if math.isnan(row["sd"]) else row["sd"]
+
+
+def _n(rows: pd.DataFrame) -> str:
+    low, high = rows["n"].min(), rows["n"].max()
+    if high == 1:
+        return "ONE seed, hence no spread"
+    return f"n = {low} seeds" if low == high else f"n = {low} to {high} seeds"

@@ -1,0 +1,90 @@
+"""Where the time goes: latency by stage of the network."""
+
+from __future__ import annotations
+
+import matplotlib
+import pandas as pd
+
+from analysis.figures.picture import Picture
+from analysis.figures.style import GROUND, INK, house_style, label_rows, new_figure
+from analysis.results import Experiment, MissingResult
+
+
+def read_speeds(experiment: Experiment) -> pd.DataFrame:
+    """Medians of every speed stage: columns variant, seed, section, milliseconds; section `total` is the end-to-end latency.
+
+    Raises:
+        MissingResult: no speed was measured.
+    """
+    rows = []
+    for variant in experiment.variants:
+        for seed in experiment.seeds_of(variant.name):
+            try:
+                found = experiment.read(variant.name, seed, "speed", "speed.json")
+            except MissingResult:
+                continue
+            for section, times in {**found["stages_ms"], "total": found["latency_ms"]}.items():
+                rows.append((variant.name, seed, section, times["median"]))
+    if not rows:
+        raise MissingResult("no speed was measured")
+    return pd.DataFrame(rows, columns=["variant", "seed", "section", "milliseconds"])
+
+
+def protocol(experiment: Experiment) -> str:
+    """Hardware and protocol of the speed measurements in words.
+
+    Raises:
+        MissingResult: no speed was measured.
+    """
+    said = {}
+    for variant in experiment.variants:
+        for seed in experiment.seeds_of(variant.name):
+            try:
+                found = experiment.read(variant.name, seed, "speed", "speed.json")["protocol"]
+            except MissingResult:
+                continue
+            said[
+                f"{found.get('device')}, {found.get('threads')} thread(s), {found.get('precision')}, batch {found.get('batch')}, "
+                f"{found.get('repeats')} images after {found.get('warmup')} to warm up"
+            ] = None
+    if not said:
+        raise MissingResult("no speed was measured")
+    return " and ".join(said)
+
+
+@house_style
+def speed_by_stage(experiment: Experiment) -> Picture:
+    """Median time per stage of the network, stacked, beside the latency of the whole.
+
+    Raises:
+        MissingResult: no speed was measured.
+    """
+    frame = read_speeds(experiment)
+    mean = frame.groupby(["variant", "section"], sort=False)["milliseconds"].mean().unstack()
+    sections = [section for section in dict.fromkeys(frame["section"]) if section != "total"]
+    names = [variant.name for variant in experiment.variants if variant.name in mean.index]
+    figure = new_figure(1.4 + 0.42 * len(names))
+    axes = figure.subplots()
+    shades = matplotlib.colormaps["cividis"]
+    start = pd.Series(0.0, index=names)
+    for index, section in enumerate(sections):
+        widths = mean[section].reindex(names).fillna(0)
+        shade = shades(0.12 + 0.88 * index / max(1, len(sections) - 1))
+        axes.barh(range(len(names)), widths, left=start, height=0.55, color=shade, edgecolor=GROUND, linewidth=0.8,
+                  label=section)  # fmt: skip
+        start += widths
+    totals = frame[frame["section"] == "total"].groupby("variant")["milliseconds"]
+    axes.plot(totals.mean().reindex(names), range(len(names)), "D", color=GROUND, markeredgecolor=INK, markersize=6,
+              label="end to end", linestyle="")  # fmt: skip
+    label_rows(axes, experiment, names)
+    axes.set(xlabel="time per image (ms)")
+    axes.set_xlim(left=0)
+    figure.legend(loc="outside upper left", ncols=5)
+    seeds = frame.groupby("variant")["seed"].nunique()
+    caption = (
+        f"Median time per image by stage of the network, mean over n = {seeds.min()} to {seeds.max()} trained networks, scale "
+        f"{experiment.scale}. The diamond is the latency end to end, measured apart, without the clock inside. Measured on "
+        f"{protocol(experiment)}."
+    )
+    alt = "Latency end to end: " + ", ".join(f"{name} {value:.1f} ms" for name, value in totals.mean().items())
+    return Picture("speed_by_stage", figure, caption, alt, frame)

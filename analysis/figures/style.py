@@ -1,0 +1,112 @@
+"""The house style: one colour per variant in every figure, readable by colour-blind people, on light and dark pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from analysis.results import Experiment
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C7A00")
+"""Okabe and Ito's palette without black (the text's colour), its yellow darkened to stay visible on white."""
+
+INK = "#23282e"
+"""Text and axes. Pages replace it by their own text colour, so it stands for nothing else."""
+GRID = "#d9dde1"
+"""Grid lines, replaced by pages too."""
+
+GROUND = "#fefefe"
+"""Fillings in the colour of the page's ground, replaced by pages too."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", "--", "-.", ":")
+
+WIDTH = 7.2
+"""Inches. At the width of a page's column the letters come out at about the page's own size."""
+
+_RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10.5,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10.5,
+    "legend.fontsize": 9.5,
+    "legend.frameon": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "yolact-workbench",
+}
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def house_style(draw: Callable[P, T]) -> Callable[P, T]:
+    """Draw with the house style, leaving matplotlib's global settings as they were."""
+
+    @wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> T:
+        with matplotlib.rc_context(_RC):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """A figure of its own, in inches, known to no global state."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def colours(experiment: Experiment) -> dict[str, str]:
+    """The colour of each variant, the same in every figure: Okabe-Ito for up to seven, samples of cividis for more."""
+    names = experiment.colour_order
+    if len(names) <= len(OKABE_ITO):
+        return dict(zip(names, OKABE_ITO, strict=False))
+    cividis = matplotlib.colormaps["cividis"]
+    in_order = [variant.name for variant in experiment.variants]
+    return {
+        name: matplotlib.colors.to_hex(cividis(0.1 + 0.8 * index / (len(in_order) - 1))) for index, name in enumerate(in_order)
+    }
+
+
+def marker(experiment: Experiment, variant: str) -> str:
+    """A marker per variant, so that colour is never the only sign."""
+    return MARKERS[experiment.colour_order.index(variant) % len(MARKERS)]
+
+
+def dashes(experiment: Experiment, variant: str) -> str:
+    """A line style per variant."""
+    return DASHES[experiment.colour_order.index(variant) % len(DASHES)]
+
+
+def label_rows(axes: Axes, experiment: Experiment, names: list[str]) -> None:
+    """Variants as rows from the top, with a light line for each."""
+    axes.set_yticks(range(len(names)), [experiment.variant(name).label for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="y", linewidth=0.5)
+    axes.grid(axis="x")

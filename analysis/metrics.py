@@ -1,0 +1,75 @@
+"""The metrics of the tables: their names, words and units, and where a stage stores them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from analysis.bootstrap import AP_NAMES
+from analysis.results import Experiment, MissingResult
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a run."""
+
+    name: str
+    label: str
+    unit: str
+    kind: str
+    """The stage kind that measures it."""
+    path: tuple[str, ...]
+    """Where it stands in that stage's JSON file."""
+    scale: float = 1.0
+    """Factor from the stored to the reported unit."""
+    decimals: int = 1
+    higher_is_better: bool = True
+
+    @property
+    def iou_type(self) -> str | None:
+        """`segm` or `bbox` for an AP, else None."""
+        return self.path[0] if self.kind == "coco" else None
+
+    @property
+    def file(self) -> str:
+        return "metrics.json" if self.kind == "coco" else "speed.json"
+
+
+_SIZES = {"AP": "", "AP50": "50", "AP75": "75", "APs": " small", "APm": " medium", "APl": " large"}
+
+
+def _precisions(prefix: str, iou_type: str) -> list[Metric]:
+    return [
+        Metric(f"{prefix}_{name}", f"{prefix} AP{_SIZES[name]}", "%", "coco", (iou_type, name), scale=100) for name in AP_NAMES
+    ]
+
+
+METRICS = {
+    metric.name: metric
+    for metric in [
+        *_precisions("mask", "segm"),
+        *_precisions("box", "bbox"),
+        Metric("fps", "fps", "1/s", "speed", ("fps", "median")),
+        Metric("latency_ms", "latency", "ms", "speed", ("latency_ms", "median"), higher_is_better=False),
+    ]
+}
+
+
+def value(experiment: Experiment, variant: str, seed: int, metric: Metric) -> float:
+    """The metric of one run, in its reported unit.
+
+    Raises:
+        MissingResult: it was not measured, or COCO defines no value (-1: no instance of that kind).
+    """
+    found = experiment.read(variant, seed, metric.kind, metric.file)
+    try:
+        for key in metric.path:
+            found = found[key]
+        number = float(found)
+    except (KeyError, TypeError, ValueError):
+        raise MissingResult(f"{metric.file} has no {'.'.join(metric.path)}") from None
+    if metric.kind == "coco" and number < 0:
+        raise MissingResult("undefined: no such instances in the data")
+    if not math.isfinite(number):
+        raise MissingResult(f"{'.'.join(metric.path)} is {number}")
+    return number * metric.scale

@@ -1,0 +1,176 @@
+"""From an experiment to its tables: every number of every run, and the summary per variant beside the paper's numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from analysis.metrics import METRICS, Metric, value
+from analysis.results import Experiment, MissingResult, Variant
+from analysis.statistics import Difference, over_images, over_seeds, sample_sd
+
+COMPARED_BY_IMAGES = ("AP", "AP50", "AP75")
+"""Precisions whose change gets a bootstrap interval; they come out of one accumulation."""
+
+
+def tidy(experiment: Experiment) -> pd.DataFrame:
+    """One row per variant, seed and metric.
+
+    Columns: variant, seed, metric, value (in the metric's unit; NaN in a hole), unit, stage (id, None where not planned),
+    state (of that stage), reason (why there is no value, else None). Metrics that no variant plans to measure are left out.
+    """
+    planned = set(experiment.kinds())
+    metrics = [metric for metric in METRICS.values() if metric.kind in planned]
+    rows = [
+        _row(experiment, variant.name, seed, metric)
+        for variant in experiment.variants
+        for seed in experiment.seeds_of(variant.name)
+        for metric in metrics
+    ]
+    return pd.DataFrame(rows, columns=["variant", "seed", "metric", "value", "unit", "stage", "state", "reason"])
+
+
+def summary(experiment: Experiment) -> pd.DataFrame:
+    """One row per variant and metric.
+
+    Columns:
+        variant, label, metric, unit;
+        mean, sd (sample standard deviation over seeds, NaN for one seed), n (seeds measured), planned (seeds planned);
+        change (variant - reference over the seeds that both have; NaN for the reference), low, high (95 % interval),
+        method (`statistics.Method`), clearly (bool);
+        paper, paper_change (against the paper's value for the reference variant);
+        minus_paper (ours - paper; NaN except at the paper's scale);
+        holes (why values are missing, else "").
+    """
+    numbers = tidy(experiment)
+    rows = []
+    for variant in experiment.variants:
+        differences = changes(experiment, numbers, variant.name)
+        for name in numbers["metric"].unique():
+            rows.append(_summary_row(experiment, numbers, variant, METRICS[name], differences.get(name)))
+    return pd.DataFrame(rows)
+
+
+def changes(experiment: Experiment, numbers: pd.DataFrame, variant: str) -> dict[str, Difference]:
+    """Each metric's paired difference of a variant against the reference; metrics without a common seed are left out.
+
+    Variants that share the reference's training are compared over images, the others over seeds.
+    """
+    reference = experiment.reference
+    if variant == reference:
+        return {}
+    wide = numbers.pivot(index=["metric", "seed"], columns="variant", values="value")
+    if variant not in wide or reference not in wide:
+        return {}
+    paired = (wide[variant] - wide[reference]).dropna()
+    found = {
+        str(name): over_seeds(values.droplevel("metric").tolist())
+        for name, values in paired.groupby(level="metric", sort=False)
+    }
+    return {**found, **_over_images(experiment, variant, found)}
+
+
+def best_variant(experiment: Experiment, table: pd.DataFrame, metric: str = "mask_AP") -> Variant:
+    """The variant with the best mean of a metric.
+
+    Raises:
+        MissingResult: no variant has it.
+    """
+    rows = table[(table["metric"] == metric) & table["mean"].notna()]
+    if rows.empty:
+        raise MissingResult(f"no variant has a {metric}")
+    index = rows["mean"].idxmax() if METRICS[metric].higher_is_better else rows["mean"].idxmin()
+    return experiment.variant(str(rows.loc[index, "variant"]))
+
+
+def holes(experiment: Experiment) -> pd.DataFrame:
+    """What failed or is missing: one row per variant, seed and stage kind, with columns variant, seed, kind, stage, reason."""
+    rows = [
+        {"variant": variant.name, "seed": seed, "kind": kind, "stage": experiment.stage_id(variant.name, seed, kind),
+         "reason": reason}  # fmt: skip
+        for variant in experiment.variants
+        for seed in experiment.seeds_of(variant.name)
+        for kind in experiment.kinds()
+        if experiment.stage_id(variant.name, seed, kind) and (reason := experiment.reason(variant.name, seed, kind))
+    ]
+    return pd.DataFrame(rows, columns=["variant", "seed", "kind", "stage", "reason"])
+
+
+def _row(experiment: Experiment, variant: str, seed: int, metric: Metric) -> dict[str, object]:
+    stage = experiment.stage_id(variant, seed, metric.kind)
+    try:
+        number, reason = value(experiment, variant, seed, metric), None
+    except MissingResult as missing:
+        number, reason = math.nan, str(missing)
+    return {"variant": variant, "seed": seed, "metric": metric.name, "value": number, "unit": metric.unit, "stage": stage,
+            "state": experiment.state(stage) if stage else "planned", "reason": reason}  # fmt: skip
+
+
+def _over_images(experiment: Experiment, variant: str, seeds: dict[str, Difference]) -> dict[str, Difference]:
+    """Bootstrap differences where they say more than the seeds: a shared training, or a single seed."""
+    shared = experiment.shares_training(variant, experiment.reference)
+    found = {}
+    for prefix, iou_type in (("mask", "segm"), ("box", "bbox")):
+        names = tuple(name for name in COMPARED_BY_IMAGES if f"{prefix}_{name}" in seeds)
+        pairs = _match_files(experiment, variant)
+        if names and pairs and (shared or len(pairs) == 1):
+            by_images = over_images(pairs, iou_type, names, retrained=not shared)
+            found.update({f"{prefix}_{name}": difference for name, difference in by_images.items()})
+    return found
+
+
+def _match_files(experiment: Experiment, variant: str) -> list[tuple]:
+    """(variant's, reference's) matches.npz of every seed that has both."""
+    pairs = []
+    for seed in experiment.seeds_of(variant):
+        try:
+            names = (variant, experiment.reference)
+            ours, reference = (experiment.path(name, seed, "coco", "matches.npz") for name in names)
+        except MissingResult:
+            continue
+        pairs.append((ours, reference))
+    return pairs
+
+
+def _summary_row(
+    experiment: Experiment, numbers: pd.DataFrame, variant: Variant, metric: Metric, difference: Difference | None
+) -> dict[str, object]:
+    own = numbers[(numbers["variant"] == variant.name) & (numbers["metric"] == metric.name)]
+    values = own["value"].dropna().tolist()
+    mean = math.fsum(values) / len(values) if values else math.nan
+    missing = own[own["value"].isna()]
+    paper = _paper(variant, metric)
+    paper_reference = _paper(experiment.variant(experiment.reference), metric)
+    return {
+        "variant": variant.name,
+        "label": variant.label,
+        "metric": metric.name,
+        "unit": metric.unit,
+        "mean": mean,
+        "sd": sample_sd(values),
+        "n": len(values),
+        "planned": len(own),
+        "change": difference.mean if difference else math.nan,
+        "low": difference.low if difference else math.nan,
+        "high": difference.high if difference else math.nan,
+        "method": difference.method if difference else "none",
+        "clearly": bool(difference and difference.clearly),
+        "paper": paper,
+        "paper_change": paper - paper_reference if variant.name != experiment.reference else math.nan,
+        "minus_paper": mean - paper if experiment.at_paper_scale else math.nan,
+        "holes": "; ".join(_grouped(missing)),
+    }
+
+
+def _paper(variant: Variant, metric: Metric) -> float:
+    found = variant.paper.get(metric.name)
+    return math.nan if found is None else float(found)
+
+
+def _grouped(missing: pd.DataFrame) -> list[str]:
+    """Reasons, each with the seeds that it explains."""
+    return [
+        f"seed{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows['seed']))}: {reason}"
+        for reason, rows in missing.groupby("reason", sort=False)
+    ]

@@ -1,0 +1,98 @@
+"""Writing a table as markdown, LaTeX (booktabs), aligned text or HTML. CSV holds the summary's numbers, unrounded."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+
+import pandas as pd
+
+from analysis.layout import SINGLE, Table, detail_table, main_table
+from analysis.results import Experiment
+from analysis.tables import summary
+
+_LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+          "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": r"$-$", "–": "--", "→": r"$\to$",
+          "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$"}  # fmt: skip
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """Every column of a data frame, numbers unrounded, empty where undefined."""
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def markdown(table: Table) -> str:
+    """A pipe table, numbers to the right, with its title above and its notes below."""
+
+    def line(cells: tuple[str, ...]) -> str:
+        return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*") for cell in cells) + " |"
+
+    rule = "|---|" + "---:|" * (len(table.header) - 1)
+    body = [f"**{table.title}**", "", line(table.header), rule, *map(line, table.rows)]
+    notes = [note.replace("*", "\\*") for note in table.notes]
+    return "\n".join([*body, *(part for note in notes for part in ("", note))]) + "\n"
+
+
+def text(table: Table) -> str:
+    """Columns aligned with spaces."""
+    lines = [table.header, *table.rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.header))]
+
+    def line(cells: tuple[str, ...]) -> str:
+        first, *others = (cell.ljust(width) if i == 0 else cell.rjust(width)
+                          for i, (cell, width) in enumerate(zip(cells, widths, strict=True)))  # fmt: skip
+        return "  ".join([first, *others]).rstrip()
+
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    return "\n".join([table.title, "", line(table.header), rule, *map(line, table.rows), "", *table.notes]).rstrip() + "\n"
+
+
+def latex(table: Table) -> str:
+    """A `table` float in the style of booktabs; it needs `\\usepackage{booktabs}`."""
+
+    def escape(cell: str) -> str:
+        return "".join(_LATEX.get(character, character) for character in cell)
+
+    def line(cells: tuple[str, ...]) -> str:
+        return " & ".join(map(escape, cells)) + r" \\"
+
+    return "\n".join([
+        "% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering", rf"\caption{{{escape(table.title)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}", r"\toprule", line(table.header), r"\midrule",
+        *map(line, table.rows), r"\bottomrule", r"\end{tabular}", *(rf"\par\small {escape(note)}" for note in table.notes),
+        r"\end{table}",
+    ]) + "\n"  # fmt: skip
+
+
+def as_html(table: Table, colours: Mapping[str, str] | None = None) -> str:
+    """A table in a box that scrolls sideways; `colours` marks each variant's row with the colour of its figures."""
+    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in table.header)
+    rows = []
+    for index, cells in enumerate(table.rows):
+        colour = (colours or {}).get(table.variants[index]) if table.variants else None
+        chip = f'<span class="chip" style="background:{colour}"></span>' if colour else ""
+        first = f'<th scope="row">{chip}{html.escape(cells[0])}</th>'
+        rows.append(f"<tr>{first}{''.join(_cell(cell) for cell in cells[1:])}</tr>")
+    notes = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
+    return (
+        f'<div class="table" tabindex="0" role="region" aria-label="{html.escape(table.title)}"><table>'
+        f"<caption>{html.escape(table.title)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+        f'</table></div><div class="notes">{notes}</div>'
+    )
+
+
+def render(experiment: Experiment, form: str) -> str:
+    """An experiment's tables in one of `FORMATS`."""
+    found = summary(experiment)
+    if form == "csv":
+        return csv(found)
+    writer = {"markdown": markdown, "latex": latex, "text": text}[form]
+    return "\n".join(writer(table) for table in (main_table(experiment, found), detail_table(experiment, found)))
+
+
+FORMATS = ("markdown", "csv", "latex", "text")
+
+
+def _cell(cell: str) -> str:
+    mark = "missing" if cell == "missing" else "loud" if SINGLE in cell else "clear" if cell.endswith("*") else ""
+    return f'<td class="{mark}">{html.escape(cell)}</td>' if mark else f"<td>{html.escape(cell)}</td>"
