@@ -51,11 +51,14 @@ def binarize(masks: Tensor, size: tuple[int, int], threshold: float = 0.5) -> Te
 
     Works through the instances in chunks, so that the float maps never take more than 64 MiB (or one instance's worth).
     """
-    chunk = max(1, _CHUNK_PIXELS // max(1, size[0] * size[1]))
-    parts = [
-        F.interpolate(part[None], size=size, mode="bilinear", align_corners=False)[0] > threshold for part in masks.split(chunk)
-    ]
-    return torch.cat(parts) if parts else masks.new_zeros((0, *size), dtype=torch.bool)
+    if not len(masks):  # interpolate refuses an empty tensor
+        return masks.new_zeros((0, *size), dtype=torch.bool)
+    return torch.cat(
+        [
+            F.interpolate(part[None], size=size, mode="bilinear", align_corners=False)[0] > threshold
+            for part in masks.split(_instances_at_once(size))
+        ]
+    )
 
 
 def to_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -77,14 +80,18 @@ def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float 
     Returns:
         (n, H, W) bool.
     """
-    chunk = max(1, _CHUNK_PIXELS // max(1, size[0] * size[1]))
+    chunk = _instances_at_once(size)
     whole = boxes.trunc()
     parts = []
     for mask, box in zip(masks.split(chunk), whole.split(chunk), strict=True):
         rows = _stretch(box[:, 1], box[:, 3], size[0], masks.shape[-2])  # (n, H, s)
         columns = _stretch(box[:, 0], box[:, 2], size[1], masks.shape[-1])  # (n, W, s)
         parts.append(rows @ mask @ columns.transpose(1, 2) > threshold)
-    return torch.cat(parts) if parts else masks.new_zeros((0, *size), dtype=torch.bool)
+    return torch.cat(parts)
+
+
+def _instances_at_once(size: tuple[int, int]) -> int:
+    return max(1, _CHUNK_PIXELS // max(1, size[0] * size[1]))
 
 
 def _stretch(start: Tensor, end: Tensor, length: int, samples: int) -> Tensor:
