@@ -55,7 +55,7 @@ class CocoSplit:
         stop_on_errors(check_data(images, annotations, data, decode=False))
         self._folder = None if images is None else Path(images)
         self._file = Path(annotations)
-        self.coco = _index(_complete(data))
+        self.coco = index(_complete(data))
         """The split as pycocotools has it."""
         self.image_ids: list[int] = sorted(self.coco.imgs)
         self.category_ids: list[int] = sorted(self.coco.cats)
@@ -115,7 +115,8 @@ def _complete(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _index(data: dict[str, Any]) -> COCO:
+def index(data: dict[str, Any]) -> COCO:
+    """A COCO object of parsed annotations, made without printing."""
     coco = COCO()
     coco.dataset = data
     with contextlib.redirect_stdout(io.StringIO()):  # createIndex prints

@@ -25,7 +25,7 @@ from pycocotools import mask as coco_mask
 
 from yolact.config.data import ShapesConfig
 from yolact.data.findings import DatasetError
-from yolact.data.scenes import CLASSES, Scene, box_of, draw_scene, touches_twin
+from yolact.data.scenes import CLASSES, Scene, Shape, box_of, draw_scene, touches_twin
 
 SPLITS = ("train", "val", "test")
 _MANIFEST = "manifest.json"
@@ -138,11 +138,10 @@ def _write(folder: Path, config: ShapesConfig) -> None:
         categories = [{"id": label + 1, "name": name} for label, name in enumerate(CLASSES)]
         data = {"info": info, "images": records, "annotations": annotations, "categories": categories}
         save(f"annotations/instances_{split}.json", _json(data))
-    save_manifest = {"config": config.to_data(), "files": digests}
-    (folder / _MANIFEST).write_bytes(_json(save_manifest))
+    (folder / _MANIFEST).write_bytes(_json({"config": config.to_data(), "files": digests}))
 
 
-def _annotation(annotation_id: int, image_id: int, shape) -> dict[str, Any]:
+def _annotation(annotation_id: int, image_id: int, shape: Shape) -> dict[str, Any]:
     x1, y1, x2, y2 = box_of(shape.mask)
     return {
         "id": annotation_id,
