@@ -124,6 +124,6 @@ def semantic_loss(logits: Tensor, targets: Sequence[Target]) -> Tensor:
     wanted = torch.zeros_like(logits)
     for union, target in zip(wanted, targets, strict=True):
         real = ~target.crowd
-        for label, mask in zip(target.labels[real], downsample(target.masks[real], size), strict=True):
-            union[label] = torch.maximum(union[label], mask)
+        union.index_add_(0, target.labels[real], downsample(target.masks[real], size))
+    wanted.clamp_(max=1)
     return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / (size[0] * size[1])
