@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from yolact.data.records import read_annotations
 from yolact.evaluation_input import (
     EvaluationError,
     IouType,
     iou_types,
     prepare_detections,
     prepare_ground_truth,
-    read_ground_truth,
 )
 from yolact.files import write_json, write_text, written_aside
 from yolact.records import read_records
@@ -75,8 +75,9 @@ def evaluate(
 
     Raises:
         EvaluationError: naming the annotation or record that cannot be evaluated, or an image id that doesn't exist.
+        DatasetError: the annotations can't be read.
     """
-    dataset = ground_truth.dataset if isinstance(ground_truth, COCO) else read_ground_truth(ground_truth)
+    dataset = ground_truth.dataset if isinstance(ground_truth, COCO) else read_annotations(Path(ground_truth))
     truth = prepare_ground_truth(dataset, iou_type)
     coco_eval = COCOeval(truth, prepare_detections(dataset, records, iou_type), iou_type)
     if image_ids is not None:

@@ -6,18 +6,15 @@ detection comes from its box where it has one, which shifts mask AP between the 
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
-from contextlib import redirect_stdout
-from io import StringIO
-from pathlib import Path
 from typing import Any, Literal
 
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from yolact import rle
+from yolact.data.coco import index
+from yolact.data.segmentation import is_integer, is_number, segmentation_fault, to_rle
 from yolact.errors import UserError
 
 IouType = Literal["segm", "bbox"]
@@ -40,38 +37,11 @@ def iou_types(records: Sequence[dict[str, Any]]) -> tuple[IouType, ...]:
     kinds = tuple(kind for kind in both if _FIELD[kind] in records[0])
     if not kinds:
         raise EvaluationError("record 0 has neither segmentation nor bbox: each record needs at least one of them")
-    for index, record in enumerate(records):
+    for place, record in enumerate(records):
         for kind in kinds:
             if _FIELD[kind] not in record:
-                raise EvaluationError(f"record {index} has no {_FIELD[kind]} but record 0 does: give it to all or to none")
+                raise EvaluationError(f"record {place} has no {_FIELD[kind]} but record 0 does: give it to all or to none")
     return kinds
-
-
-def read_ground_truth(path: Path | str) -> dict[str, Any]:
-    """The COCO annotations in a file, as plain data.
-
-    Raises:
-        EvaluationError: the file cannot be read, is not JSON, or lacks one of images, annotations, categories.
-    """
-    try:
-        dataset = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise EvaluationError(f"{path}: cannot read the annotations: {error.strerror}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise EvaluationError(f"{path}: not a JSON file: {error}") from None
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(dataset, dict) or not isinstance(dataset.get(key), list):
-            raise EvaluationError(f"{path}: no list {key!r}: COCO annotations hold images, annotations and categories")
-    return dataset
-
-
-def indexed(dataset: dict[str, Any]) -> COCO:
-    """A COCO object of plain data, made without printing."""
-    coco = COCO()
-    coco.dataset = dataset
-    with redirect_stdout(StringIO()):
-        coco.createIndex()
-    return coco
 
 
 def prepare_ground_truth(dataset: dict[str, Any], iou_type: IouType) -> COCO:
@@ -85,17 +55,17 @@ def prepare_ground_truth(dataset: dict[str, Any], iou_type: IouType) -> COCO:
     images = _by_id(dataset["images"], "image")
     categories = _by_id(dataset["categories"], "category")
     annotations = []
-    for index, annotation in enumerate(dataset["annotations"]):
-        where = f"annotation {annotation.get('id', f'at place {index}') if isinstance(annotation, dict) else index}"
+    for place, annotation in enumerate(dataset["annotations"]):
+        where = f"annotation {annotation.get('id', f'at place {place}') if isinstance(annotation, dict) else place}"
         _known(annotation, images, categories, where)
-        copy = {**annotation, "id": index + 1, "iscrowd": int(annotation.get("iscrowd", 0) == 1)}
+        copy = {**annotation, "id": place + 1, "iscrowd": int(annotation.get("iscrowd", 0) == 1)}
         if iou_type == "bbox":
             _check_box(annotation, where)
         if iou_type == "segm" or ("area" not in annotation and "segmentation" in annotation):
             copy["segmentation"] = _ground_truth_rle(annotation, images[annotation["image_id"]], where)
         copy["area"] = _area(copy, where)
         annotations.append(copy)
-    return indexed({**dataset, "annotations": annotations})
+    return index({**dataset, "annotations": annotations})
 
 
 def prepare_detections(dataset: dict[str, Any], records: Sequence[dict[str, Any]], iou_type: IouType) -> COCO:
@@ -107,10 +77,10 @@ def prepare_detections(dataset: dict[str, Any], records: Sequence[dict[str, Any]
     """
     images = _by_id(dataset["images"], "image")
     categories = _by_id(dataset["categories"], "category")
-    for index, record in enumerate(records):
-        where = f"record {index}"
+    for place, record in enumerate(records):
+        where = f"record {place}"
         _known(record, images, categories, where)
-        if not _is_number(record.get("score")):
+        if not is_number(record.get("score")):
             raise EvaluationError(f"{where}: score must be a finite number, got {record.get('score')!r}")
         if iou_type == "bbox":
             _check_box(record, where)
@@ -118,10 +88,10 @@ def prepare_detections(dataset: dict[str, Any], records: Sequence[dict[str, Any]
             _check_rle(record.get("segmentation"), images[record["image_id"]], where)
     kept = ("image_id", "category_id", "score", _FIELD[iou_type])
     annotations = [
-        {**{key: record[key] for key in kept}, "id": index + 1, "area": _detected_area(record, iou_type), "iscrowd": 0}
-        for index, record in enumerate(records)
+        {**{key: record[key] for key in kept}, "id": place + 1, "area": _detected_area(record, iou_type), "iscrowd": 0}
+        for place, record in enumerate(records)
     ]
-    return indexed({"images": dataset["images"], "categories": dataset["categories"], "annotations": annotations})
+    return index({"images": dataset["images"], "categories": dataset["categories"], "annotations": annotations})
 
 
 def _detected_area(record: dict[str, Any], iou_type: IouType) -> float:
@@ -130,9 +100,9 @@ def _detected_area(record: dict[str, Any], iou_type: IouType) -> float:
 
 
 def _by_id(items: list[Any], kind: str) -> dict[int, dict[str, Any]]:
-    for index, item in enumerate(items):
-        if not isinstance(item, dict) or not _is_integer(item.get("id")):
-            raise EvaluationError(f"{kind} at place {index} of the annotations has no integer id")
+    for place, item in enumerate(items):
+        if not isinstance(item, dict) or not is_integer(item.get("id")):
+            raise EvaluationError(f"{kind} at place {place} of the annotations has no integer id")
     return {item["id"]: item for item in items}
 
 
@@ -140,13 +110,13 @@ def _known(item: Any, images: dict[int, Any], categories: dict[int, Any], where:
     if not isinstance(item, dict):
         raise EvaluationError(f"{where}: expected an object, got {type(item).__name__}")
     for key, known, kind in (("image_id", images, "images"), ("category_id", categories, "categories")):
-        if not _is_integer(item.get(key)) or item[key] not in known:
+        if not is_integer(item.get(key)) or item[key] not in known:
             raise EvaluationError(f"{where}: {key} {item.get(key)!r} is not among the {kind} of the annotations")
 
 
 def _check_box(item: dict[str, Any], where: str) -> None:
     box: Any = item.get("bbox")
-    well_formed = isinstance(box, list | tuple) and len(box) == 4 and all(_is_number(side) for side in box)
+    well_formed = isinstance(box, list | tuple) and len(box) == 4 and all(is_number(side) for side in box)
     if not well_formed or min(box[2:]) < 0:
         raise EvaluationError(f"{where}: bbox must be [x, y, width, height] with sides not below 0, got {box!r}")
 
@@ -165,36 +135,19 @@ def _size(image: dict[str, Any]) -> tuple[int, int]:
 
 
 def _ground_truth_rle(annotation: dict[str, Any], image: dict[str, Any], where: str) -> dict[str, Any]:
-    segmentation: Any = annotation.get("segmentation")
-    height, width = _size(image)
-    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), list):
-        counts = segmentation["counts"]
-        if not all(_is_integer(run) and run >= 0 for run in counts) or sum(counts) != height * width:
-            raise EvaluationError(f"{where}: the runs of its RLE must be whole numbers that add up to {height * width} pixels")
-        segmentation = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-    elif isinstance(segmentation, list):
-        polygons = [p for p in segmentation if isinstance(p, list) and len(p) >= 6 and all(_is_number(side) for side in p)]
-        if not polygons or len(polygons) != len(segmentation):
-            raise EvaluationError(f"{where}: each polygon of its segmentation needs at least three points of numbers")
-        segmentation = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-    _check_rle(segmentation, image, where)
-    return segmentation
+    size = _size(image)
+    fault = segmentation_fault(annotation.get("segmentation"), *size)
+    if fault:
+        raise EvaluationError(f"{where}: {fault}")
+    return to_rle(annotation["segmentation"], *size)
 
 
 def _area(annotation: dict[str, Any], where: str) -> float:
     if "area" in annotation:
-        if not _is_number(annotation["area"]):
+        if not is_number(annotation["area"]):
             raise EvaluationError(f"{where}: area must be a finite number, got {annotation['area']!r}")
         return annotation["area"]
     if isinstance(annotation.get("segmentation"), dict):
         return float(coco_mask.area(annotation["segmentation"]))
     _check_box(annotation, where)
     return float(annotation["bbox"][2] * annotation["bbox"][3])
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

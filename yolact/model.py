@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yolact.anchors import anchors
-from yolact.backbone import build_backbone
+from yolact.backbone import build_backbone, freeze_batch_norm
 from yolact.branches import build_branch
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import MaskRCNNConfig, ModelConfig, YolactConfig
@@ -105,9 +105,7 @@ class YolactModel(nn.Module):
         """Training or inference mode; a frozen backbone's batch norm stays in inference mode."""
         super().train(mode)
         if self.config.backbone.freeze_bn:
-            for module in self.backbone.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval().requires_grad_(False)
+            freeze_batch_norm(self.backbone)
         return self
 
     def raw(self, images: Tensor, sections: Sections = no_sections) -> RawOutputs:

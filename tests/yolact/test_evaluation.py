@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from yolact import rle
+from yolact.data.coco import index
+from yolact.errors import UserError
 from yolact.evaluation import METRICS, evaluate, evaluate_to
-from yolact.evaluation_input import EvaluationError, indexed, iou_types
+from yolact.evaluation_input import EvaluationError, iou_types
 from yolact.records import read_records
 
 REFERENCES = Path(__file__).resolve().parents[3] / "shared" / "data" / "evaluator_refs"
@@ -69,7 +71,7 @@ def dataset():
     ]
     return {
         "images": [{"id": image_id, "height": SIDE, "width": SIDE} for image_id in (1, 2, 30)],
-        "annotations": [{"area": x["bbox"][2] ** 2, "iscrowd": 0, **x, "id": index} for index, x in enumerate(truth)],
+        "annotations": [{"area": x["bbox"][2] ** 2, "iscrowd": 0, **x, "id": number} for number, x in enumerate(truth)],
         "categories": [{"id": 5, "name": "disc"}, {"id": 9, "name": "star, large"}, {"id": 14, "name": "absent"}],
     }
 
@@ -77,11 +79,11 @@ def dataset():
 def perfect():
     kept = [each for each in dataset()["annotations"] if not each["iscrowd"]]
     fields = ("image_id", "category_id", "bbox", "segmentation")
-    return [{**{key: each[key] for key in fields}, "score": 0.9 - index / 10} for index, each in enumerate(kept)]
+    return [{**{key: each[key] for key in fields}, "score": 0.9 - number / 10} for number, each in enumerate(kept)]
 
 
 def run(records, iou_type="segm", data=None, **options):
-    return evaluate(indexed(data or dataset()), records, iou_type, **options)
+    return evaluate(index(data or dataset()), records, iou_type, **options)
 
 
 @pytest.mark.parametrize("iou_type", ["segm", "bbox"])
@@ -177,10 +179,10 @@ def test_a_wrong_record_is_named(change, iou_type, message):
     ("change", "message"),
     [
         ({"image_id": 4}, "annotation 1: image_id 4"),
-        ({"segmentation": None}, "annotation 1: segmentation is not compressed RLE"),
-        ({"segmentation": []}, "annotation 1: each polygon"),
-        ({"segmentation": [[1, 2, 3, 4]]}, "annotation 1: each polygon"),
-        ({"segmentation": {"size": [SIDE, SIDE], "counts": [5]}}, "annotation 1: the runs of its RLE"),
+        ({"segmentation": None}, "annotation 1: the segmentation is neither"),
+        ({"segmentation": []}, "annotation 1: the segmentation is empty"),
+        ({"segmentation": [[1, 2, 3, 4]]}, "annotation 1: a polygon has 4 numbers"),
+        ({"segmentation": {"size": [SIDE, SIDE], "counts": [5]}}, "annotation 1: the RLE's counts sum to 5"),
         ({"area": "big"}, "annotation 1: area must be"),
     ],
 )
@@ -310,7 +312,7 @@ def test_matches_have_the_contracts_shapes_and_order(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "cannot read"), ("[", "not a JSON file"), ("[]", "no list 'images'"), ('{"images": []}', "no list 'annotations'")],
+    [(None, "missing"), ("[", "not valid JSON"), ("[]", "no list 'images'"), ('{"images": []}', "no list 'annotations'")],
 )
 def test_broken_annotation_files_are_named(tmp_path, content, message):
     _, detections = write_inputs(tmp_path, perfect())
@@ -318,6 +320,6 @@ def test_broken_annotation_files_are_named(tmp_path, content, message):
         (tmp_path / "truth.json").unlink()
     else:
         (tmp_path / "truth.json").write_text(content)
-    with pytest.raises(EvaluationError, match=f"truth.json.*{message}"):
+    with pytest.raises(UserError, match=f"truth.json.*{message}"):
         evaluate_to(tmp_path / "out", tmp_path / "truth.json", detections)
     assert not (tmp_path / "out").exists()
