@@ -4,71 +4,36 @@ A data set's id is a digest over its splits. A generated set's is that of its co
 its content digest (the annotation file's bytes, the names and sizes of its images): declared, or computed for a plain folder.
 A declaration may leave a digest out; the split's declared name and paths then stand in for it, so that plans need no data,
 and the first stage that meets the data writes the digest down beside the results. Whatever is declared or written down is
-verified when a stage starts.
+verified when a stage starts; data that were not met before are checked in full, every image unpacked, which happens once.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator
-
-from experiments.document import read_document
+from experiments.declarations import (
+    DECLARATIONS,
+    CocoDeclaration,
+    ShapesDeclaration,
+    SplitConfig,
+    datasets_folder,
+    declared_names,
+    digest_of,
+    read_declaration,
+    split_digest,
+)
 from yolact import files
-from yolact.config import Config
 from yolact.config.base import nearest
-from yolact.config.data import ShapesConfig
 from yolact.data.findings import DatasetError, stop_on_errors
 
 if TYPE_CHECKING:
     from yolact.data.coco import CocoSplit
-
-DECLARATIONS = Path(__file__).parent / "data"
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-
-
-class SplitConfig(Config):
-    """Where one split lies, relative to the data set's root, and what it must hold."""
-
-    images: str
-    """Folder of the images."""
-    annotations: str
-    """File in COCO's instances format."""
-    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
-    """What `split_digest` gives for it; None where that isn't known."""
-
-    @field_validator("images", "annotations")
-    @classmethod
-    def _inside(cls, path: str) -> str:
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise ValueError("must be a path inside the data set's root, relative to it")
-        return path
-
-
-class CocoDeclaration(Config):
-    """A data set in COCO's format."""
-
-    kind: Literal["coco"] = "coco"
-    name: Name
-    root: str
-    """Its folder, relative to the datasets folder: the environment's YOLACT_DATA, or ./datasets."""
-    splits: Annotated[dict[Name, SplitConfig], Field(min_length=1)]
-
-
-class ShapesDeclaration(Config):
-    """The generated data set."""
-
-    kind: Literal["shapes"] = "shapes"
-    name: Name
-    shapes: ShapesConfig = ShapesConfig()
 
 
 class Dataset(ABC):
@@ -133,7 +98,7 @@ class ShapesDataset(Dataset):
     def __init__(self, declaration: ShapesDeclaration) -> None:
         self.name = declaration.name
         self.config = declaration.shapes
-        self.id = _digest({"shapes": self.config.to_data()})
+        self.id = digest_of({"shapes": self.config.to_data()})
 
     def ensure(self, data_folder: Path, splits: Iterable[str] | None = None) -> Path:
         from yolact.data.shapes import generate_shapes
@@ -159,35 +124,36 @@ class CocoDataset(Dataset):
     @cached_property
     def id(self) -> str:  # type: ignore[override]
         known = {name: split.digest or {"data": self.name, **split.to_data()} for name, split in self.split_configs.items()}
-        return _digest({"splits": known})
+        return digest_of({"splits": known})
 
     def ensure(self, data_folder: Path, splits: Iterable[str] | None = None) -> Path:
         from yolact.data.check import check_splits
 
         chosen = {split: self.paths(split, self.root) for split in (self.splits if splits is None else splits)}
         if not self.root.is_dir():
-            raise DatasetError(
-                f"data set {self.name}: {self.root} is missing; put the data there, or point YOLACT_DATA at the datasets folder"
-            )
-        stop_on_errors(check_splits(chosen, decode=False))
-        for split, (images, file) in chosen.items():
-            self._verify(split, split_digest(images, file), data_folder)
+            place = f"data set {self.name}: {self.root} is missing"
+            raise DatasetError(f"{place}; put the data there, or point YOLACT_DATA at the datasets folder")
+        digests = {split: split_digest(*paths) for split, paths in chosen.items()}
+        known = {split: _read_record(self._record(split, data_folder)) for split in chosen}
+        if known != digests:
+            stop_on_errors(check_splits(chosen))
+        for split, found in digests.items():
+            expected = self.split_configs[split].digest or known[split]
+            if expected not in (None, found):
+                what = f"the split {split!r} of {self.name} has the digest {found}, declared or first used it was {expected}"
+                remedy = "restore the data, or declare what it is now under another name (`yolact data declare`)"
+                raise DatasetError(f"{chosen[split][1]}: {what}; {remedy}")
+            if known[split] != found:
+                _write_record(self._record(split, data_folder), found)
         return self.root
 
     def paths(self, split: str, root: Path) -> tuple[Path, Path]:
         self._check_name(split)
         return root / self.split_configs[split].images, root / self.split_configs[split].annotations
 
-    def _verify(self, split: str, found: str, data_folder: Path) -> None:
-        met = data_folder / f"{self.name}-{self.id}" / f"{split}.json"
-        expected, source = self.split_configs[split].digest, "declared"
-        if expected is None:
-            expected, source = _first_met(met, found), f"first met, see {met},"
-        if expected != found:
-            raise DatasetError(
-                f"{self.paths(split, self.root)[1]}: the split {split!r} of {self.name} has digest {found}, {source} was "
-                f"{expected}; restore the data, or declare the changed data under another name (`yolact data declare`)"
-            )
+    def _record(self, split: str, data_folder: Path) -> Path:
+        """Where the digest is kept that a split had when it passed the check."""
+        return data_folder / f"{self.name}-{self.id}" / f"{split}.json"
 
 
 def find_dataset(name_or_path: str) -> Dataset:
@@ -207,11 +173,6 @@ def find_dataset(name_or_path: str) -> Dataset:
         return _from_declaration(path)
     hint = nearest(name_or_path, declared_names())
     raise DatasetError(f"{name_or_path!r} is no declared data set, declaration file or folder{hint}")
-
-
-def declared_names() -> list[str]:
-    """Names of the declarations in `experiments/data/`."""
-    return sorted(path.stem for path in DECLARATIONS.glob("*.yaml"))
 
 
 def folder_dataset(folder: Path, name: str | None = None) -> CocoDataset:
@@ -247,53 +208,25 @@ def declare_folder(folder: Path, name: str) -> CocoDeclaration:
     return CocoDeclaration.from_data({"kind": "coco", "name": name, "root": place.as_posix(), "splits": splits})
 
 
-def datasets_folder() -> Path:
-    """Where declared data sets lie: the environment's YOLACT_DATA, or ./datasets."""
-    return Path(os.environ.get("YOLACT_DATA") or "datasets")
-
-
-def split_digest(images: Path, annotations: Path) -> str:
-    """16 hex digits of a split's annotation bytes and of the names and sizes of its images; a missing image counts as −1.
-
-    Raises:
-        DatasetError: if the annotations cannot be read.
-    """
-    from yolact.data.records import read_annotations
-
-    names = {record.get("file_name") for record in read_annotations(annotations)["images"] if isinstance(record, dict)}
-    sizes = [[name, _size(images / name)] for name in sorted(name for name in names if isinstance(name, str))]
-    return _digest({"annotations": hashlib.sha256(annotations.read_bytes()).hexdigest(), "images": sizes})
-
-
 def _from_declaration(path: Path) -> Dataset:
-    document = read_document(path)
-    if document.data.get("kind") == "shapes":
-        return ShapesDataset(document.parse(ShapesDeclaration))
-    declaration = document.parse(CocoDeclaration)
+    declaration = read_declaration(path)
+    if isinstance(declaration, ShapesDeclaration):
+        return ShapesDataset(declaration)
     return CocoDataset(declaration.name, datasets_folder() / declaration.root, declaration.splits)
 
 
-def _first_met(record: Path, found: str) -> str:
-    """The digest that was written down when a split was first used; now is the first time where there is no record."""
+def _read_record(path: Path) -> str | None:
     try:
-        if record.exists():
-            return str(json.loads(record.read_text())["digest"])
-        record.parent.mkdir(parents=True, exist_ok=True)
-        files.write_json(record, {"digest": found})
+        return str(json.loads(path.read_text())["digest"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DatasetError(f"{path}: cannot be read; delete it if the data are as they should be") from None
+
+
+def _write_record(path: Path, digest: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_json(path, {"digest": digest})
     except OSError as error:
-        raise DatasetError(f"{record}: cannot be read or written ({error.strerror}); make the folder writable") from None
-    except (ValueError, KeyError, TypeError):
-        raise DatasetError(f"{record}: is broken; delete it if the data are as they should be") from None
-    return found
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except (OSError, ValueError):
-        return -1
-
-
-def _digest(content: Any) -> str:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        raise DatasetError(f"{path}: cannot be written ({error.strerror}); make room, or make the folder writable") from None
