@@ -30,7 +30,7 @@ class RuntimeConfig(Config):
 
 
 class RunConfig(Config):
-    """One run: a network, its training, its use, what is measured, and on what data and machine."""
+    """One run: a network, its training, its use, what is measured, and on what machine. The data set is the scale's choice."""
 
     model: ModelConfig = YolactConfig()
     training: TrainingConfig = TrainingConfig()
@@ -39,5 +39,3 @@ class RunConfig(Config):
     speed: SpeedConfig = SpeedConfig()
     prototypes: PrototypesConfig = PrototypesConfig()
     runtime: RuntimeConfig = RuntimeConfig()
-    data: str = "shapes"
-    """A data set declared in `experiments/data/`, or the path of such a declaration or of a COCO-format folder."""

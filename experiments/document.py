@@ -54,7 +54,8 @@ class Document:
 
     def _split(self, field: str) -> tuple[str, ...]:
         """A joined path taken apart again: keys may themselves hold dots."""
-        parts, keys = field.split("."), ()
+        parts = field.split(".")
+        keys: tuple[str, ...] = ()
         while parts:
             for size in range(len(parts), 0, -1):
                 if (*keys, ".".join(parts[:size])) in self.lines:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -83,17 +84,15 @@ class Plan:
 
     def title(self, stage_id: str) -> str:
         """A stage named for people: the variants and seeds it belongs to, and its kind."""
-        return self._titles()[stage_id]
+        return self._titles[stage_id]
 
+    @cached_property
     def _titles(self) -> dict[str, str]:
-        if not hasattr(self, "_cache"):
-            owners: dict[str, list[Run]] = {}
-            for run in self.runs:
-                for stage_id in run.stages.values():
-                    owners.setdefault(stage_id, []).append(run)
-            titles = {stage_id: _title(self.stages[stage_id].kind, runs) for stage_id, runs in owners.items()}
-            object.__setattr__(self, "_cache", titles)
-        return self._cache
+        owners: dict[str, list[Run]] = {}
+        for run in self.runs:
+            for stage_id in run.stages.values():
+                owners.setdefault(stage_id, []).append(run)
+        return {stage_id: _title(self.stages[stage_id].kind, runs) for stage_id, runs in owners.items()}
 
     def only(self, variants: Iterable[str]) -> set[str]:
         """Ids of the stages of these variants."""

@@ -35,13 +35,13 @@ def _reason(stage: Stage, store: Store, earlier: Mapping[str, list[Mapping[str, 
         if status.state == "done":
             return Reason("cached", f"done in {status.wall_seconds:.0f} s" if status.wall_seconds else "done")
         if status.state == "failed":
-            return Reason("failed", (status.error or {}).get("message", "").splitlines()[0:1][0] if status.error else "")
+            return Reason("failed", next(iter((status.error or {}).get("message", "").splitlines()), ""))
         if status.state in ("interrupted", "running"):
             return Reason(status.state, "goes on from its checkpoint" if stage.kind == "train" else "")
-    changes = [difference(old, stage.content) for old in earlier.get(stage.kind, [])]
+    changes: list[list[str]] = [difference(old, stage.content) for old in earlier.get(stage.kind, [])]
     if not changes:
         return Reason("new")
-    return Reason("changed", "; ".join(min(changes, key=len)))
+    return Reason("changed", "; ".join(sorted(changes, key=len)[0]))
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

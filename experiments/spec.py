@@ -66,7 +66,7 @@ class StandIns(Config):
     """What replaces the paper's choices at a smaller scale; every table names it."""
 
     backbones: dict[str, str] = Field(default_factory=dict)
-    image_sizes: dict[str, Annotated[int, Field(gt=0)]] = {}
+    image_sizes: dict[str, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
 
 
 class Scale(Config):

@@ -1,0 +1,101 @@
+"""Options and steps that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from experiments.datasets import Dataset, declared_names, find_dataset
+from experiments.document import SpecError
+from experiments.plan import DataInfo, Plan, build_plan
+from experiments.resolve import parse_setting
+from experiments.spec import load_scale, load_spec
+from experiments.store import Store
+from yolact.config.base import nearest
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked to plan or run."""
+
+    plan: Plan
+    store: Store
+    chosen: set[str]
+    """Ids of the stages that `--only` leaves."""
+    data: Dataset
+
+
+class SeedList(click.ParamType):
+    """Seeds separated by commas or spaces."""
+
+    name = "seeds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            seeds = tuple(int(part) for part in str(value).replace(",", " ").split())
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers such as 0,1,2", param, ctx)
+        if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
+            self.fail(f"{value!r}: give one or more different seeds, 0 or larger", param, ctx)
+        return seeds
+
+
+def results_option(command: Callable) -> Callable:
+    """--results, the folder that everything is kept in."""
+    return click.option(
+        "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="The results folder."
+    )(command)
+
+
+def plan_options(command: Callable) -> Callable:
+    """SPEC and the options that say what to plan."""
+    options: list[Callable] = [
+        click.argument("spec"),
+        click.option("--scale", default="toy", show_default=True, help="toy, small, paper, or a scale's file."),
+        click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field; may be repeated."),
+        click.option("--seeds", type=SeedList(), help='In place of the spec\'s, such as 0,1,2 or "0 1 2".'),
+        click.option("--data", help="In place of the scale's data set: a name, or the path of a data set."),
+        click.option("--only", multiple=True, metavar="VARIANT", help="These variants alone; may be repeated."),
+        results_option,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def request(
+    spec: str,
+    scale: str,
+    settings: tuple[str, ...],
+    seeds: tuple[int, ...] | None,
+    data: str | None,
+    only: tuple[str, ...],
+    results: Path,
+) -> Request:
+    """Plan what the options ask for.
+
+    Raises:
+        UserError: any of them is wrong.
+    """
+    loaded_scale = load_scale(scale)
+    location = data or loaded_scale.scale.data
+    dataset = find_dataset(location)
+    info = DataInfo(dataset.name, dataset.id, tuple(dataset.splits))
+    location = str(Path(location).absolute()) if Path(location).exists() and location not in declared_names() else location
+    parsed = [parse_setting(text) for text in settings]
+    plan = build_plan(load_spec(spec), loaded_scale, info, location=location, settings=parsed, seeds=seeds)
+    return Request(plan, Store(results), _chosen(plan, only), dataset)
+
+
+def _chosen(plan: Plan, only: tuple[str, ...]) -> set[str]:
+    names = list(plan.resolved)
+    for name in only:
+        if name not in names:
+            raise SpecError(f"--only: unknown variant {name!r}{nearest(name, names)}")
+    return plan.only(only or names)

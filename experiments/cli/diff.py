@@ -1,0 +1,101 @@
+"""`yolact diff`"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from experiments.cli.common import results_option
+from experiments.reasons import difference
+from experiments.resolve import flatten
+from experiments.store import StageView, Store, StoreError
+from yolact.config.base import nearest
+
+RESULT_FILES = ("metrics.json", "speed.json", "summary.json")
+
+
+@dataclass(frozen=True)
+class _Side:
+    name: str
+    stages: dict[str, StageView]
+    """By kind."""
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@results_option
+def diff(a: str, b: str, results: Path) -> None:
+    """Compare two stages or two runs: settings and results.
+
+    A and B are stage ids, or runs written EXPERIMENT:VARIANT:SEED; without a seed, the variant's first.
+
+    \b
+    Example:
+      yolact diff quickstart-toy:baseline:0 quickstart-toy:fc-mask:0
+      yolact diff train-0123456789abcdef train-fedcba9876543210
+    """
+    store = Store(results)
+    left, right = _side(store, a), _side(store, b)
+    kinds = [kind for kind in left.stages if kind in right.stages]
+    if not kinds:
+        raise StoreError(f"{a} and {b} have no kind of stage in common, so there is nothing to compare")
+    lines = [line for kind in kinds for line in _stage_lines(kind, left.stages[kind], right.stages[kind])]
+    click.echo(f"a: {left.name}\nb: {right.name}")
+    click.echo("\n".join(lines) if lines else "the same settings and the same results")
+
+
+def _side(store: Store, name: str) -> _Side:
+    if ":" not in name:
+        view = store.stage(name)
+        return _Side(name, {view.kind: view})
+    experiment, variant, *rest = name.split(":", 2)
+    record = store.experiment(experiment)
+    variants = [v["name"] for v in record["variants"]]
+    if variant not in variants:
+        raise StoreError(f"{name}: unknown variant {variant!r}{nearest(variant, variants)}")
+    runs = [run for run in record["runs"] if run["variant"] == variant and (not rest or str(run["seed"]) == rest[0])]
+    if not runs:
+        seeds = [str(run["seed"]) for run in record["runs"] if run["variant"] == variant]
+        raise StoreError(f"{name}: no such seed; variant {variant!r} has seeds {', '.join(seeds)}")
+    stages = {kind: store.stage(stage_id) for kind, stage_id in runs[0]["stages"].items() if store.has(stage_id)}
+    return _Side(f"{experiment}:{variant}:{runs[0]['seed']}", stages)
+
+
+def _stage_lines(kind: str, a: StageView, b: StageView) -> list[str]:
+    if a.id == b.id:
+        return []
+    settings = [line for line in difference(a.record, b.record) if not line.startswith("inputs.")]
+    results = _result_lines(a, b)
+    return [f"{kind}: {a.id} ({a.state}), {b.id} ({b.state})", *(f"  {line}" for line in [*settings, *results])]
+
+
+def _result_lines(a: StageView, b: StageView) -> list[str]:
+    if a.state != "done" or b.state != "done":
+        return []
+    lines = []
+    for name in RESULT_FILES:
+        before, after = (_numbers(view.result / name) for view in (a, b))
+        for path in before:
+            if path in after and before[path] != after[path]:
+                change = after[path] - before[path]
+                lines.append(f"{'.'.join(path)}: {before[path]:.4g} -> {after[path]:.4g} ({change:+.4g})")
+    same = a.status.digests == b.status.digests
+    return [*lines, "the same bytes" if same else f"files differ: {', '.join(_differing(a, b))}"]
+
+
+def _differing(a: StageView, b: StageView) -> list[str]:
+    before, after = a.status.digests, b.status.digests
+    return [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+
+
+def _numbers(path: Path) -> dict[tuple[str, ...], Any]:
+    """The numbers in a JSON file, by path; nothing where there is no such file."""
+    if not path.is_file():
+        return {}
+    leaves = flatten(json.loads(path.read_text(encoding="utf-8")))
+    return {path: value for path, value in leaves.items() if isinstance(value, int | float) and not isinstance(value, bool)}

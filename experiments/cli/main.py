@@ -1,0 +1,113 @@
+"""The `yolact` command: the roof over all rooms. Commands are looked up by name and imported when called."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from importlib import import_module
+
+import click
+
+from yolact.errors import UserError
+
+COMMANDS = {
+    "list": ("experiments.cli.list:list_specs", "The questions that can be asked, and at which scales."),
+    "plan": ("experiments.cli.plan:plan", "What a question would run, and why."),
+    "run": ("experiments.cli.run:run", "Run a question: train, predict, measure."),
+    "status": ("experiments.cli.status:status", "What is done, running or failed in a results folder."),
+    "diff": ("experiments.cli.diff:diff", "Compare two stages or two runs: settings and results."),
+    "table": ("experiments.cli.report:table", "The results of an experiment as a table."),
+    "report": ("experiments.cli.report:report", "The results of an experiment as an HTML page."),
+    "predict": ("experiments.cli.measure:predict", "Find instances in images with a trained network."),
+    "evaluate": ("experiments.cli.measure:evaluate", "COCO numbers of a file of detections."),
+    "speed": ("experiments.cli.measure:speed", "Frames per second and latency of a trained network."),
+    "data": ("experiments.cli.data:data", "Check, make and describe data sets."),
+    "schema": ("experiments.cli.schema:schema", "JSON schema of specs, scales and configurations."),
+}
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, so that help needs none of them."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        return getattr(import_module(module), attribute)
+
+    def resolve_command(self, context: click.Context, arguments: list[str]):
+        from yolact.config.base import nearest
+
+        if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
+            raise UserError(f"unknown command {arguments[0]!r}{nearest(arguments[0], list(COMMANDS))}")
+        return super().resolve_command(context, arguments)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def cli() -> None:
+    """Ablations of YOLACT, the real-time instance segmenter: ask, train, measure, report.
+
+    \b
+    Example:
+      yolact plan quickstart --scale toy
+      yolact run quickstart --scale toy --seeds 0
+      yolact report quickstart --scale toy
+    """
+
+
+def main() -> None:
+    """Entry point: a user's error is one message and exit status 2, anything else a bug and its traceback."""
+    sys.exit(call(sys.argv[1:]))
+
+
+def call(arguments: list[str]) -> int:
+    """Run one command line; returns the exit status."""
+    try:
+        result = cli.main(arguments, prog_name="yolact", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except UserError as error:
+        return _fail(str(error))
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        message = os_message(error)
+        if message is None:
+            raise
+        return _fail(message)
+
+
+def os_message(error: OSError) -> str | None:
+    """What to tell the user of an error that lies with the machine, None for one that lies with the code."""
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in FULL:
+        return f"the disk is full{where}. What was finished is kept; make room and give the same command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission to write{where}. Choose another folder with --results, or change its owner"
+    if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+        return f"{error.strerror}{where}: a file stands where a folder is needed, or the other way round"
+    return None
+
+
+def _fail(message: str) -> int:
+    click.echo(f"Error: {message}", err=True)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""`yolact plan`"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from experiments.cli.common import Request, plan_options, request
+from experiments.reasons import Reason, reasons
+from experiments.resolve import flatten
+
+STYLES = {"cached": "green", "new": "cyan", "changed": "yellow", "failed": "red", "interrupted": "yellow", "running": "blue"}
+
+
+@click.command()
+@plan_options
+@click.option("--explain", is_flag=True, help="Show every field of every variant and where it came from.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(explain: bool, as_json: bool, **options: Any) -> None:
+    """What a question would run, and why. Needs neither a GPU nor the data.
+
+    \b
+    Example:
+      yolact plan prototypes --scale paper
+      yolact plan nms --set training.lr=0.004 --explain
+    """
+    asked = request(**options)
+    why = reasons(asked.plan, asked.store)
+    if as_json:
+        click.echo(json.dumps(_as_data(asked, why), indent=2))
+    elif explain:
+        _explain(asked)
+    else:
+        _show(asked, why)
+
+
+def summary(asked: Request, why: dict[str, Reason]) -> str:
+    """`12 stages: 5 to run (5 new), 7 cached`."""
+    words = Counter(why[stage_id].word for stage_id in asked.chosen)
+    cached = words.pop("cached", 0)
+    kinds = ", ".join(f"{count} {word}" for word, count in words.items())
+    todo = sum(words.values())
+    return f"{asked.plan.name}: {len(asked.chosen)} stages, {todo} to run{f' ({kinds})' if kinds else ''}, {cached} cached"
+
+
+def _show(asked: Request, why: dict[str, Reason]) -> None:
+    table = Table("stage", "variant · seed · kind", "reason", box=None, pad_edge=False)
+    for stage_id, reason in why.items():
+        if stage_id in asked.chosen:
+            text = f"[{STYLES[reason.word]}]{reason.word}[/] {escape(reason.detail)}"
+            table.add_row(stage_id, escape(asked.plan.title(stage_id)), text)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    console.print(summary(asked, why))
+    for paper, ours in asked.plan.experiment["stand_ins"].items():
+        console.print(f"stand-in: {ours} for the paper's {paper}")
+
+
+def _explain(asked: Request) -> None:
+    for variant, found in asked.plan.resolved.items():
+        click.echo(f"{variant}")
+        for path, value in flatten(found.config.to_data()).items():
+            field = ".".join(path)
+            click.echo(f"  {field} = {json.dumps(value)}   # {found.origins.get(field, 'default')}")
+
+
+def _as_data(asked: Request, why: dict[str, Reason]) -> dict[str, Any]:
+    stages = [
+        {
+            **stage.record,
+            "title": asked.plan.title(stage.id),
+            "reason": why[stage.id].word,
+            "detail": why[stage.id].detail,
+        }
+        for stage in asked.plan.stages.values()
+        if stage.id in asked.chosen
+    ]
+    origins = {name: dict(found.origins) for name, found in asked.plan.resolved.items()}
+    return {**asked.plan.experiment, "stages": stages, "origins": origins}

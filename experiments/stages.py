@@ -1,0 +1,171 @@
+"""What each kind of stage does: thin glue from a `StageContext` into the library. Imports torch; only stages import this."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.datasets import Dataset, find_dataset
+from experiments.kinds import Interrupted, StageContext
+from yolact import training
+from yolact.checkpoint import load_weights, write_state_dict
+from yolact.config import InferenceConfig, ModelConfig, PrototypesConfig, SpeedConfig, TrainingConfig
+from yolact.config.base import Config
+from yolact.data.coco import CocoSplit
+from yolact.data.loader import TrainingBatches
+from yolact.evaluation import evaluate_to
+from yolact.files import write_json, write_text
+from yolact.model import build_model
+from yolact.records import to_records
+from yolact.speed import measure_speed
+
+PROGRESS_EVERY = 25
+
+
+def train(ctx: StageContext) -> None:
+    """Draw weights from the seed, train, and write weights.pt, model.json, losses.csv, summary.json."""
+    _prepare(ctx)
+    config = TrainingConfig.from_data(ctx.fields["training"])
+    split = _open(ctx, "train")
+    torch.manual_seed(ctx.seed or 0)
+    model: Any = build_model(_model_config(ctx.fields["model"]), len(split.category_ids))
+
+    def batches(start: int) -> Iterable:
+        return TrainingBatches(
+            split,
+            config.augmentation,
+            model.image_size,
+            config.batch_size,
+            ctx.seed or 0,
+            iterations=config.iterations,
+            start_iteration=start,
+            skip_empty=config.skip_images_without_objects,
+            workers=ctx.workers,
+        )
+
+    try:
+        history = training.train(
+            model,
+            batches,
+            config,
+            device=ctx.device,
+            checkpoint=ctx.checkpoint,
+            log=ctx.log,
+            should_stop=ctx.should_stop,
+        )
+    except training.Interrupted as stop:
+        raise Interrupted(str(stop)) from None
+    write_state_dict(model.state_dict(), ctx.output / "weights.pt")
+    described = {"model": ctx.fields["model"], "class_names": split.class_names, "category_ids": split.category_ids}
+    write_json(ctx.output / "model.json", described)
+    write_text(ctx.output / "losses.csv", _table(history.rows))
+    summary = {
+        "iterations": config.iterations,
+        "skipped_steps": history.skipped,
+        "final_loss": history.rows[-1]["loss"] if history.rows else None,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "training_images": len(split),
+    }
+    write_json(ctx.output / "summary.json", summary)
+
+
+def predict(ctx: StageContext) -> None:
+    """Run the network over the evaluated split; write detections.json in COCO's result format, and summary.json."""
+    _prepare(ctx)
+    model, category_ids, _ = trained_model(ctx)
+    inference = InferenceConfig.from_data(ctx.fields["inference"])
+    split = _open(ctx, ctx.fields["split"])
+    records: list[dict[str, Any]] = []
+    for number, image_id in enumerate(split.image_ids, start=1):
+        if ctx.should_stop():
+            raise Interrupted(f"stopped after {number - 1} of {len(split)} images")
+        detections = model.predict([split.image(image_id).to(ctx.device)], inference)[0]
+        records += to_records(detections, image_id, category_ids)
+        if number % PROGRESS_EVERY == 0 or number == len(split):
+            ctx.log({"event": "step", "iteration": number, "iterations": len(split)})
+    write_json(ctx.output / "detections.json", records, indent=None)
+    write_json(ctx.output / "summary.json", {"images": len(split), "detections": len(records)})
+
+
+def coco(ctx: StageContext) -> None:
+    """Evaluate the detections of the predict stage; the files are those of `yolact.evaluation.evaluate_to`."""
+    dataset, split = _dataset(ctx), ctx.fields["evaluation"]["split"]
+    _, annotations = dataset.paths(split, dataset.ensure(ctx.data_root, [split]))
+    evaluate_to(ctx.output, annotations, ctx.inputs["predict"] / "detections.json")
+
+
+def speed(ctx: StageContext) -> None:
+    """Time the trained network on images of the evaluated split; write speed.json."""
+    _prepare(ctx)
+    model, _, _ = trained_model(ctx)
+    config = SpeedConfig.from_data(ctx.fields["speed"])
+    split = _open(ctx, ctx.fields["split"])
+    images = [split.image(image_id) for image_id in split.image_ids[: config.repeats]]
+    inference = InferenceConfig.from_data(ctx.fields["inference"])
+    write_json(ctx.output / "speed.json", measure_speed(model, images, inference, config, ctx.device, ctx.threads))
+
+
+def prototypes(ctx: StageContext) -> None:
+    """Keep the prototypes and coefficients of a few images; write prototypes.npz and summary.json."""
+    from yolact.prototypes import collect
+
+    _prepare(ctx)
+    model, _, _ = trained_model(ctx)
+    config = PrototypesConfig.from_data(ctx.fields["prototypes"])
+    inference = InferenceConfig.from_data(ctx.fields["inference"])
+    collect(ctx.output, model, _open(ctx, ctx.fields["split"]), inference, config, ctx.device)
+
+
+def trained_model(ctx: StageContext) -> tuple[Any, list[int], list[str]]:
+    """The network of the train stage, ready to predict, with its data set's category ids and names."""
+    return load_trained(ctx.inputs["train"], ctx.device)
+
+
+def load_trained(result: Path, device: str) -> tuple[Any, list[int], list[str]]:
+    """(model in eval mode on `device`, category ids, class names) from the result folder of a train stage."""
+    described = json.loads((result / "model.json").read_text(encoding="utf-8"))
+    model: Any = build_model(_model_config(described["model"]), len(described["category_ids"]), pretrained=False)
+    load_weights(model, result / "weights.pt")
+    return model.to(device).eval(), described["category_ids"], described["class_names"]
+
+
+def _model_config(data: dict[str, Any]) -> ModelConfig:
+    class Holder(Config):
+        model: ModelConfig
+
+    return Holder.from_data({"model": data}).model
+
+
+def _dataset(ctx: StageContext) -> Dataset:
+    """The data set, checked to be the one that was planned with."""
+    dataset = find_dataset(ctx.data)
+    dataset.expect(ctx.data_id)
+    return dataset
+
+
+def _open(ctx: StageContext, split: str) -> CocoSplit:
+    dataset = _dataset(ctx)
+    return dataset.open(split, dataset.ensure(ctx.data_root, [split]))
+
+
+def _prepare(ctx: StageContext) -> None:
+    """The same numbers on every run: a fixed number of threads, and no algorithm chosen by trial."""
+    torch.set_num_threads(ctx.threads)
+    if ctx.device == "cuda":
+        torch.backends.cudnn.benchmark = False
+
+
+def _table(rows: list[dict[str, float]]) -> str:
+    """Rows as CSV; a term that a row lacks is left empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
