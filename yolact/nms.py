@@ -92,7 +92,7 @@ def traditional_nms(boxes: Tensor, scores: Tensor, config: InferenceConfig, imag
 
 
 def _greedy(boxes: Tensor, scores: Tensor, config: InferenceConfig, threshold: float) -> Kept:
-    anchor, label = torch.nonzero(scores > config.score_threshold, as_tuple=True)
+    label, anchor = torch.nonzero(scores.t() > config.score_threshold, as_tuple=True)
     score = scores[anchor, label]
     # batched_nms moves each class to a place of its own: exact in float64, apart where no coordinate is negative
     apart = boxes.double() - boxes.amin()

@@ -1,0 +1,59 @@
+"""Small models and random ground truth for the tests of the library."""
+
+from __future__ import annotations
+
+import torch
+
+from yolact.config import AnchorConfig, BackboneConfig, FCMaskConfig, FPNConfig, PrototypeConfig, YolactConfig
+from yolact.model import build_model
+from yolact.structures import Target
+
+SIZE = 64
+TINY = YolactConfig(
+    image_size=SIZE,
+    backbone=BackboneConfig(name="resnet_tiny", weights=None, width=4),
+    fpn=FPNConfig(channels=8),
+    anchors=AnchorConfig(scales=((8,), (16,), (24,), (32,), (48,))),
+    mask_branch=PrototypeConfig(k=4, channels=8),
+)
+"""A few thousand parameters; 273 anchors."""
+TINY_FC_MASK = TINY.replace(mask_branch=FCMaskConfig(size=4))
+
+
+def tiny_model(config=TINY, num_classes=3, seed=0):
+    torch.manual_seed(seed)
+    return build_model(config, num_classes)
+
+
+def target(boxes, labels=None, crowd=None, size=SIZE, image_id=0, seed=0):
+    """A target whose masks fill the ellipses inside its boxes, given in pixels."""
+    boxes = torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    n = len(boxes)
+    grid = torch.arange(size) + 0.5
+    centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, ((boxes[:, 2:] - boxes[:, :2]) / 2).clamp(min=1e-6)
+    x = (grid - centre[:, :1]) / half[:, :1]
+    y = (grid - centre[:, 1:]) / half[:, 1:]
+    return Target(
+        boxes=boxes,
+        labels=torch.as_tensor(labels if labels is not None else [0] * n, dtype=torch.int64),
+        masks=(x[:, None, :] ** 2 + y[:, :, None] ** 2 <= 1).to(torch.uint8),
+        crowd=torch.as_tensor(crowd if crowd is not None else [False] * n, dtype=torch.bool),
+        image_id=image_id,
+        seed=seed,
+    )
+
+
+def random_target(generator, n=3, crowds=0, classes=3, size=SIZE, image_id=0):
+    """n objects and some crowds, inside the image, sides of at least an eighth of it."""
+    total = n + crowds
+    sides = (torch.rand(total, 2, generator=generator) * 0.5 + 0.125) * size
+    corner = torch.rand(total, 2, generator=generator) * (size - sides)
+    labels = torch.randint(0, classes, (total,), generator=generator)
+    return target(torch.cat([corner, corner + sides], 1), labels, [False] * n + [True] * crowds, size, image_id, image_id)
+
+
+def random_batch(seed, images=2, n=3, crowds=0, classes=3, size=SIZE):
+    """(images, 3, S, S) float pixels and their targets."""
+    generator = torch.Generator().manual_seed(seed)
+    targets = [random_target(generator, n, crowds, classes, size, image_id=i) for i in range(images)]
+    return torch.rand(images, 3, size, size, generator=generator) * 255, targets
