@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from yolact.data.coco import index
 from yolact.data.records import read_annotations
 from yolact.evaluation_input import (
     EvaluationError,
@@ -100,31 +101,36 @@ def evaluate(
     )
 
 
-def evaluate_to(
-    folder: Path | str, annotations_path: Path | str, detections_path: Path | str, image_ids: Iterable[int] | None = None
-) -> dict[str, dict[str, float]]:
-    """Evaluate a detections file and write metrics.json, per_class.csv, curves.json and matches.npz into `folder`.
-
-    Masks and boxes are evaluated where the records have them. The same input gives the same bytes.
-
-    Returns:
-        What metrics.json holds: the 12 numbers by IoU type.
+def evaluate_files(
+    annotations_path: Path | str, detections_path: Path | str, image_ids: Iterable[int] | None = None
+) -> list[Evaluation]:
+    """Evaluate a detections file by masks and by boxes, where its records have them.
 
     Raises:
         UserError: see `evaluate` and `yolact.records.read_records`.
     """
-    folder = Path(folder)
+    ground_truth = index(read_annotations(Path(annotations_path)))
     records = read_records(detections_path)
     chosen = None if image_ids is None else list(image_ids)
-    evaluations = [evaluate(annotations_path, records, kind, chosen) for kind in iou_types(records)]
+    return [evaluate(ground_truth, records, kind, chosen) for kind in iou_types(records)]
+
+
+def evaluate_to(
+    folder: Path | str, annotations_path: Path | str, detections_path: Path | str, image_ids: Iterable[int] | None = None
+) -> list[Evaluation]:
+    """As `evaluate_files`; also write metrics.json, per_class.csv, curves.json and matches.npz into `folder`.
+
+    The same input gives the same bytes.
+    """
+    evaluations = evaluate_files(annotations_path, detections_path, image_ids)
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    metrics: dict[str, dict[str, float]] = {evaluation.iou_type: evaluation.metrics for evaluation in evaluations}
-    write_json(folder / "metrics.json", metrics)
+    write_json(folder / "metrics.json", {evaluation.iou_type: evaluation.metrics for evaluation in evaluations})
     write_text(folder / "per_class.csv", per_class_csv(evaluations))
     write_json(folder / "curves.json", {evaluation.iou_type: curves(evaluation) for evaluation in evaluations})
     with written_aside(folder / "matches.npz") as aside, open(aside, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **match_arrays(evaluations))
-    return metrics
+    return evaluations
 
 
 def per_class_csv(evaluations: Sequence[Evaluation]) -> str:

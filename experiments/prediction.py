@@ -1,0 +1,126 @@
+"""A trained network on pictures of one's own: overlays, and detections in COCO's result format.
+
+The folder gets `<name>.png` for every picture, `detections.json` (records), and `images.json` (COCO's `images` and
+`categories`, which say what the records' ids stand for).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yolact.errors import UserError
+from yolact.files import write_json, written_aside
+
+if TYPE_CHECKING:
+    from yolact.config import InferenceConfig
+    from yolact.model import Model
+    from yolact.structures import Detections
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
+"""What is taken for a picture when a folder is given."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture to look at."""
+
+    image_id: int
+    """Counted from 1 in the order given."""
+    path: Path
+    overlay: str
+    """File name of its overlay, different for every picture."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network and what its labels stand for."""
+
+    model: Model
+    category_ids: Sequence[int]
+    class_names: Sequence[str]
+
+
+def find_pictures(paths: Iterable[Path]) -> list[Picture]:
+    """The pictures named, and those inside the folders named (not in folders below), by name.
+
+    Raises:
+        UserError: a path that does not exist, or a folder without pictures.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES and each.is_file())
+            if not inside:
+                raise UserError(f"{path}: the folder holds no pictures ({', '.join(SUFFIXES)})")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise UserError(f"{path}: no such picture or folder")
+    taken: set[str] = set()
+    return [Picture(number, path, _free_name(path.stem, taken)) for number, path in enumerate(dict.fromkeys(found), start=1)]
+
+
+def predict_pictures(
+    trained: Trained, pictures: Iterable[Picture], folder: Path, inference: InferenceConfig, threshold: float, device: str
+) -> tuple[int, list[str]]:
+    """Look at every picture and write what was found into `folder`; unreadable pictures are passed over.
+
+    Args:
+        threshold: detections below this score are neither drawn nor written.
+
+    Returns:
+        The number of detections, and a message for each picture that could not be read.
+    """
+    from yolact.data.findings import DatasetError
+    from yolact.data.images import read_image
+    from yolact.records import to_records
+
+    folder.mkdir(parents=True, exist_ok=True)
+    records: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
+    unreadable: list[str] = []
+    for picture in pictures:
+        try:
+            image = read_image(picture.path)
+        except DatasetError as error:
+            unreadable.append(str(error))
+            continue
+        found = _above(trained.model.predict([image.to(device)], inference)[0], threshold)
+        records += to_records(found, picture.image_id, trained.category_ids)
+        height, width = image.shape[-2:]
+        described = {"id": picture.image_id, "file_name": str(picture.path), "height": height, "width": width}
+        images.append({**described, "overlay": picture.overlay})
+        _write_overlay(folder / picture.overlay, image.permute(1, 2, 0).numpy(), found, trained.class_names)
+    pairs = zip(trained.category_ids, trained.class_names, strict=True)
+    categories = [{"id": category_id, "name": name} for category_id, name in pairs]
+    write_json(folder / "detections.json", records, indent=None)
+    write_json(folder / "images.json", {"images": images, "categories": categories})
+    return len(records), unreadable
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    """`<stem>.png`, or with a number where another picture has that name; upper and lower case count as the same."""
+    name, number = f"{stem}.png", 2
+    while name.lower() in taken:
+        name, number = f"{stem}-{number}.png", number + 1
+    taken.add(name.lower())
+    return name
+
+
+def _above(found: Detections, threshold: float) -> Detections:
+    kept = found.scores >= threshold
+    parts = {field.name: getattr(found, field.name) for field in fields(found)}
+    return type(found)(
+        **{name: part[kept] if part is not None and name != "prototypes" else part for name, part in parts.items()}
+    )
+
+
+def _write_overlay(path: Path, image: Any, found: Detections, class_names: Sequence[str]) -> None:
+    from yolact.drawing import draw
+
+    with written_aside(path) as aside:
+        draw(image, found, class_names).save(aside, format="PNG")
