@@ -25,7 +25,7 @@ MASK_ALPHA = 0.45
 
 
 def draw(image: NDArray[np.uint8], detections: Detections, class_names: Sequence[str]) -> Image.Image:
-    """The image with every detection drawn; where masks overlap, the better detection lies on top.
+    """The image with every detection drawn; where masks overlap, the better one lies on top and lets the other through.
 
     Neighbouring detections differ in colour whatever their class, since it is instances that are told apart.
 
@@ -36,11 +36,9 @@ def draw(image: NDArray[np.uint8], detections: Detections, class_names: Sequence
     """
     canvas = image.astype(np.float32)
     masks = detections.masks.cpu().numpy()
-    covered = np.zeros(image.shape[:2], dtype=bool)
-    for place, mask in enumerate(masks):
-        shown = mask & ~covered
-        canvas[shown] += MASK_ALPHA * (np.array(_colour(place), np.float32) - canvas[shown])
-        covered |= mask
+    for place in reversed(range(len(masks))):
+        mask = masks[place]
+        canvas[mask] += MASK_ALPHA * (np.array(_colour(place), np.float32) - canvas[mask])
     picture = Image.fromarray(canvas.round().astype(np.uint8))
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(size=_font_size(image.shape[0]))

@@ -30,8 +30,12 @@ def drawn(*boxes, grey=100):
     return np.asarray(picture)
 
 
-def blend(colour, grey=100):
-    return [round(grey + MASK_ALPHA * (channel - grey)) for channel in colour]
+def blend(*colours, grey=100):
+    """Grey with colours laid over it, the last on top."""
+    pixel = np.full(3, grey, np.float64)
+    for colour in colours:
+        pixel += MASK_ALPHA * (np.array(colour) - pixel)
+    return pixel.round().tolist()
 
 
 def test_no_detections_leave_the_image_as_it_is():
@@ -45,9 +49,9 @@ def test_a_mask_is_blended_and_its_box_framed():
     assert (picture[56:, 45:] == 100).all()
 
 
-def test_the_better_detection_lies_on_top():
+def test_the_better_detection_lies_on_top_and_lets_the_other_through():
     picture = drawn((5, 30, 50, 55), (20, 32, 75, 57))
-    assert picture[45, 35].tolist() == blend(PALETTE[0])
+    assert picture[45, 35].tolist() == blend(PALETTE[1], PALETTE[0])
     assert picture[45, 65].tolist() == blend(PALETTE[1])
 
 
