@@ -15,9 +15,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-from rattler import MatchSpec
+from rattler import MatchSpec, VersionSpec
 from rattler import Version as CondaVersion
-from rattler import VersionSpec
 from ruamel.yaml import YAML
 
 from tests.check_skips import allowed_skips, main, unlisted
@@ -168,7 +167,10 @@ def make(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ('case "$*" in *version_info*) exit 1;; --version) echo Python 3.9.2;; esac', "needs Python 3.11 to 3.14; .* is Python 3.9.2"),
+        (
+            'case "$*" in *version_info*) exit 1;; --version) echo Python 3.9.2;; esac',
+            r"3\.11 to 3\.14; .* is Python 3\.9\.2",
+        ),
         ('case "$*" in *ensurepip*) exit 1;; esac', "apt install python3-venv"),
         (None, "no Python at '.*python'"),
     ],
