@@ -41,7 +41,10 @@ def _reason(stage: Stage, store: Store, earlier: Mapping[str, list[Mapping[str, 
     changes: list[list[str]] = [difference(old, stage.content) for old in earlier.get(stage.kind, [])]
     if not changes:
         return Reason("new")
-    return Reason("changed", "; ".join(sorted(changes, key=len)[0]))
+    nearest = sorted(changes, key=len)[0]
+    fields = [line for line in nearest if not line.startswith("inputs.")]
+    inherited = [f"its {line.split('.')[1].split(':')[0]} stage changed" for line in nearest if line.startswith("inputs.")]
+    return Reason("changed", "; ".join(fields or inherited))
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

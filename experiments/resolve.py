@@ -59,7 +59,10 @@ def parse_setting(text: str) -> Setting:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise SpecError(f"--set {text}: expected field=value, such as training.lr=0.005")
-    return Setting(tuple(name.strip().split(".")), parse_scalar(value), f"--set {text}")
+    try:
+        return Setting(tuple(name.strip().split(".")), parse_scalar(value), f"--set {text}")
+    except SpecError as error:
+        raise SpecError(f"--set {text}: {error}") from None
 
 
 def flatten(data: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:

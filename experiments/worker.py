@@ -21,6 +21,8 @@ from yolact.errors import UserError
 DONE, FAILED, INTERRUPTED, BUSY = 0, 1, 3, 4
 PARENT = "YOLACT_PARENT_PID"
 """Environment variable with the pid of the launcher; without it a worker runs on its own."""
+PARENT_SECONDS = 0.25
+"""How often a worker looks whether its parent still lives."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -64,7 +66,7 @@ def _stop_with_parent(stop: threading.Event) -> None:
 
     def watch() -> None:
         while os.getppid() == parent:
-            if stop.wait(1.0):
+            if stop.wait(PARENT_SECONDS):
                 return
         stop.set()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from experiments.datasets import Dataset, declared_names, find_dataset
 from experiments.document import SpecError
@@ -44,6 +45,12 @@ class SeedList(click.ParamType):
         if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
             self.fail(f"{value!r}: give one or more different seeds, 0 or larger", param, ctx)
         return seeds
+
+
+def console() -> Console:
+    """Standard output; tables are not squeezed where nobody looks at a terminal."""
+    found = Console(highlight=False, soft_wrap=True)
+    return found if found.is_terminal else Console(highlight=False, soft_wrap=True, width=200)
 
 
 def results_option(command: Callable) -> Callable:

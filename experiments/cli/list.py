@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from experiments.cli.common import console as make_console
 from experiments.spec import load_scale, load_spec, names
 from experiments.variants import seeds_of, variants_of
 
@@ -27,7 +27,7 @@ def list_specs() -> None:
     sizes = Table("scale", "what", "data set", box=None, pad_edge=False)
     for scale in scales:
         sizes.add_row(scale.name, scale.scale.title, scale.scale.data)
-    console = Console(highlight=False)
+    console = make_console()
     console.print(specs)
     console.print()
     console.print(sizes)

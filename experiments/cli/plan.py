@@ -7,10 +7,10 @@ from collections import Counter
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from experiments.cli.common import console as make_console
 from experiments.cli.common import Request, plan_options, request
 from experiments.reasons import Reason, reasons
 from experiments.resolve import flatten
@@ -55,7 +55,7 @@ def _show(asked: Request, why: dict[str, Reason]) -> None:
         if stage_id in asked.chosen:
             text = f"[{STYLES[reason.word]}]{reason.word}[/] {escape(reason.detail)}"
             table.add_row(stage_id, escape(asked.plan.title(stage_id)), text)
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console()
     console.print(table)
     console.print(summary(asked, why))
     for paper, ours in asked.plan.experiment["stand_ins"].items():

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from experiments.cli.common import console as make_console
 from experiments.cli.common import results_option
 from experiments.progress import duration
 from experiments.store import STATES, Store
@@ -48,7 +48,7 @@ def _counts(store: Store, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _overview(store: Store, rows: list[dict[str, Any]]) -> None:
-    console = Console(highlight=False)
+    console = make_console()
     if not rows:
         console.print(f"nothing was run in {store.root} yet; begin with: yolact run quickstart --scale toy --seeds 0")
         return
@@ -91,7 +91,7 @@ def _detail(rows: list[dict[str, Any]]) -> None:
         took = duration(row["wall_seconds"]) if row["wall_seconds"] else ""
         state = f"[{STYLES[row['state']]}]{row['state']}[/]"
         table.add_row(row["stage"], escape(row["runs"][0] + more), state, took, escape(row["error"] or _last(row["last"])))
-    Console(highlight=False, soft_wrap=True).print(table)
+    make_console().print(table)
 
 
 def _last(event: dict[str, Any] | None) -> str:

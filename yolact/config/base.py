@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -55,7 +56,8 @@ def nearest(name: str, valid: list[str]) -> str:
 
 
 def _explain(cls: type[Config], error: ValidationError) -> ConfigError:
-    first = error.errors(include_url=False)[0]
+    problems = error.errors(include_url=False)
+    first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     path = [str(part) for part in first["loc"]]
     owner, plain = _follow(cls, path)
     field = ".".join(plain)
@@ -63,7 +65,16 @@ def _explain(cls: type[Config], error: ValidationError) -> ConfigError:
         hint = nearest(path[-1], sorted(owner.model_fields)) if owner else ""
         return ConfigError(f"{field}: unknown field {path[-1]!r}{hint}", field)
     given = f", got {first['input']!r}" if first["type"] != "missing" and not isinstance(first["input"], dict) else ""
-    return ConfigError(f"{field or cls.__name__}: {first['msg']}{given}", field)
+    return ConfigError(f"{field or cls.__name__}: {first['msg']}{given}{_nearest_choice(first)}", field)
+
+
+def _nearest_choice(problem: Any) -> str:
+    """`, did you mean 'fast'?` where one of a few words was expected and another came."""
+    context = problem.get("ctx", {})
+    given = context.get("tag", problem["input"])
+    expected = re.findall(r"'([^']+)'", str(context.get("expected") or context.get("expected_tags") or ""))
+    close = difflib.get_close_matches(given, expected, n=1, cutoff=0.6) if isinstance(given, str) else []
+    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def _follow(cls: type[Config], path: list[str]) -> tuple[type[Config] | None, list[str]]:
@@ -79,7 +90,9 @@ def _follow(cls: type[Config], path: list[str]) -> tuple[type[Config] | None, li
         plain.append(part)
         if owner is not None and index < len(path) - 1:
             found = owner.model_fields.get(part)
-            candidates = _configs_in(found.annotation) if found else []
+            if found is None:  # a key or a place inside a container of `owner`s
+                continue
+            candidates = _configs_in(found.annotation)
             owner = candidates[0] if candidates else None
             candidates = candidates if len(candidates) > 1 else []
     return owner, plain

@@ -1,0 +1,129 @@
+"""Content ids, sharing between variants, seeds and specs, and reasons."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from experiments.atomic import write_json
+from experiments.document import SpecError
+from experiments.plan import DataInfo, build_plan, stage_id
+from experiments.reasons import reasons
+from experiments.resolve import parse_setting
+from experiments.spec import load_scale, load_spec
+from experiments.store import Store
+
+DATA = DataInfo("shapes", "0123456789abcdef", ("train", "val", "test"))
+
+
+def plan_for(spec="nms", *settings, scale="toy", seeds=(0,), data=DATA):
+    parsed = [parse_setting(text) for text in settings]
+    return build_plan(load_spec(spec), load_scale(scale), data, settings=parsed, seeds=seeds)
+
+
+# printf '%s' '{"fields":{"a":null,"b":0.001},"kind":"train","version":1}' | sha256sum
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"kind": "train", "version": 1, "fields": {"b": 1e-3, "a": None}},
+        {"version": 1, "fields": {"a": None, "b": 0.001}, "kind": "train"},
+    ],
+)
+def test_id_is_the_digest_of_canonical_json(content):
+    assert stage_id(content) == "train-318933bfe9cfea1f"
+
+
+def test_variants_that_differ_in_inference_share_one_training():
+    plan = plan_for()
+    assert len({run.stages["train"] for run in plan.runs}) == 1
+    assert len({run.stages["predict"] for run in plan.runs}) == 3
+    assert "+2" in plan.title(plan.runs[0].stages["train"])
+
+
+def test_specs_share_stages():
+    quickstart, nms = plan_for("quickstart"), plan_for("nms", "training.iterations=600")
+    baseline = next(run for run in quickstart.runs if run.variant == "baseline")
+    fast = next(run for run in nms.runs if run.variant == "fast")
+    assert {kind: baseline.stages[kind] for kind in fast.stages} == dict(fast.stages)
+
+
+@pytest.mark.parametrize(
+    ("setting", "changed"),
+    [
+        ("training.lr=0.5", {"train", "predict", "coco", "speed"}),
+        ("inference.nms_iou=0.6", {"predict", "coco", "speed"}),
+        ("evaluation.split=val", {"predict", "coco", "speed"}),
+        ("speed.repeats=7", {"speed"}),
+        ("prototypes.images=7", set()),
+        ("runtime.workers=2", set()),
+        ("runtime.threads=2", {"train", "predict", "coco", "speed"}),
+    ],
+)
+def test_a_field_changes_what_reads_it_and_nothing_else(setting, changed):
+    before, after = plan_for().runs[0].stages, plan_for("nms", setting).runs[0].stages
+    assert {kind for kind in before if before[kind] != after[kind]} == changed
+
+
+def test_seed_and_data_enter_the_id_and_paths_do_not(tmp_path):
+    first = plan_for().runs[0].stages["train"]
+    assert first != plan_for(seeds=(1,)).runs[0].stages["train"]
+    other = DataInfo("shapes", "f" * 16, DATA.splits)
+    assert first != plan_for(data=other).runs[0].stages["train"]
+    ids = set()
+    for name in ("a.pth", "b.pth"):
+        (tmp_path / name).write_bytes(b"weights")
+        plan = plan_for("nms", f"model.backbone.weights={tmp_path / name}")
+        stage = plan.stages[plan.runs[0].stages["train"]]
+        assert stage.location["files"] == {stage.content["fields"]["model"]["backbone"]["weights"]: str(tmp_path / name)}
+        ids.add(stage.id)
+    assert len(ids) == 1
+
+
+def test_missing_weights_and_splits_are_said():
+    with pytest.raises(SpecError, match="no such file"):
+        plan_for("nms", "model.backbone.weights=/missing.pth")
+    with pytest.raises(SpecError, match="neither a test nor a val split"):
+        plan_for(data=DataInfo("mine", "0" * 16, ("train",)))
+
+
+def test_reasons(tmp_path):
+    store = Store(tmp_path)
+    plan = plan_for()
+    assert {reason.word for reason in reasons(plan, store).values()} == {"new"}
+    store.write_experiment(plan.experiment)
+    for stage in plan.stages.values():
+        store.write_stage(stage.id, stage.record)
+    run = plan.runs[0].stages
+    states = {"train": "done", "predict": "failed", "coco": "running", "speed": "interrupted"}
+    for kind, state in states.items():
+        error = {"error": {"type": "X", "message": "it broke", "traceback": ""}} if state == "failed" else {}
+        write_json(store.stage_folder(run[kind]) / "status.json", {"state": state, **error})
+    words = {kind: reasons(plan, store)[run[kind]] for kind in states}
+    assert {kind: reason.word for kind, reason in words.items()} == {
+        "train": "cached", "predict": "failed", "coco": "interrupted", "speed": "interrupted",
+    }  # fmt: skip
+    assert words["predict"].detail == "it broke"
+    changed = plan_for("nms", "training.lr=0.5")
+    why = reasons(changed, store)
+    assert why[changed.runs[0].stages["train"]].detail == "training.lr: 0.008 -> 0.5"
+    assert why[changed.runs[0].stages["coco"]].detail == "its predict stage changed"
+
+
+def test_a_thousand_stages_are_planned_in_seconds(tmp_path):
+    begun = time.monotonic()
+    plan = plan_for("prototypes", seeds=range(34))
+    found = reasons(plan, Store(tmp_path))
+    assert len(found) == 6 * 34 * 5
+    assert time.monotonic() - begun < 5
+
+
+def test_planning_imports_no_torch():
+    code = (
+        "import sys; from tests.experiments.test_plan import plan_for; plan_for('prototypes', scale='paper');"
+        "import experiments.store, experiments.launch.pool, experiments.progress, experiments.cli.main;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,98 @@
+"""The order of resolution, replaced branches, stand-ins, scaled anchors, and where each field came from."""
+
+from __future__ import annotations
+
+import pytest
+
+from experiments.resolve import parse_setting, resolve
+from experiments.spec import load_scale, load_spec
+from experiments.variants import variants_of
+from yolact.config import FCMaskConfig, MaskRCNNConfig
+from yolact.presets import preset
+
+
+def _resolve(spec, scale, variant, *settings):
+    loaded, size = load_spec(spec), load_scale(scale)
+    chosen = next(v for v in variants_of(loaded, size) if v.name == variant)
+    return resolve(loaded, size, chosen, [parse_setting(text) for text in settings])
+
+
+@pytest.fixture
+def layered(tmp_path):
+    """A spec and a scale that both set lr and batch size."""
+    (tmp_path / "size.yaml").write_text(
+        "title: t\ndata: shapes\nseeds: [0]\nset: {training: {lr: 0.1, batch_size: 2, momentum: 0.5, gamma: 0.2}}\n"
+    )
+    (tmp_path / "spec.yaml").write_text(
+        "title: t\nquestion: q\nreference: v\nbase: {training.lr: 0.2, training.batch_size: 3, training.momentum: 0.6}\n"
+        "variants: {v: {set: {training.lr: 0.3, training.batch_size: 4}}}\n"
+    )
+    return str(tmp_path / "spec.yaml"), str(tmp_path / "size.yaml")
+
+
+def test_later_layers_win(layered):
+    found = _resolve(*layered, "v", "training.lr=0.4")
+    training = found.config.training
+    assert (training.lr, training.batch_size, training.momentum, training.gamma) == (0.4, 4, 0.6, 0.2)
+    assert training.weight_decay == preset("yolact_base").training.weight_decay
+    assert found.origins["training.lr"] == "--set"
+    assert found.origins["training.batch_size"].startswith("variant v (")
+    assert found.origins["training.momentum"].endswith("spec.yaml:4)")
+    assert found.origins["training.gamma"].endswith("size.yaml:4)")
+    assert found.origins["training.weight_decay"] == "preset yolact_base"
+
+
+@pytest.mark.parametrize(
+    ("spec", "variant", "name"), [("nms", "fast", "yolact_base"), ("prototypes", "k=32", "yolact_development")]
+)
+def test_paper_scale_leaves_the_preset_untouched(spec, variant, name):
+    config = _resolve(spec, "paper", variant).config
+    assert (config.model, config.training, config.inference) == (
+        preset(name).model,
+        preset(name).training,
+        preset(name).inference,
+    )
+
+
+# anchors int-truncated from 24..384 at 550 px: reference-implementation.md, section 1.5
+@pytest.mark.parametrize(
+    ("variant", "size", "scales"),
+    [
+        ("smaller", 400, ((17,), (34,), (69,), (139,), (279,))),
+        ("base", 550, ((24,), (48,), (96,), (192,), (384,))),
+        ("larger", 700, ((30,), (61,), (122,), (244,), (488,))),
+    ],
+)
+def test_anchors_follow_the_image_size(variant, size, scales):
+    model = _resolve("image_size", "paper", variant).config.model
+    assert model.image_size == size
+    assert model.anchors.scales == scales
+
+
+def test_anchors_given_with_an_image_size_stay_as_given():
+    settings = ("model.image_size=200", "model.anchors.scales=[[5],[10],[20],[40],[80]]")
+    model = _resolve("nms", "toy", "fast", *settings).config.model
+    assert model.anchors.scales == ((5,), (10,), (20,), (40,), (80,))
+
+
+def test_a_new_kind_replaces_its_branch_and_takes_the_scales_fields():
+    model = _resolve("quickstart", "toy", "fc-mask").config.model
+    assert isinstance(model.mask_branch, FCMaskConfig)
+    assert model.mask_branch.loss_weight == FCMaskConfig().loss_weight
+    other = _resolve("fc_mask", "toy", "mask-rcnn").config.model
+    assert isinstance(other, MaskRCNNConfig)
+    assert other.backbone.name == "resnet_tiny"
+    assert other.backbone.weights is None
+    assert other.image_size == 128
+
+
+def test_stand_ins_are_named_and_spare_the_command_line():
+    found = _resolve("nms", "toy", "fast")
+    assert dict(found.stand_ins) == {"550": "128", "resnet101": "resnet_tiny"}
+    kept = _resolve("nms", "toy", "fast", "model.backbone.name=resnet50")
+    assert kept.config.model.backbone.name == "resnet50"
+
+
+def test_settings_are_read_as_yaml():
+    values = [parse_setting(f"x={text}").value for text in ("1e-3", "null", "[1, 2]", "no", "fast", "5_000")]
+    assert values == [0.001, None, [1, 2], "no", "fast", 5000]
