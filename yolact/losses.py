@@ -98,7 +98,9 @@ def class_loss(logits: Tensor, classes: Tensor, negatives_per_positive: float) -
 
 def mask_loss(raw: RawOutputs, targets: Sequence[Target], matches: Sequence[Matches], branch: MaskBranch, image_size: int) -> Tensor:
     """The mask branch's loss summed over all positives of the batch."""
-    total = raw.mask_parameters.sum() * 0.0
+    total = raw.mask_parameters.sum() * 0.0  # without positives: gradients of zero, not none
+    if raw.maps is not None:
+        total = total + raw.maps.sum() * 0.0
     for index, (target, matched) in enumerate(zip(targets, matches, strict=True)):
         positive = matched.positive
         real = ~target.crowd

@@ -55,7 +55,7 @@ class Model(Protocol):
         sections: Sections = no_sections,
         keep_prototypes: bool = False,
     ) -> list[Detections]:
-        """Detections in (3, H, W) uint8 RGB images of any sizes, in pixels of each; without gradients."""
+        """Detections in (3, H, W) uint8 RGB images of any sizes, in pixels of each; without gradients, in inference mode."""
 
 
 def build_model(config: ModelConfig, num_classes: int, pretrained: bool = True) -> Model:
@@ -153,6 +153,12 @@ class YolactModel(nn.Module):
         sections: Sections = no_sections,
         keep_prototypes: bool = False,
     ) -> list[Detections]:
+        if self.training:  # batch norm must neither follow these images nor learn from them
+            self.eval()
+            try:
+                return self.predict(images, inference, sections, keep_prototypes)
+            finally:
+                self.train()
         with sections("preprocess"):
             batch = torch.stack([resize(image, self.image_size) for image in images])
         raw = _float(self.raw(batch, sections))
@@ -160,7 +166,7 @@ class YolactModel(nn.Module):
         return detect(raw, sizes, self.branch, inference, self.image_size, sections, keep_prototypes)
 
     def _level_sizes(self) -> list[tuple[int, int]]:
-        return _level_sizes(self.image_size, len(self.config.anchors.scales))
+        return level_sizes(self.image_size, len(self.config.anchors.scales))
 
     def _anchors(self, level_sizes: list[tuple[int, int]], device: torch.device) -> Tensor:
         return _cached_anchors(self.config.anchors, self.image_size, tuple(level_sizes), device)
@@ -171,7 +177,7 @@ def resize(image: Tensor, size: int) -> Tensor:
     return F.interpolate(image[None].float(), size=(size, size), mode="bilinear", align_corners=False)[0]
 
 
-def _level_sizes(image_size: int, levels: int) -> list[tuple[int, int]]:
+def level_sizes(image_size: int, levels: int) -> list[tuple[int, int]]:
     """Sides of P3, P4, ...: every stride-2 step rounds up, three of them before P3."""
     side, sides = image_size, []
     for step in range(3 + levels - 1):
