@@ -39,7 +39,7 @@ def class_loss(logits, classes, negatives_per_positive=3):
     positives = [p for p, kind in enumerate(classes) if kind > 0]
     backgrounds = [p for p, kind in enumerate(classes) if kind == 0]
     wanted = int(min(negatives_per_positive * len(positives), len(classes) - 1))
-    hardest = sorted(backgrounds, key=lambda p: -float(entropy(p, 0)))[:wanted]
+    hardest = sorted(backgrounds, key=lambda p: -entropy(p, 0).item())[:wanted]
     total = zero()
     for p in positives + hardest:
         total = total + entropy(p, int(classes[p]))
@@ -58,7 +58,10 @@ def pixel_entropy(probability, truth):
 
 
 def lincomb_loss(prototypes, coefficients, owner, boxes, masks, crop=True, chosen=None):
-    """prototypes (k, h, w), coefficients (P, k); `chosen`: the positives that a cap let in (None: all), the sum scaled up for the rest."""
+    """prototypes (k, h, w), coefficients (P, k).
+
+    `chosen` are the positives that a cap let in (None: all); the sum is scaled up for the rest.
+    """
     _, h, w = prototypes.shape
     truths = small_masks(masks, h, w)
     positives = [p for p in range(len(owner)) if owner[p] >= 0]
@@ -82,21 +85,23 @@ def lincomb_loss(prototypes, coefficients, owner, boxes, masks, crop=True, chose
 
 
 def fc_mask_target(mask, box, size):
-    """(size, size) bool: the (S, S) mask cut by a box (xyxy fractions), pooled, above one half."""
+    """(size, size) bool: the (S, S) mask cut by a box (xyxy fractions), pooled, above one half.
+
+    A box without a whole pixel, at which the official code fails, is widened to one.
+    """
     x1, y1, x2, y2 = slow_masks.integer_box([min(max(float(v), 0.0), 1.0) for v in box], *mask.shape)
+    x1, y1 = min(x1, mask.shape[1] - 1), min(y1, mask.shape[0] - 1)
+    x2, y2 = max(x2, x1 + 1), max(y2, y1 + 1)
     return slow_masks.adaptive_average(mask[y1:y2, x1:x2], size) > 0.5
 
 
 def fc_mask_loss(probabilities, offsets, owner, masks, priors, size, weight):
-    """probabilities (P, size * size); the target is cut by the decoded predicted box. Boxes without a pixel add nothing."""
+    """probabilities (P, size * size); the target is cut by the decoded predicted box."""
     total = zero()
     for p in range(len(owner)):
         if owner[p] < 0:
             continue
         box = slow_yolact.decode(offsets[p], priors[p])
-        x1, y1, x2, y2 = slow_masks.integer_box([min(max(v, 0.0), 1.0) for v in box], *masks[owner[p]].shape)
-        if x2 <= x1 or y2 <= y1:
-            continue
         truth = fc_mask_target(masks[owner[p]], box, size).reshape(-1)
         for i in range(size * size):
             total = total + pixel_entropy(probabilities[p, i], truth[i])

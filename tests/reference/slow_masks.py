@@ -43,14 +43,19 @@ def inside(box, height, width, padding=1.0):
     """(height, width) bool: which pixels a crop by this box (xyxy fractions) leaves."""
     x1, x2 = sanitise(box[0], box[2], width, padding)
     y1, y2 = sanitise(box[1], box[3], height, padding)
-    return np.array([[y1 <= y < y2 and x1 <= x < x2 for x in range(width)] for y in range(height)], dtype=bool).reshape(height, width)
+    return np.array([[y1 <= y < y2 and x1 <= x < x2 for x in range(width)] for y in range(height)], dtype=bool).reshape(
+        height, width
+    )
 
 
 def assemble(prototypes, coefficients, box, height, width, crop=True, threshold=0.5):
     """One (height, width) bool mask of prototypes (k, h, w), coefficients (k,) and a predicted box (xyxy fractions)."""
     k, h, w = prototypes.shape
     small = np.array(
-        [[sigmoid(sum(float(prototypes[i, y, x]) * float(coefficients[i]) for i in range(k))) for x in range(w)] for y in range(h)]
+        [
+            [sigmoid(sum(float(prototypes[i, y, x]) * float(coefficients[i]) for i in range(k))) for x in range(w)]
+            for y in range(h)
+        ]
     )
     if crop:
         small = small * inside(box, h, w)

@@ -52,7 +52,9 @@ def decode(offset, anchor):
     """The xyxy box (4,) that these offsets mean."""
     tx, ty, tw, th = (float(v) for v in offset)
     cx, cy, w, h = (float(v) for v in anchor)
-    return to_corners((cx + CENTRE_VARIANCE * tx * w, cy + CENTRE_VARIANCE * ty * h, w * exp(SIZE_VARIANCE * tw), h * exp(SIZE_VARIANCE * th)))
+    return to_corners(
+        (cx + CENTRE_VARIANCE * tx * w, cy + CENTRE_VARIANCE * ty * h, w * exp(SIZE_VARIANCE * tw), h * exp(SIZE_VARIANCE * th))
+    )
 
 
 def area(box):
@@ -123,7 +125,11 @@ def fast_nms(boxes, scores, iou_threshold=0.5, top_k=200, max_detections=100, sc
     kept = []
     for c in range(scores.shape[1]):
         order = [candidates[i] for i in _best_first([scores[p, c] for p in candidates])][:top_k]
-        kept += [(p, c, scores[p, c]) for p in _fast_keep(boxes, order, iou_threshold) if not second or scores[p, c] > score_threshold]
+        kept += [
+            (p, c, scores[p, c])
+            for p in _fast_keep(boxes, order, iou_threshold)
+            if not second or scores[p, c] > score_threshold
+        ]
     return sorted(kept, key=lambda d: -d[2])[:max_detections]
 
 

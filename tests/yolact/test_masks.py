@@ -92,7 +92,11 @@ def test_a_huge_image_is_upsampled_in_bounded_chunks(monkeypatch):
     """Never more than 64 MiB of float mask at a time (or one instance's worth)."""
     seen = []
     interpolate = masks.F.interpolate
-    monkeypatch.setattr(masks.F, "interpolate", lambda x, size, **kw: seen.append(x.shape[1] * size[0] * size[1]) or interpolate(x, size=size, **kw))
+    monkeypatch.setattr(
+        masks.F,
+        "interpolate",
+        lambda x, size, **kw: seen.append(x.shape[1] * size[0] * size[1]) or interpolate(x, size=size, **kw),
+    )
     made = masks.binarize(torch.rand(5, 8, 8), (2000, 3000))
     assert made.shape == (5, 2000, 3000)
     assert len(seen) == 3 and max(seen) * 4 <= 64 * 2**20

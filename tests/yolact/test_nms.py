@@ -103,7 +103,9 @@ def test_plain_cases(method, boxes, scores):
 def test_the_chain_tells_fast_from_standard():
     """The middle box goes in both; only Fast NMS lets it still remove the last."""
     boxes = [(0, 0, 1, 1), (0.3, 0, 1.3, 1), (0.6, 0, 1.6, 1)]
-    kept = {m: check(boxes, [[0.9], [0.8], [0.7]], InferenceConfig(suppression=m)).anchors.tolist() for m in ("fast", "standard")}
+    kept = {
+        m: check(boxes, [[0.9], [0.8], [0.7]], InferenceConfig(suppression=m)).anchors.tolist() for m in ("fast", "standard")
+    }
     assert kept == {"fast": [0], "standard": [0, 2]}
 
 
