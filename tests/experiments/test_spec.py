@@ -94,7 +94,7 @@ def test_fault_names_file_line_and_remedy(spec_file, old, new, line, says):
     ],
 )
 def test_fault_in_a_setting(spec_file, setting, says):
-    with pytest.raises(SpecError, match="--set|evaluation.split") as caught:
+    with pytest.raises(SpecError, match=r"--set|evaluation\.split") as caught:
         _plan(spec_file(), setting)
     assert says in str(caught.value)
 
