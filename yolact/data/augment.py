@@ -39,37 +39,29 @@ def coin() -> bool:
 
 
 class Photometric(v2.Transform):
-    """Brightness, contrast, saturation and hue, each with probability one half; saturation and hue in HSV.
+    """Brightness, contrast, saturation and hue (in degrees), each with probability one half.
 
-    Contrast comes before or after saturation and hue with equal chance. Hue is in degrees.
+    The official code draws whether contrast comes before or after saturation and hue. Nothing is clipped and both commute
+    with it, so the two orders are one.
     """
 
     _transformed_types = (tv_tensors.Image,)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        brightness = uniform(-32, 32) if coin() else 0.0
-        contrast_first = coin()
-        contrast = uniform(0.5, 1.5) if coin() else 1.0
-        saturation = uniform(0.5, 1.5) if coin() else 1.0
-        hue = uniform(-18, 18) if coin() else 0.0
         return {
-            "brightness": brightness,
-            "contrast_first": contrast_first,
-            "contrast": contrast,
-            "saturation": saturation,
-            "hue": hue,
+            "brightness": uniform(-32, 32) if coin() else 0.0,
+            "contrast": uniform(0.5, 1.5) if coin() else 1.0,
+            "saturation": uniform(0.5, 1.5) if coin() else 1.0,
+            "hue": uniform(-18, 18) if coin() else 0.0,
         }
 
     def transform(self, inpt: Tensor, params: dict[str, Any]) -> Tensor:
         image = inpt.as_subclass(Tensor)
         if params["brightness"]:
             image = image + params["brightness"]
-        if params["contrast_first"] and params["contrast"] != 1:
+        if params["contrast"] != 1:
             image = image * params["contrast"]
-        image = shift_hsv(image, params["saturation"], params["hue"])
-        if not params["contrast_first"] and params["contrast"] != 1:
-            image = image * params["contrast"]
-        return tv_tensors.wrap(image, like=inpt)
+        return tv_tensors.wrap(shift_hsv(image, params["saturation"], params["hue"]), like=inpt)
 
 
 def shift_hsv(image: Tensor, saturation: float, hue: float) -> Tensor:

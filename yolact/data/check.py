@@ -14,7 +14,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from yolact.data.findings import DatasetError, Finding, Findings
-from yolact.data.images import image_path, open_image, orientation, read_pixels, shown_size, size_mismatch
+from yolact.data.images import image_path, open_image, orientation, read_pixels, shown_size, size_mismatch, verify_image
 from yolact.data.records import check_records, read_annotations
 from yolact.data.segmentation import is_integer, is_number, segmentation_fault, to_rle
 
@@ -109,7 +109,7 @@ def _disagree(area: float, pixels: int) -> bool:
 
 
 def _check_box_holds(box: Any, extent: Any, record: str, findings: Findings) -> None:
-    if not isinstance(box, list) or len(box) != 4 or not all(is_number(value) for value in box):
+    if not isinstance(box, list) or len(box) != 4 or not all(is_number(value) for value in box) or min(box[2:]) < 0:
         return
     x, y, w, h = (float(value) for value in extent)
     out = max(box[0] - x, box[1] - y, x + w - box[0] - box[2], y + h - box[1] - box[3])
@@ -140,6 +140,8 @@ def _check_image(folder: Path, annotations: Path, image: dict, record: str, deco
         sound = all(finding.level == "warning" for finding in findings.found)
         if sound and (decode or not whole or findings.found):
             read_pixels(path, size)
+        if sound and decode:
+            verify_image(path)
     except DatasetError as error:
         findings.found.append(_as_finding(path, record, error))
     return findings.found

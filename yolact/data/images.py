@@ -22,7 +22,7 @@ from PIL import Image
 
 from yolact.data.findings import DatasetError
 
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP", "GIF", "PPM")
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 """Pillow's other decoders stay closed to data sets; some of them start programs."""
 MAX_PIXELS = 80_000_000
 """Larger images are refused: a small file may unpack to fill the memory."""
@@ -87,6 +87,19 @@ def read_pixels(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     if size is not None and pixels.shape[:2] != tuple(size):
         raise DatasetError(f"{path}: {size_mismatch(pixels.shape[:2], size)}; correct the annotations or the file")
     return pixels
+
+
+def verify_image(path: Path) -> None:
+    """Compare the checksums that a file holds about itself (PNG does), which unpacking leaves aside.
+
+    Raises:
+        DatasetError: if they disagree.
+    """
+    with open_image(path) as image:
+        try:
+            image.verify()
+        except Exception as error:  # whatever a decoder trips over, the file is at fault
+            raise DatasetError(f"{path}: the image is broken ({error}); replace the file") from None
 
 
 def open_image(path: Path) -> Image.Image:
