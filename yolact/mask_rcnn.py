@@ -17,34 +17,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torchvision.models import detection
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import maskrcnn_inference, paste_masks_in_image
-from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, clip_boxes_to_image
-from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
+from torchvision.ops import clip_boxes_to_image
 
-from yolact.backbone import build_backbone, freeze_batch_norm
+from yolact.backbone import freeze_batch_norm
 from yolact.config.base import ConfigError
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import MaskRCNNConfig
 from yolact.losses import Normalizer
+from yolact.mask_rcnn_network import BACKBONE_LEVELS, build_detector
 from yolact.model import IMAGENET_MEAN, IMAGENET_STD, resize
 from yolact.nms import fast_nms
 from yolact.sections import Sections, no_sections
 from yolact.structures import Detections, Target
 
 Features = dict[str, Tensor]
-
-_BACKBONE_LEVELS = ("P3", "P4", "P5")
-_BOX_POOL, _MASK_POOL = 7, 14
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ class MaskRCNN(nn.Module):
         self.config = config
         self.image_size = config.image_size
         self.num_classes = num_classes
-        self.detector = _build(config, num_classes, pretrained)
+        self.detector = build_detector(config, num_classes, pretrained)
         self.pixel_mean: Tensor
         self.pixel_std: Tensor
         self.register_buffer("pixel_mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
@@ -145,7 +136,7 @@ class MaskRCNN(nn.Module):
         with sections("backbone"):
             features = backbone.body((images - self.pixel_mean) / self.pixel_std)
         with sections("fpn"):
-            return backbone.fpn(dict(zip(_BACKBONE_LEVELS, features, strict=True)))
+            return backbone.fpn(dict(zip(BACKBONE_LEVELS, features, strict=True)))
 
     def _image_list(self, count: int) -> ImageList:
         # Only the device, the count and the sizes of the images are read.
@@ -218,59 +209,6 @@ _TERMS = {
     "box": "loss_box_reg",
     "mask": "loss_mask",
 }
-
-
-class _Pyramid(nn.Module):
-    """The `body` and `fpn` that torchvision's detector asks its backbone to be."""
-
-    def __init__(self, config: MaskRCNNConfig, pretrained: bool) -> None:
-        super().__init__()
-        self.body = build_backbone(config.backbone, pretrained)
-        pooled = len(config.anchor_sizes) - len(_BACKBONE_LEVELS)
-        self.fpn = FeaturePyramidNetwork(list(self.body.channels), config.channels, extra_blocks=_Pools(pooled))
-        self.out_channels = config.channels
-
-
-class _Pools(ExtraFPNBlock):
-    """Levels above P5, each every second value of the one below."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.count = count
-
-    def forward(self, results: list[Tensor], x: list[Tensor], names: list[str]) -> tuple[list[Tensor], list[str]]:
-        results, names = list(results), list(names)
-        for _ in range(self.count):
-            results.append(F.max_pool2d(results[-1], kernel_size=1, stride=2))
-            names.append(f"P{len(names) + 3}")
-        return results, names
-
-
-class _Anchors(AnchorGenerator):
-    """Anchors at the true strides. torchvision's are side // cells, which is true where every stride divides the side."""
-
-    def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
-        first = feature_maps[0]
-        strides = [[torch.tensor(8 << level, device=first.device)] * 2 for level in range(len(feature_maps))]
-        self.set_cell_anchors(first.dtype, first.device)
-        anchors = torch.cat(self.grid_anchors([list(level.shape[-2:]) for level in feature_maps], strides))
-        return [anchors for _ in image_list.image_sizes]
-
-
-def _build(config: MaskRCNNConfig, num_classes: int, pretrained: bool) -> detection.MaskRCNN:
-    channels = config.channels
-    pool = partial(MultiScaleRoIAlign, list(_BACKBONE_LEVELS), sampling_ratio=2)
-    sizes = tuple((size,) for size in config.anchor_sizes)
-    return detection.MaskRCNN(
-        _Pyramid(config, pretrained),
-        rpn_anchor_generator=_Anchors(sizes, ((0.5, 1.0, 2.0),) * len(sizes)),
-        box_roi_pool=pool(output_size=_BOX_POOL),
-        box_head=TwoMLPHead(channels * _BOX_POOL**2, config.representation),
-        box_predictor=FastRCNNPredictor(config.representation, num_classes + 1),
-        mask_roi_pool=pool(output_size=_MASK_POOL),
-        mask_head=MaskRCNNHeads(channels, (channels,) * 4, dilation=1),
-        mask_predictor=MaskRCNNPredictor(channels, channels, num_classes + 1),
-    )
 
 
 def _learned(target: Target) -> Tensor:
