@@ -10,8 +10,8 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.cli.common import console as make_console
 from experiments.cli.common import Request, plan_options, request
+from experiments.cli.common import console as make_console
 from experiments.reasons import Reason, reasons
 from experiments.resolve import flatten
 

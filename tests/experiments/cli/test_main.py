@@ -23,11 +23,18 @@ kind: shapes
 name: tiny
 shapes: {image_size: 64, train: 4, val: 2, test: 3, seed: 3}
 """
-SHORT = (
-    "--set training.iterations=2 --set training.batch_size=2 --set training.warmup_iterations=1 --set training.log_every=1 "
-    "--set speed.repeats=2 --set speed.warmup=1 --set model.image_size=64 --set model.backbone.width=8 "
-    "--set inference.max_detections=5"
-).split()
+SETTINGS = {
+    "training.iterations": 2,
+    "training.batch_size": 2,
+    "training.warmup_iterations": 1,
+    "training.log_every": 1,
+    "speed.repeats": 2,
+    "speed.warmup": 1,
+    "model.image_size": 64,
+    "model.backbone.width": 8,
+    "inference.max_detections": 5,
+}
+SHORT = [part for field, value in SETTINGS.items() for part in ("--set", f"{field}={value}")]
 ROOT = Path(__file__).resolve().parents[3]
 
 
