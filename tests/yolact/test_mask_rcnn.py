@@ -211,6 +211,15 @@ def test_weights_survive_the_round_trip(model):
     assert torch.equal(other.predict(picture, EVERYTHING)[0].boxes, model.predict(picture, EVERYTHING)[0].boxes)
 
 
+def test_under_autocast_losses_and_boxes_stay_in_float32(model):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        terms = model.loss(images(1), [target()])
+        found = model.predict([torch.zeros(3, 20, 30, dtype=torch.uint8)], EVERYTHING)[0]
+    assert {value.dtype for value in terms.values()} == {torch.float32} == {found.boxes.dtype, found.scores.dtype}
+    exact = plain(model.loss(images(1), [target()]))
+    assert plain(terms) == pytest.approx(exact, rel=0.1, abs=0.05)
+
+
 @pytest.mark.slow
 def test_the_published_size_trains_one_step_and_predicts():
     config = MaskRCNNConfig(backbone=BackboneConfig(name="resnet50", weights=None))
