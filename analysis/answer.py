@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from analysis.layout import signed, spread
+from analysis.layout import signed
 from analysis.metrics import METRICS
 from analysis.results import Experiment
 
@@ -27,9 +27,9 @@ def answer(experiment: Experiment, table: pd.DataFrame) -> str:
         return f"No answer yet: the reference, {label}, has no mask AP {where}."
     groups = _groups(rows[rows["variant"] != experiment.reference])
     parts = [_clause(verdict, members) for verdict, members in groups.items() if members]
-    own = f"against {label} (mask AP {spread(reference.iloc[0], _METRIC)})"
+    own = f"against {label} (mask AP {_value(reference.iloc[0])})"
     if not parts:
-        return f"{_capital(where)}, {label} reaches a mask AP of {spread(reference.iloc[0], _METRIC)} %; nothing else was run."
+        return f"{_capital(where)}, {label} reaches a mask AP of {_value(reference.iloc[0])}; nothing else was run."
     return f"{_capital(where)}, {own}: {'; '.join(parts)}."
 
 
@@ -50,6 +50,10 @@ def _groups(rows: pd.DataFrame) -> dict[str, list[str]]:
         else:
             groups["not clearly different"].append(said)
     return groups
+
+
+def _value(row: pd.Series) -> str:
+    return f"{row['mean']:.1f} %, ONE SEED" if row["n"] == 1 else f"{row['mean']:.1f} ± {row['sd']:.1f} %, n = {row['n']}"
 
 
 def _clause(verdict: str, members: list[str]) -> str:

@@ -1,7 +1,8 @@
 """COCO's average precision again from stored matches, for any weighting of the images.
 
 An image of weight 2 counts as two copies of it, one of weight 0 as absent. With every weight 1 the numbers are COCOeval's to
-the last bit. Per-image AP is never averaged: it isn't the statistic that is reported.
+the last bit; with others they are COCOeval's on the copied images, where the copies of a detection rank side by side (where
+scores are equal, COCOeval goes by the order of images). Per-image AP is never averaged: it isn't the statistic that is reported.
 
 Only true positives can carry the interpolated precision (it falls at a false positive), so the work per resample grows with
 the true positives; all detections are summed once.
@@ -71,17 +72,17 @@ def accumulate(matches: Matches, weights: NDArray[np.integer], area: str = "all"
     Returns:
         (n, T, R, K) float64 in 0..1; -1 for a class without ground truth in that resample.
     """
-    weights = np.asarray(weights, dtype=np.int64)
-    shape = (len(weights), len(matches.iou_thresholds), len(matches.recall_thresholds), matches.categories)
+    counts: NDArray[np.int64] = np.asarray(weights, dtype=np.int64)
+    shape = (len(counts), len(matches.iou_thresholds), len(matches.recall_thresholds), matches.categories)
     precision = np.full(shape, -1.0)
     row = AREAS.index(area)
     for category in range(matches.categories):
         counted = (matches.gt_category == category) & ~matches.gt_ignored[row]
-        instances = weights[:, matches.gt_image[counted]].sum(axis=1)  # (n,)
+        instances = counts[:, matches.gt_image[counted]].sum(axis=1)  # (n,)
         if instances.any():
             own = np.flatnonzero(matches.category == category)
             own = own[np.argsort(-matches.score[own], kind="mergesort")]  # COCOeval's own sort, so ties fall alike
-            precision[..., category] = _interpolate(matches, own, row, weights, instances)
+            precision[..., category] = _interpolate(matches, own, row, counts, instances)
             precision[instances == 0, :, :, category] = -1.0
     return precision
 

@@ -30,21 +30,13 @@ class Table:
     """The variant's name of each row."""
 
 
-def main_table(experiment: Experiment, summary: pd.DataFrame) -> Table:
-    """Per variant the headline metrics: ours ± spread, change with interval, the paper's value and change."""
+def headline_tables(experiment: Experiment, summary: pd.DataFrame) -> list[Table]:
+    """For each headline metric that was measured: ours ± spread, change with interval, the paper's value and change."""
     metrics = [METRICS[name] for name in HEADLINE if name in set(summary["metric"])]
-    header = ["variant"]
-    for metric in metrics:
-        header += _columns(experiment, metric)
-    rows = []
-    for variant in experiment.variants:
-        cells = [_name(experiment, variant.name)]
-        for metric in metrics:
-            cells += _cells(experiment, _row(summary, variant.name, metric))
-        rows.append(tuple(cells))
-    title = f"{experiment.title}: {experiment.data}, scale {experiment.scale}"
-    names = tuple(variant.name for variant in experiment.variants)
-    return Table(title, tuple(header), tuple(rows), tuple(_notes(experiment, summary)), names)
+    return [
+        _headline_table(experiment, summary, metric, _notes(experiment, summary) if metric is metrics[-1] else [])
+        for metric in metrics
+    ]
 
 
 def detail_table(experiment: Experiment, summary: pd.DataFrame) -> Table:
@@ -100,18 +92,32 @@ def over(row: pd.Series) -> str:
     }[row["method"]]
 
 
-def _columns(experiment: Experiment, metric: Metric) -> list[str]:
-    name, unit = metric.label, f" ({metric.unit})"
-    columns = [name + unit, f"{name} change [95 %]", "over", f"paper's {name}", f"paper's {name} change"]
-    return [*columns, f"{name}: ours − paper"] if experiment.at_paper_scale else columns
+def _headline_table(experiment: Experiment, summary: pd.DataFrame, metric: Metric, notes: list[str]) -> Table:
+    header: tuple[str, ...] = (
+        "variant",
+        f"ours ({metric.unit})",
+        "change [95 % interval]",
+        "interval over",
+        "paper",
+        "paper's change",
+    )
+    rows = []
+    for variant in experiment.variants:
+        row = _row(summary, variant.name, metric)
+        paper = "–" if math.isnan(row["paper"]) else f"{row['paper']:.{metric.decimals}f}"
+        cells = [_name(experiment, variant.name), spread(row, metric), interval(row, metric.decimals), over(row), paper,
+                 signed(row["paper_change"], metric.decimals)]  # fmt: skip
+        if experiment.at_paper_scale:
+            cells.append(signed(row["minus_paper"], metric.decimals))
+        rows.append(tuple(cells))
+    title = f"{_capital(metric.label)}: {experiment.title}; {experiment.data}, scale {experiment.scale}"
+    names = tuple(variant.name for variant in experiment.variants)
+    header = (*header, "ours − paper") if experiment.at_paper_scale else header
+    return Table(title, header, tuple(rows), tuple(notes), names)
 
 
-def _cells(experiment: Experiment, row: pd.Series) -> list[str]:
-    metric = METRICS[row["metric"]]
-    paper = "–" if math.isnan(row["paper"]) else f"{row['paper']:.{metric.decimals}f}"
-    cells = [spread(row, metric), interval(row, metric.decimals), over(row), paper,
-             signed(row["paper_change"], metric.decimals)]  # fmt: skip
-    return [*cells, signed(row["minus_paper"], metric.decimals)] if experiment.at_paper_scale else cells
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _row(summary: pd.DataFrame, variant: str, metric: Metric) -> pd.Series:

@@ -49,7 +49,7 @@ METRICS = {
     for metric in [
         *_precisions("mask", "segm"),
         *_precisions("box", "bbox"),
-        Metric("fps", "fps", "1/s", "speed", ("fps", "median")),
+        Metric("fps", "frames per second", "1/s", "speed", ("fps", "median")),
         Metric("latency_ms", "latency", "ms", "speed", ("latency_ms", "median"), higher_is_better=False),
     ]
 }

@@ -19,7 +19,7 @@ from analysis.figures.picture import Picture
 from analysis.figures.prototypes import best_prototype_variant
 from analysis.figures.speed import protocol
 from analysis.figures.style import colours
-from analysis.layout import detail_table, main_table
+from analysis.layout import detail_table, headline_tables
 from analysis.metrics import METRICS
 from analysis.results import Experiment, MissingResult, load
 
@@ -63,16 +63,18 @@ class Page:
         return Html(f'<p class="answer">{html.escape(answer(self.experiment, self.table))}</p>')
 
     def tables(self) -> Html:
-        """The main table, and the other metrics folded away."""
-        main, detail = main_table(self.experiment, self.table), detail_table(self.experiment, self.table)
+        """A table per headline metric, and the other metrics folded away."""
+        headline, detail = headline_tables(self.experiment, self.table), detail_table(self.experiment, self.table)
         links = ""
         if self.output is not None:
             (self.output / "table.csv").write_text(writers.csv(self.table), encoding="utf-8")
-            (self.output / "table.md").write_text(writers.markdown(main) + "\n" + writers.markdown(detail), encoding="utf-8")
+            text = "\n".join(writers.markdown(table) for table in (*headline, detail))
+            (self.output / "table.md").write_text(text, encoding="utf-8")
             links = '<p class="files"><a href="table.csv" download>CSV</a><a href="table.md" download>Markdown</a></p>'
         shades = colours(self.experiment)
+        shown = "".join(writers.as_html(table, shades) for table in headline)
         more = f"<details><summary>All other metrics</summary>{writers.as_html(detail, shades)}</details>"
-        return Html(f"{writers.as_html(main, shades)}{links}{more}")
+        return Html(f"{shown}{links}{more}")
 
     def accuracy(self) -> Html:
         return self._draw(lambda: figures.accuracy(self.experiment, self.table, self.numbers))
@@ -88,9 +90,7 @@ class Page:
         return self._draw(lambda: figures.accuracy_by_size(self.experiment, self.table))
 
     def accuracy_against_latency(self) -> Html:
-        return self._draw(
-            lambda: figures.accuracy_against_latency(self.experiment, self.table, protocol(self.experiment))
-        )
+        return self._draw(lambda: figures.accuracy_against_latency(self.experiment, self.table, protocol(self.experiment)))
 
     def speed_by_stage(self) -> Html:
         return self._draw(lambda: figures.speed_by_stage(self.experiment))
@@ -107,7 +107,9 @@ class Page:
         for (variant, seed), own in numbers.groupby(["variant", "seed"], sort=False):
             cells = own.set_index("metric")
             values = "".join(_linked(cells.loc[name], METRICS[name].decimals) for name in metrics)
-            rows.append(f'<tr><th scope="row">{html.escape(self.experiment.variant(variant).label)}</th><td>{seed}</td>{values}</tr>')
+            rows.append(
+                f'<tr><th scope="row">{html.escape(self.experiment.variant(variant).label)}</th><td>{seed}</td>{values}</tr>'
+            )
         head = "".join(f'<th scope="col">{METRICS[name].label} ({METRICS[name].unit})</th>' for name in metrics)
         return Html(_box("Every run", f'<th scope="col">variant</th><th scope="col">seed</th>{head}', rows))
 
@@ -128,7 +130,7 @@ class Page:
             return Html('<p class="whole">Nothing failed and nothing is missing.</p>')
         rows = [
             f'<tr><th scope="row">{html.escape(self.experiment.variant(row.variant).label)}</th><td>{row.seed}</td>'
-            f"<td>{_stage_link(row.stage, row.kind)}</td><td class=\"words\">{html.escape(row.reason)}</td></tr>"
+            f'<td>{_stage_link(row.stage, row.kind)}</td><td class="words">{html.escape(row.reason)}</td></tr>'
             for row in frame.itertuples()
         ]
         head = "".join(f'<th scope="col">{name}</th>' for name in ("variant", "seed", "stage", "reason"))

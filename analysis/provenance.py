@@ -47,7 +47,9 @@ def hardware(experiment: Experiment, kind: str | None = None) -> str:
     return " and ".join(own["device"].unique()) or "unrecorded hardware"
 
 
-def runs(experiment: Experiment, numbers: pd.DataFrame, metrics: tuple[str, ...] = ("mask_AP", "box_AP", "fps")) -> pd.DataFrame:
+def runs(
+    experiment: Experiment, numbers: pd.DataFrame, metrics: tuple[str, ...] = ("mask_AP", "box_AP", "fps")
+) -> pd.DataFrame:
     """One row per variant, seed and metric with the stage that measured it: columns variant, seed, metric, value, stage.
 
     Args:

@@ -59,10 +59,15 @@ class Experiment:
         return self.scale == PAPER_SCALE
 
     @property
+    def data_name(self) -> str:
+        """The data set's name."""
+        return (self.record.get("data") or {}).get("name") or "unnamed data"
+
+    @property
     def data(self) -> str:
         """The data set and split in words, such as `shapes (test)`."""
-        data = self.record.get("data") or {}
-        return f"{data.get('name', 'unnamed data')} ({data['split']})" if data.get("split") else data.get("name", "unnamed data")
+        split = (self.record.get("data") or {}).get("split")
+        return f"{self.data_name} ({split})" if split else self.data_name
 
     @property
     def seeds(self) -> tuple[int, ...]:

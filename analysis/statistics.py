@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.bootstrap import average_precision, load_matches, resample
 from yolact.errors import UserError
@@ -75,21 +77,32 @@ def over_images(
     Raises:
         PairingError: the files hold different images.
     """
-    weights = None
-    total = {name: np.float64(0) for name in names}
+    total = {name: np.zeros(resamples + 1) for name in names}
     for ours, reference in pairs:
-        first, second = load_matches(ours, iou_type), load_matches(reference, iou_type)
-        if not np.array_equal(first.image_ids, second.image_ids):
+        (first, a), (second, b) = (_resampled(path, iou_type, names, resamples) for path in (ours, reference))
+        if not np.array_equal(first, second):
             raise PairingError(f"{ours} and {reference} hold different images; a paired bootstrap needs the same ones")
-        if weights is None:
-            images = len(first.image_ids)
-            weights = np.concatenate([np.ones((1, images), np.int64), resample(images, resamples)])
-        a, b = average_precision(first, weights, names), average_precision(second, weights, names)
         for name in names:
             defined = (a[name] >= 0) & (b[name] >= 0)
             total[name] = total[name] + np.where(defined, 100 * (a[name] - b[name]), np.nan) / len(pairs)
     method: Method = "images of one seed" if retrained else "images"
     return {name: _percentiles(total[name], len(pairs), method) for name in names}
+
+
+def _resampled(
+    path: Path, iou_type: str, names: tuple[str, ...], resamples: int
+) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
+    """The image ids of a file, and its precisions on the data itself (first) and on each resample."""
+    return _resampled_once(path, path.stat().st_mtime_ns, iou_type, names, resamples)
+
+
+@lru_cache(maxsize=256)
+def _resampled_once(path: Path, modified: int, iou_type: str, names: tuple[str, ...], resamples: int):
+    """Kept, because the reference is compared with every variant."""
+    matches = load_matches(path, iou_type)
+    images = len(matches.image_ids)
+    weights = np.concatenate([np.ones((1, images), np.int64), resample(images, resamples)])
+    return matches.image_ids, average_precision(matches, weights, names)
 
 
 def _percentiles(values: np.ndarray, n: int, method: Method) -> Difference:

@@ -10,6 +10,10 @@ from analysis.metrics import METRICS, Metric, value
 from analysis.results import Experiment, MissingResult, Variant
 from analysis.statistics import Difference, over_images, over_seeds, sample_sd
 
+SUMMARY = ("variant", "label", "metric", "unit", "mean", "sd", "n", "planned", "change", "low", "high", "method", "clearly",
+           "paper", "paper_change", "minus_paper", "holes")  # fmt: skip
+"""Columns of `summary`, which explains them."""
+
 COMPARED_BY_IMAGES = ("AP", "AP50", "AP75")
 """Precisions whose change gets a bootstrap interval; they come out of one accumulation."""
 
@@ -49,7 +53,7 @@ def summary(experiment: Experiment) -> pd.DataFrame:
         differences = changes(experiment, numbers, variant.name)
         for name in numbers["metric"].unique():
             rows.append(_summary_row(experiment, numbers, variant, METRICS[name], differences.get(name)))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(SUMMARY))
 
 
 def changes(experiment: Experiment, numbers: pd.DataFrame, variant: str) -> dict[str, Difference]:
@@ -87,8 +91,7 @@ def best_variant(experiment: Experiment, table: pd.DataFrame, metric: str = "mas
 def holes(experiment: Experiment) -> pd.DataFrame:
     """What failed or is missing: one row per variant, seed and stage kind, with columns variant, seed, kind, stage, reason."""
     rows = [
-        {"variant": variant.name, "seed": seed, "kind": kind, "stage": experiment.stage_id(variant.name, seed, kind),
-         "reason": reason}  # fmt: skip
+        (variant.name, seed, kind, experiment.stage_id(variant.name, seed, kind), reason)
         for variant in experiment.variants
         for seed in experiment.seeds_of(variant.name)
         for kind in experiment.kinds()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.layout import SINGLE, Table, detail_table, main_table
+from analysis.layout import SINGLE, Table, detail_table, headline_tables
 from analysis.results import Experiment
 from analysis.tables import summary
+
+_TEXT_WIDTH = 100
 
 _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
           "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": r"$-$", "–": "--", "→": r"$\to$",
@@ -44,7 +47,8 @@ def text(table: Table) -> str:
         return "  ".join([first, *others]).rstrip()
 
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    return "\n".join([table.title, "", line(table.header), rule, *map(line, table.rows), "", *table.notes]).rstrip() + "\n"
+    notes = [wrapped for note in table.notes for wrapped in textwrap.wrap(note, _TEXT_WIDTH)]
+    return "\n".join([table.title, "", line(table.header), rule, *map(line, table.rows), "", *notes]).rstrip() + "\n"
 
 
 def latex(table: Table) -> str:
@@ -75,8 +79,9 @@ def as_html(table: Table, colours: Mapping[str, str] | None = None) -> str:
         rows.append(f"<tr>{first}{''.join(_cell(cell) for cell in cells[1:])}</tr>")
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
     return (
+        f'<p class="title">{html.escape(table.title)}</p>'
         f'<div class="table" tabindex="0" role="region" aria-label="{html.escape(table.title)}"><table>'
-        f"<caption>{html.escape(table.title)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
         f'</table></div><div class="notes">{notes}</div>'
     )
 
@@ -87,7 +92,7 @@ def render(experiment: Experiment, form: str) -> str:
     if form == "csv":
         return csv(found)
     writer = {"markdown": markdown, "latex": latex, "text": text}[form]
-    return "\n".join(writer(table) for table in (main_table(experiment, found), detail_table(experiment, found)))
+    return "\n".join(writer(table) for table in (*headline_tables(experiment, found), detail_table(experiment, found)))
 
 
 FORMATS = ("markdown", "csv", "latex", "text")

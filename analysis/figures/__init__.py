@@ -1,6 +1,6 @@
 """Every figure of the reports: a function from an experiment to a `Picture` (figure, caption, description and data)."""
 
-from analysis.figures.accuracy import accuracy, accuracy_by_size, accuracy_against_latency
+from analysis.figures.accuracy import accuracy, accuracy_against_latency, accuracy_by_size
 from analysis.figures.curves import losses, precision_recall
 from analysis.figures.picture import Picture
 from analysis.figures.prototypes import prototypes

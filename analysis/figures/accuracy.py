@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis.figures.picture import Picture
-from analysis.figures.style import GROUND, INK, colours, house_style, label_rows, marker, new_figure
+from analysis.figures.style import GROUND, INK, colours, house_style, label_rows, legend, marker, new_figure, seeds
 from analysis.results import Experiment, MissingResult
 
-SIZES = {"APs": "small\n(< 32² px)", "APm": "medium", "APl": "large\n(> 96² px)"}
+SIZES = {"APs": "small\n(< 32² px)", "APm": "medium\n(32² to 96² px)", "APl": "large\n(> 96² px)"}
 """COCO's area ranges, in pixels of the original image."""
 
 
@@ -31,10 +31,10 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
     names = rows["variant"].tolist()
     figure = new_figure(1.5 + 0.42 * len(names))
     left, right = figure.subplots(1, 2, sharey=True)
-    seeds = numbers[numbers["metric"] == "mask_AP"]
+    single = numbers[numbers["metric"] == "mask_AP"]
     for place, row in enumerate(rows.itertuples()):
         colour, sign = colours(experiment)[row.variant], marker(experiment, row.variant)
-        own = seeds[seeds["variant"] == row.variant]["value"].dropna()
+        own = single[single["variant"] == row.variant]["value"].dropna()
         left.plot(own, [place + 0.22] * len(own), "|", color=colour, markersize=7, markeredgewidth=1.4)
         spread = None if math.isnan(row.sd) else row.sd
         left.errorbar(row.mean, place, xerr=spread, fmt=sign, color=colour, capsize=4, markersize=7)
@@ -49,8 +49,8 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
     figure.legend(handles=_signs(rows), loc="outside lower center", ncols=3)
     caption = (
         f"Mask AP (COCO, IoU .50:.95) on {experiment.data}, scale {experiment.scale}. Left: mean over seeds with the sample "
-        f"standard deviation; ticks below are single seeds ({_n(rows)}). Right: paired change against the reference with its "
-        "95 % interval, beside the change that the paper prints for its own data."
+        f"standard deviation; ticks below are single seeds ({seeds(rows['n'])}). Right: paired change against the reference "
+        "with its 95 % interval, beside the change that the paper prints for its own data."
     )
     alt = "Mask AP in percent. " + " ".join(f"{row.label}: {row.mean:.1f}." for row in rows.itertuples())
     columns = ["variant", "mean", "sd", "n", "change", "low", "high", "method", "clearly", "paper", "paper_change"]
@@ -80,10 +80,10 @@ def accuracy_by_size(experiment: Experiment, table: pd.DataFrame) -> Picture:
     axes.set_xticks(range(len(SIZES)), list(SIZES.values()))
     axes.set(ylabel="mask AP (%)")
     axes.grid(axis="y")
-    figure.legend(*_unique_legend(axes), loc="outside upper left", ncols=4)
+    legend(figure, *_unique_legend(axes))
     caption = (
         f"Mask AP by size of object on {experiment.data}, scale {experiment.scale}: mean over seeds with the sample standard "
-        f"deviation ({_n(rows)}). COCO's area ranges, in pixels of the original image."
+        f"deviation ({seeds(rows['n'])}). COCO's area ranges, in pixels of the original image."
     )
     alt = "Mask AP by size. " + " ".join(f"{row.label}, {row.metric[5:]}: {row.mean:.1f}." for row in rows.itertuples())
     return Picture("accuracy_by_size", figure, caption, alt, rows[["variant", "metric", "mean", "sd", "n"]])
@@ -111,14 +111,14 @@ def accuracy_against_latency(experiment: Experiment, table: pd.DataFrame, hardwa
                       color=colours(experiment)[name], markersize=8, capsize=3, elinewidth=1, label=ap["label"])  # fmt: skip
     axes.set(xlabel="latency per image (ms), shorter is better", ylabel="mask AP (%)")
     axes.grid()
-    figure.legend(*_unique_legend(axes), loc="outside upper left", ncols=4)
+    legend(figure, *_unique_legend(axes))
     data = pd.DataFrame(
         {"variant": name, "mask_AP": wide["mask_AP"].loc[name, "mean"], "latency_ms": wide["latency_ms"].loc[name, "mean"]}
         for name in names
     )
     caption = (
         f"Mask AP against median latency per image, on {experiment.data}, scale {experiment.scale}; measured on {hardware}. "
-        f"Means over seeds with their sample standard deviations ({_n(wide['mask_AP'])}). Up and left is better."
+        f"Means over seeds with their sample standard deviations ({seeds(wide['mask_AP']['n'])}). Up and left is better."
     )
     alt = " ".join(f"{row.variant}: {row.mask_AP:.1f} % AP at {row.latency_ms:.1f} ms." for row in data.itertuples())
     return Picture("accuracy_against_latency", figure, caption, alt, data)
@@ -157,10 +157,3 @@ def _unique_legend(axes: Axes) -> tuple[list, list]:
 
 def _bar(row: pd.Series) -> float | None:
     return None if math.isnan(row["sd"]) else row["sd"]
-
-
-def _n(rows: pd.DataFrame) -> str:
-    low, high = rows["n"].min(), rows["n"].max()
-    if high == 1:
-        return "ONE seed, hence no spread"
-    return f"n = {low} seeds" if low == high else f"n = {low} to {high} seeds"

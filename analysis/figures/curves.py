@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from analysis.figures.picture import Picture
-from analysis.figures.style import colours, dashes, house_style, new_figure
+from analysis.figures.style import colours, dashes, house_style, legend, new_figure, seeds
 from analysis.results import Experiment, MissingResult
 
 _NOT_TERMS = ("iteration", "lr")
@@ -66,11 +66,10 @@ def losses(experiment: Experiment) -> Picture:
     for axes in panels[len(terms) - 2 : len(terms)]:
         axes.set_xlabel("iteration")
         axes.tick_params(labelbottom=True)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
-    seeds = frame.groupby("variant")["seed"].nunique()
+    legend(figure, *panels[0].get_legend_handles_labels())
     caption = (
-        f"Training loss, weighted as it is minimised, on {experiment.data}'s training images, scale {experiment.scale}: mean "
-        f"over seeds and their range (n = {seeds.min()} to {seeds.max()}). Variants that share a training have one line. "
+        f"Training loss, weighted as it is minimised, on the training images of {experiment.data_name}, scale "
+        f"{experiment.scale}: mean over seeds and their range ({_seeds(frame)}). Variants that share a training have one line. "
         "Logarithmic axis."
     )
     last = frame.sort_values("iteration").groupby(["variant", "seed"])["loss"].last().groupby("variant").mean()
@@ -100,11 +99,10 @@ def precision_recall(experiment: Experiment, variants: tuple[str, ...]) -> Pictu
         axes.set(title=f"IoU ≥ {iou[1:]}", xlabel="recall", xlim=(0, 1), ylim=(0, 1.03))
         axes.grid()
         axes.set_ylabel("precision" if iou == "0.50" else "")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
-    seeds = curves.groupby("variant")["seed"].nunique()
+    legend(figure, *figure.axes[0].get_legend_handles_labels())
     caption = (
-        f"Precision over recall of masks on {experiment.data}, scale {experiment.scale}, interpolated as COCO does and averaged "
-        f"over classes: mean and range over seeds (n = {seeds.min()} to {seeds.max()})."
+        f"Precision over recall of masks on {experiment.data}, scale {experiment.scale}, interpolated as COCO does and "
+        f"averaged over classes: mean and range over seeds ({_seeds(curves)})."
     )
     areas = curves.groupby(["variant", "iou"])["precision"].mean()
     alt = "Mean precision: " + ", ".join(f"{name} at IoU {iou}: {area:.2f}" for (name, iou), area in areas.items())
@@ -132,3 +130,7 @@ def _draw_term(axes: Axes, experiment: Experiment, name: str, values) -> None:
     colour = colours(experiment)[name]
     axes.plot(x, mean, color=colour, linestyle=dashes(experiment, name), label=experiment.variant(name).label)
     axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+
+
+def _seeds(frame: pd.DataFrame) -> str:
+    return seeds(frame.groupby("variant")["seed"].nunique())

@@ -6,6 +6,7 @@ import html
 import io
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +29,7 @@ class Picture:
     data: pd.DataFrame
     """The numbers that are drawn."""
 
+    @cached_property
     @house_style
     def svg(self) -> str:
         """The figure as SVG with a transparent ground."""
@@ -39,7 +41,7 @@ class Picture:
     def save(self, folder: Path) -> None:
         """Write `<name>.png` (white ground), `.svg` and `.csv` (the data) to an existing folder."""
         self.figure.savefig(folder / f"{self.name}.png", dpi=160, facecolor="white")
-        (folder / f"{self.name}.svg").write_text(self.svg(), encoding="utf-8")
+        (folder / f"{self.name}.svg").write_text(self.svg, encoding="utf-8")
         self.data.to_csv(folder / f"{self.name}.csv", index=False, lineterminator="\n")
 
     def as_html(self, folder: str | None = None) -> str:
@@ -60,7 +62,7 @@ class Picture:
 
     def _inline(self) -> str:
         """The `<svg>` element alone, themed by the page, its ids unlike those of other figures, with its description."""
-        svg = self.svg()
+        svg = self.svg
         svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
         svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{self.name}-", svg)
         svg = svg.replace(INK, "currentColor").replace(GRID, "var(--grid, #d9dde1)")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis.figures.picture import Picture
-from analysis.figures.style import INK, OKABE_ITO, WIDTH, house_style, new_figure
+from analysis.figures.style import INK, OKABE_ITO, house_style, new_figure
 from analysis.results import Experiment, MissingResult
 
 SHOWN = 16
@@ -73,7 +73,7 @@ def prototypes(experiment: Experiment, variant: str) -> Picture:
         images = len(arrays["image_ids"])
         use = _use(arrays, images)
         order = np.argsort(-use, kind="stable")[:SHOWN]
-        figure = new_figure(0.5 + 2.0 * images, WIDTH)
+        figure = new_figure(0.7 + 2.35 * images)
         grid = figure.subplots(images, 2, squeeze=False, width_ratios=[1, _RATIO])
         for index in range(images):
             _draw_masks(grid[index, 0], arrays, index)
@@ -86,9 +86,9 @@ def prototypes(experiment: Experiment, variant: str) -> Picture:
     shown = f"the {len(order)} most used of k = {k} prototypes" if k > len(order) else f"all k = {k} prototype(s)"
     caption = (
         f"{experiment.variant(variant).label}, seed {seed}, on {images} images of {experiment.data}, scale {experiment.scale}. "
-        f"Left: assembled masks with score ≥ {SCORE} (at most {DETECTIONS}), boxes in the same colour. Right: {shown} with their "
-        "numbers, sorted by use (mean |coefficient| over the detections of these images), each scaled to its own range on the "
-        "image."
+        f"Left: assembled masks with score ≥ {SCORE} (at most {DETECTIONS}), boxes in the same colour. Right: {shown} with "
+        "their numbers, sorted by use (mean |coefficient| over the detections of these images), each scaled to its own range on "
+        "the image."
     )
     alt = f"Prototype activations of {experiment.variant(variant).label} on images {ids} beside the masks assembled from them."
     data = pd.DataFrame({"prototype": range(k), "use": use}).sort_values("use", ascending=False, kind="stable")

@@ -6,7 +6,7 @@ import matplotlib
 import pandas as pd
 
 from analysis.figures.picture import Picture
-from analysis.figures.style import GROUND, INK, house_style, label_rows, new_figure
+from analysis.figures.style import GROUND, INK, house_style, label_rows, legend, new_figure, seeds
 from analysis.results import Experiment, MissingResult
 
 
@@ -36,7 +36,7 @@ def protocol(experiment: Experiment) -> str:
     Raises:
         MissingResult: no speed was measured.
     """
-    said = {}
+    said: dict[str, None] = {}
     for variant in experiment.variants:
         for seed in experiment.seeds_of(variant.name):
             try:
@@ -44,8 +44,8 @@ def protocol(experiment: Experiment) -> str:
             except MissingResult:
                 continue
             said[
-                f"{found.get('device')}, {found.get('threads')} thread(s), {found.get('precision')}, batch {found.get('batch')}, "
-                f"{found.get('repeats')} images after {found.get('warmup')} to warm up"
+                f"{found.get('device')}, {found.get('threads')} thread(s), {found.get('precision')}, "
+                f"batch {found.get('batch')}, {found.get('repeats')} images after {found.get('warmup')} to warm up"
             ] = None
     if not said:
         raise MissingResult("no speed was measured")
@@ -79,12 +79,15 @@ def speed_by_stage(experiment: Experiment) -> Picture:
     label_rows(axes, experiment, names)
     axes.set(xlabel="time per image (ms)")
     axes.set_xlim(left=0)
-    figure.legend(loc="outside upper left", ncols=5)
-    seeds = frame.groupby("variant")["seed"].nunique()
+    legend(figure, *axes.get_legend_handles_labels())
     caption = (
-        f"Median time per image by stage of the network, mean over n = {seeds.min()} to {seeds.max()} trained networks, scale "
+        f"Median time per image by stage of the network, mean over trained networks ({_seeds(frame)}), scale "
         f"{experiment.scale}. The diamond is the latency end to end, measured apart, without the clock inside. Measured on "
         f"{protocol(experiment)}."
     )
     alt = "Latency end to end: " + ", ".join(f"{name} {value:.1f} ms" for name, value in totals.mean().items())
     return Picture("speed_by_stage", figure, caption, alt, frame)
+
+
+def _seeds(frame: pd.DataFrame) -> str:
+    return seeds(frame.groupby("variant")["seed"].nunique())

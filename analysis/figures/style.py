@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -30,7 +31,7 @@ DASHES = ("-", "--", "-.", ":")
 WIDTH = 7.2
 """Inches. At the width of a page's column the letters come out at about the page's own size."""
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
     "axes.titlesize": 11,
@@ -110,3 +111,17 @@ def label_rows(axes: Axes, experiment: Experiment, names: list[str]) -> None:
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y", linewidth=0.5)
     axes.grid(axis="x")
+
+
+def legend(figure: Figure, handles: list, labels: list[str]) -> None:
+    """A legend above the panels, in as many columns as its longest label allows."""
+    inches = 0.75 + 0.075 * max(map(len, labels), default=0)
+    figure.legend(handles, labels, loc="outside upper left", ncols=max(1, int(figure.get_figwidth() / inches)))
+
+
+def seeds(counts: pd.Series) -> str:
+    """`n = 3 seeds`, `n = 2 to 3 seeds`, or loudly one."""
+    low, high = counts.min(), counts.max()
+    if high == 1:
+        return "ONE seed, hence no spread"
+    return f"n = {low} seeds" if low == high else f"n = {low} to {high} seeds"

@@ -159,7 +159,9 @@ def _coco(folder: Path, variant: str, seed: int) -> None:
     _json(folder / "metrics.json", metrics)
     _json(folder / "curves.json", curves)
     rows = ["iou_type,category_id,name,instances,AP,AP50,AP75"]
-    rows += [f"{kind},{i},{name},66,0.3,0.5,0.31" for kind in ("segm", "bbox") for i, name in zip((3, 7, 11), CLASSES, strict=True)]
+    rows += [
+        f"{kind},{i},{name},66,0.3,0.5,0.31" for kind in ("segm", "bbox") for i, name in zip((3, 7, 11), CLASSES, strict=True)
+    ]
     (folder / "per_class.csv").write_text("\n".join(rows) + "\n")
 
 
