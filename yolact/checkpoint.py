@@ -6,15 +6,14 @@ Source of the official layout: reference `yolact.py` load_weights and the releas
 from __future__ import annotations
 
 import os
-import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from yolact.config.model import PrototypeConfig
+from yolact.config.model import PrototypeConfig, YolactConfig
 from yolact.errors import UserError
 
 State = dict[str, Tensor]
@@ -30,8 +29,10 @@ def read_state_dict(path: Path) -> State:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such weights file") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except OSError as error:
+        raise UserError(f"{path}: can't read the weights: {error.strerror or error}") from None
+    except Exception as error:  # what a broken pickle raises has no common class: IndexError, struct.error, AssertionError...
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: not a readable PyTorch state dict ({reason}). Is the download complete?") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path}: expected a state dict (tensors by name), found {type(state).__name__} with other values")
@@ -43,7 +44,9 @@ def write_state_dict(state: Mapping[str, Tensor], path: Path) -> None:
     aside = path.parent / f".{path.name}.{os.getpid()}"
     aside.mkdir()
     try:
-        torch.save({name: value.detach().cpu().contiguous() for name, value in state.items()}, aside / path.name)
+        # a clone, for `contiguous` leaves the strides of 1 x 1 kernels as the memory format made them
+        plain = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+        torch.save(plain, aside / path.name)
         os.replace(aside / path.name, path)
     finally:
         (aside / path.name).unlink(missing_ok=True)
@@ -94,98 +97,83 @@ def from_official(state: Mapping[str, Tensor], model: nn.Module) -> State:
     What old releases carried and nobody reads is dropped: `backbone.layer*` duplicates of `backbone.layers*`, and
     `fpn.downsample_layers` beyond those the pyramid has. A model without the semantic branch drops `semantic_seg_conv`.
     Names that mean nothing to us are kept, so that loading reports them.
+
+    Raises:
+        UserError: `model` is not a `YolactModel`.
     """
-    config = model.config
-    renamed = {}
-    for name, value in state.items():
-        if name.startswith("backbone.layer") and not name.startswith("backbone.layers"):
-            continue
-        downsample = re.match(r"fpn\.downsample_layers\.(\d+)\.", name)
-        if downsample and int(downsample[1]) >= config.fpn.extra_levels:
-            continue
-        if name.startswith("semantic_seg_conv.") and model.semantic is None:
-            continue
-        renamed[_our_name(name, config)] = value
-    return renamed
+    pairs = _layout(model)
+    return {_renamed(name, pairs): value for name, value in state.items() if not _is_left_over(name, _config(model))}
 
 
 def to_official(model: nn.Module) -> State:
-    """The weights of a `YolactModel` under the official code's names."""
-    state = model.state_dict()
-    official = _official_names(model)
-    return {official[name]: value for name, value in state.items()}
+    """The weights of a `YolactModel` under the official code's names.
+
+    Backbones that the official code doesn't have keep their own names behind `backbone.`.
+
+    Raises:
+        UserError: `model` is another model.
+    """
+    pairs = [(ours, official) for official, ours in _layout(model)]
+    return {_renamed(name, pairs): value for name, value in model.state_dict().items()}
 
 
 def darknet_names(state: Mapping[str, Tensor]) -> State:
     """Official DarkNet-53 names (`_preconv`, `layers`) as ours (`stem`, `stages`); others stay."""
-    return {_darknet_name(name): value for name, value in state.items()}
+    return {_renamed(name, _DARKNET): value for name, value in state.items()}
 
 
 def _counts_classes(name: str) -> bool:
     return name.startswith(("head.classification.", "semantic.", "detector.roi_heads"))
 
 
-def _darknet_name(name: str) -> str:
-    return re.sub(r"^layers\.", "stages.", re.sub(r"^_preconv\.", "stem.", name))
+Pairs = Sequence[tuple[str, str]]
+"""Beginnings of names, each with what stands in its place in the other layout."""
+
+_DARKNET = (("_preconv.", "stem."), ("layers.", "stages."))
+_RESNET = tuple((f"layers.{stage}.", f"layer{stage + 1}.") for stage in range(4))
+_BACKBONES = {"darknet53": _DARKNET, "resnet50": _RESNET, "resnet101": _RESNET}
 
 
-def _our_name(name: str, config) -> str:
-    if name.startswith("backbone."):
-        inner = name.removeprefix("backbone.")
-        if config.backbone.name == "darknet53":
-            return "backbone." + _darknet_name(inner)
-        return "backbone." + re.sub(r"^layers\.(\d+)\.", lambda m: f"layer{int(m[1]) + 1}.", inner)
-    pyramid = re.match(r"fpn\.(lat|pred)_layers\.(\d+)\.(.*)", name)
-    if pyramid:  # the official lists run from C5 down to C3
-        return f"fpn.{'lateral' if pyramid[1] == 'lat' else 'output'}.{2 - int(pyramid[2])}.{pyramid[3]}"
-    protonet = re.match(r"proto_net\.(\d+)\.(.*)", name)
-    if protonet and isinstance(config.mask_branch, PrototypeConfig):
-        return _protonet_name(int(protonet[1]), protonet[2], config.mask_branch.depth)
-    for official, ours in _PREFIXES:
-        if name.startswith(official):
-            return ours + name.removeprefix(official)
+def _layout(model: nn.Module) -> Pairs:
+    """The official name's and our name's beginnings, for everything whose name differs."""
+    config = _config(model)
+    pairs = [(f"backbone.{theirs}", f"backbone.{ours}") for theirs, ours in _BACKBONES.get(config.backbone.name, ())]
+    for i in range(3):  # the official lists run from C5 down to C3
+        pairs += [(f"fpn.lat_layers.{i}.", f"fpn.lateral.{2 - i}."), (f"fpn.pred_layers.{i}.", f"fpn.output.{2 - i}.")]
+    pairs += [
+        ("fpn.downsample_layers.", "fpn.extra."),
+        ("prediction_layers.0.bbox_layer.", "head.box."),
+        ("prediction_layers.0.conf_layer.", "head.classification."),
+        ("prediction_layers.0.mask_layer.", "head.mask."),
+        ("semantic_seg_conv.", "semantic."),
+    ]
+    # official sequences count the ReLUs between their convolutions
+    pairs += [(f"prediction_layers.0.upfeature.{2 * i}.", f"head.shared.{i}.") for i in range(config.head.shared_convs)]
+    if isinstance(config.mask_branch, PrototypeConfig):  # [conv, relu] x depth, upsample, relu, conv, relu, conv
+        depth = config.mask_branch.depth
+        places = [(2 * i, f"before.{i}") for i in range(depth)] + [(2 * depth + 2, "after"), (2 * depth + 4, "output")]
+        pairs += [(f"proto_net.{place}.", f"branch.protonet.{ours}.") for place, ours in places]
+    return pairs
+
+
+def _config(model: nn.Module) -> YolactConfig:
+    config = getattr(model, "config", None)
+    if not isinstance(config, YolactConfig):
+        raise UserError(f"the official layout is YOLACT's; a {type(model).__name__} has no place in it")
+    return config
+
+
+def _renamed(name: str, pairs: Pairs) -> str:
+    for old, new in pairs:
+        if name.startswith(old):
+            return new + name.removeprefix(old)
     return name
 
 
-_PREFIXES = (
-    ("fpn.downsample_layers.", "fpn.extra."),
-    ("prediction_layers.0.bbox_layer.", "head.box."),
-    ("prediction_layers.0.conf_layer.", "head.classification."),
-    ("prediction_layers.0.mask_layer.", "head.mask."),
-    ("prediction_layers.0.upfeature.0.", "head.shared.0."),
-    ("semantic_seg_conv.", "semantic."),
-)
-
-
-def _protonet_name(index: int, rest: str, depth: int) -> str:
-    """The official sequence is [conv, relu] x depth, upsample, relu, conv, relu, conv."""
-    if index == 2 * depth + 2:
-        return f"branch.protonet.after.{rest}"
-    if index == 2 * depth + 4:
-        return f"branch.protonet.output.{rest}"
-    return f"branch.protonet.before.{index // 2}.{rest}"
-
-
-def _official_names(model: nn.Module) -> dict[str, str]:
-    """Our name -> official name, by asking `_our_name` about every name the official layout can have."""
-    config, names = model.config, {}
-    depth = config.mask_branch.depth if isinstance(config.mask_branch, PrototypeConfig) else 0
-    candidates = {ours: official for official, ours in _PREFIXES}
-    for name in model.state_dict():
-        if name.startswith("backbone."):
-            inner = name.removeprefix("backbone.")
-            inner = re.sub(r"^layer(\d+)\.", lambda m: f"layers.{int(m[1]) - 1}.", inner)
-            names[name] = "backbone." + re.sub(r"^stages\.", "layers.", re.sub(r"^stem\.", "_preconv.", inner))
-            continue
-        pyramid = re.match(r"fpn\.(lateral|output)\.(\d+)\.(.*)", name)
-        if pyramid:
-            names[name] = f"fpn.{'lat' if pyramid[1] == 'lateral' else 'pred'}_layers.{2 - int(pyramid[2])}.{pyramid[3]}"
-            continue
-        protonet = re.match(r"branch\.protonet\.(before\.(\d+)|after|output)\.(.*)", name)
-        if protonet:
-            index = {"after": 2 * depth + 2, "output": 2 * depth + 4}.get(protonet[1])
-            names[name] = f"proto_net.{2 * int(protonet[2]) if index is None else index}.{protonet[3]}"
-            continue
-        prefix = next(ours for ours in candidates if name.startswith(ours))
-        names[name] = candidates[prefix] + name.removeprefix(prefix)
-    return names
+def _is_left_over(name: str, config: YolactConfig) -> bool:
+    if name.startswith("backbone.layer"):
+        return config.backbone.name in _BACKBONES and not name.startswith("backbone.layers")
+    if name.startswith("semantic_seg_conv."):
+        return config.loss.semantic == 0
+    level = re.match(r"fpn\.downsample_layers\.(\d+)\.", name)
+    return level is not None and int(level[1]) >= config.fpn.extra_levels
