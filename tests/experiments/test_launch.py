@@ -189,6 +189,7 @@ def test_interrupt_saves_and_the_same_command_goes_on(store, undisturbed):
         assert steps == sorted(set(steps)), "a step was done twice though the worker had saved"
 
 
+@pytest.mark.slow
 def test_kill_of_the_parent_ends_its_workers_which_save(store, undisturbed):
     plan = fakes.chains(2, 40, 0.02)
     parent = _parent(store)
@@ -202,6 +203,7 @@ def test_kill_of_the_parent_ends_its_workers_which_save(store, undisturbed):
     assert digests(store, plan) == undisturbed(plan)
 
 
+@pytest.mark.slow
 def test_kill_of_a_worker_is_a_failure_that_the_next_run_mends(store, undisturbed):
     plan = fakes.chains(2, 40, 0.02)
     parent = _parent(store)

@@ -272,6 +272,7 @@ def small_disk(tmp_path):
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_and_says_so(done, small_disk):
     """A training whose weights and checkpoints don't fit on the disk."""
     folder, prefix = small_disk
