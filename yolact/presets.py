@@ -96,7 +96,14 @@ PRESETS: dict[str, Preset] = {
             _DEVELOPMENT.replace(mask_branch=FCMaskConfig(size=20)),
             _DEVELOPMENT_TRAINING,
         ),
-        _coco("mask_rcnn", "torchvision's Mask R-CNN at 550 x 550, ResNet-101", MaskRCNNConfig()),
+        Preset(
+            "mask_rcnn",
+            "torchvision's Mask R-CNN at 550 x 550, ResNet-101",
+            MaskRCNNConfig(),
+            TrainingConfig(),
+            InferenceConfig(suppression="standard"),
+            COCO_CLASSES,
+        ),
     )
 }
 
