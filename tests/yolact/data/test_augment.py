@@ -49,8 +49,9 @@ def test_without_augmentation_the_image_is_squashed():
 
 
 def test_masks_are_resized_as_numbers_and_cut_at_one_half():
-    _, target = sample(None)
-    expected = functional.interpolate(TWO.masks.float()[None], (32, 32), mode="bilinear", align_corners=False)[0] >= 0.5
+    speckled = picture(seed=9)[:2] // 128
+    _, target = sample(None, instances=Instances(TWO.boxes, TWO.labels, speckled, TWO.crowd))
+    expected = functional.interpolate(speckled.float()[None], (32, 32), mode="bilinear", align_corners=False)[0] >= 0.5
     assert target.masks.dtype == torch.uint8
     assert torch.equal(target.masks.bool(), expected)
 
@@ -124,6 +125,9 @@ def windows(crop, instances, count=300):
 def test_crop_windows_follow_the_law():
     found = windows(SampleCrop(check_iou=False), TWO)
     assert 20 < found.count(None) < 85  # one in six
+    sides = [(window[2] - window[0], window[3] - window[1]) for window in found if window]
+    assert min(width for width, _ in sides) < 0.4 * 60 and min(height for _, height in sides) < 0.4 * 40
+    assert max(width for width, _ in sides) > 0.9 * 60 and max(height for _, height in sides) > 0.9 * 40
     for left, top, right, bottom in filter(None, found):
         width, height = right - left, bottom - top
         assert 0 <= left < right <= 60 and 0 <= top < bottom <= 40

@@ -115,5 +115,5 @@ def test_published_data_load(images, annotations, counts):
     split = CocoSplit(images and SHARED / images, SHARED / annotations)
     assert (len(split), len(split.coco.anns), len(split.class_names)) == counts
     image_id = split.image_ids[0]
-    for annotation, mask in zip(split.coco.imgToAnns[image_id], split.instances(image_id).masks, strict=True):
-        assert np.array_equal(split.coco.annToMask(annotation), mask.numpy())
+    for record, mask in zip(split.coco.imgToAnns[image_id], split.instances(image_id).masks, strict=True):
+        assert np.array_equal(split.coco.annToMask(record), mask.numpy())
