@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,21 +20,31 @@ from yolact.errors import UserError
 State = dict[str, Tensor]
 
 
+def load_plain(path: Path, device: str = "cpu") -> Any:
+    """What `torch.save` wrote, if it is tensors and plain values; executes nothing that the file contains.
+
+    Raises:
+        UserError: the file is missing, can't be read, is damaged, or holds anything else.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such weights file") from None
+    except OSError as error:
+        raise UserError(f"{path}: can't read the weights: {error.strerror or error}") from None
+    except Exception:  # what a broken pickle raises has no common class: IndexError, struct.error, AssertionError...
+        raise UserError(
+            f"{path}: not readable as tensors: damaged, cut short, or holding code. Is the download complete?"
+        ) from None
+
+
 def read_state_dict(path: Path) -> State:
     """Tensors by name from a `torch.save`d state dict; executes nothing that the file contains.
 
     Raises:
         UserError: the file is missing, broken, or holds anything but tensors by name.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such weights file") from None
-    except OSError as error:
-        raise UserError(f"{path}: can't read the weights: {error.strerror or error}") from None
-    except Exception as error:  # what a broken pickle raises has no common class: IndexError, struct.error, AssertionError...
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: not a readable PyTorch state dict ({reason}). Is the download complete?") from None
+    state = load_plain(path)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path}: expected a state dict (tensors by name), found {type(state).__name__} with other values")
     return dict(state)

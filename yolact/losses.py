@@ -96,9 +96,12 @@ def class_loss(logits: Tensor, classes: Tensor, negatives_per_positive: float) -
     return F.cross_entropy(logits[chosen], classes[chosen], reduction="sum") + logits.sum() * 0.0
 
 
-def mask_loss(raw: RawOutputs, targets: Sequence[Target], matches: Sequence[Matches], branch: MaskBranch, image_size: int) -> Tensor:
-    """The mask branch's loss summed over all positives of the batch."""
-    total = raw.mask_parameters.sum() * 0.0  # without positives: gradients of zero, not none
+def mask_loss(
+    raw: RawOutputs, targets: Sequence[Target], matches: Sequence[Matches], branch: MaskBranch, image_size: int
+) -> Tensor:
+    """The mask branch's loss summed over all positives of the batch; not finite where parameters or maps are not."""
+    # zero: without positives the gradients are zero, not none, and what isn't finite shows although branches leave it out
+    total = raw.mask_parameters.sum() * 0.0
     if raw.maps is not None:
         total = total + raw.maps.sum() * 0.0
     for index, (target, matched) in enumerate(zip(targets, matches, strict=True)):

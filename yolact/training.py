@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolact.checkpoint import write_state_dict
+from yolact.checkpoint import load_plain, write_state_dict
 from yolact.config.training import TrainingConfig
 from yolact.errors import UserError
+from yolact.files import written_aside
 from yolact.losses import Normalizer
 from yolact.schedule import learning_rate
 from yolact.structures import Target
@@ -33,7 +34,7 @@ class Interrupted(Exception):  # noqa: N818 - no error: the run was asked to sto
     """Training stopped on request after saving a checkpoint."""
 
 
-class Diverged(UserError):
+class Diverged(UserError):  # noqa: N818 - named for what happened, as Interrupted is
     """The loss wasn't finite ten times in a row."""
 
 
@@ -172,7 +173,6 @@ class _Loop:
         if self.checkpoint is None:
             return
         self.checkpoint.mkdir(parents=True, exist_ok=True)
-        aside = self.checkpoint / f"{_CHECKPOINT}.part"
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -182,14 +182,18 @@ class _Loop:
             "not_finite": self.not_finite,
             "rng": torch.get_rng_state(),
         }
-        torch.save(state, aside)
-        aside.replace(self.checkpoint / _CHECKPOINT)
+        with written_aside(self.checkpoint / _CHECKPOINT) as aside:
+            torch.save(state, aside)
 
     def resume(self) -> None:
         """Go on from the checkpoint folder's state, where there is one."""
         if self.checkpoint is None or not (self.checkpoint / _CHECKPOINT).is_file():
             return
-        state = torch.load(self.checkpoint / _CHECKPOINT, map_location=self.device, weights_only=True)
+        path = self.checkpoint / _CHECKPOINT
+        try:
+            state = load_plain(path, self.device)
+        except UserError as error:
+            raise UserError(f"{error} To train from the start, delete this file") from None
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])

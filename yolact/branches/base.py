@@ -47,9 +47,14 @@ class MaskBranch(nn.Module):
         raise NotImplementedError
 
     def loss(self, targets: MaskTargets) -> Tensor:
-        """Weighted loss summed over the positives of one image: a float32 scalar, to be divided by the batch's positives."""
+        """Weighted loss summed over the positives of one image: a float32 scalar, to be divided by the batch's positives.
+
+        Must not fail on parameters or maps that aren't finite; the caller sees to it that the loss then isn't either.
+        """
         raise NotImplementedError
 
-    def assemble(self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], config: InferenceConfig) -> Tensor:
+    def assemble(
+        self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], config: InferenceConfig
+    ) -> Tensor:
         """Masks (n, H, W) bool of detections with parameters (n, m) and boxes (n, 4), xyxy fractions, in an image (H, W)."""
         raise NotImplementedError

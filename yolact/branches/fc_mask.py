@@ -37,8 +37,9 @@ class FCMaskBranch(MaskBranch):
         """Binary cross entropy, summed over pixels, against the ground truth inside the predicted (or true) box."""
         boxes = targets.decoded if self.config.crop_box == "predicted" else targets.boxes[targets.objects]
         truth = (average_pool_boxes(targets.masks, targets.objects, boxes, self.config.size) > 0.5).float()
-        predicted = targets.parameters.clamp(0, 1)
-        return F.binary_cross_entropy(predicted, truth.flatten(1), reduction="sum") * self.config.loss_weight
+        return (
+            F.binary_cross_entropy(targets.parameters.nan_to_num(), truth.flatten(1), reduction="sum") * self.config.loss_weight
+        )
 
     def assemble(self, parameters: Tensor, maps: None, boxes: Tensor, size: tuple[int, int], config: InferenceConfig) -> Tensor:
         square = parameters.reshape(-1, self.config.size, self.config.size)

@@ -51,13 +51,15 @@ class PrototypeBranch(MaskBranch):
         predicted = mask_ops.assemble(
             maps, targets.parameters[chosen], boxes if config.crop_in_loss else None, padding=config.crop_padding
         )
-        per_mask = F.binary_cross_entropy(predicted.clamp(0, 1), truth, reduction="none").sum(dim=(1, 2))
+        per_mask = F.binary_cross_entropy(predicted.nan_to_num(), truth, reduction="none").sum(dim=(1, 2))
         pixels = size[0] * size[1]
         if config.crop_in_loss:
             per_mask = per_mask / (boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1])
         return per_mask.sum() * (config.loss_weight * scale / pixels)
 
-    def assemble(self, parameters: Tensor, maps: Tensor, boxes: Tensor, size: tuple[int, int], config: InferenceConfig) -> Tensor:
+    def assemble(
+        self, parameters: Tensor, maps: Tensor, boxes: Tensor, size: tuple[int, int], config: InferenceConfig
+    ) -> Tensor:
         probabilities = mask_ops.assemble(maps, parameters, boxes if config.crop else None, padding=config.crop_padding)
         return mask_ops.binarize(probabilities, size, config.mask_threshold)
 
