@@ -1,8 +1,8 @@
 """COCO's average precision again from stored matches, for any weighting of the images.
 
 An image of weight 2 counts as two copies of it, one of weight 0 as absent. With every weight 1 the numbers are COCOeval's to
-the last bit; with others they are COCOeval's on the copied images, where the copies of a detection rank side by side (where
-scores are equal, COCOeval goes by the order of images). Per-image AP is never averaged: it isn't the statistic that is reported.
+the last bit; with others they are COCOeval's on the copied images, where the copies of a detection rank side by side (if
+scores are equal, COCOeval goes by the order of images). Per-image AP is never averaged: that is another statistic.
 
 Only true positives can carry the interpolated precision (it falls at a false positive), so the work per resample grows with
 the true positives; all detections are summed once.

@@ -162,8 +162,7 @@ class Experiment:
         view = self.view(target)
         if view is None:
             return source.startswith("train-")  # never recorded: everything comes from a training
-        inputs = view.record.get("inputs") or []
-        ids = list(inputs.values()) if isinstance(inputs, Mapping) else list(inputs)
+        ids = (view.record.get("inputs") or {}).values()
         return source in ids or any(self._feeds(source, one) for one in ids)
 
     def _error(self, stage_id: str) -> str:

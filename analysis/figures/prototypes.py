@@ -87,8 +87,8 @@ def prototypes(experiment: Experiment, variant: str) -> Picture:
     caption = (
         f"{experiment.variant(variant).label}, seed {seed}, on {images} images of {experiment.data}, scale {experiment.scale}. "
         f"Left: assembled masks with score ≥ {SCORE} (at most {DETECTIONS}), boxes in the same colour. Right: {shown} with "
-        "their numbers, sorted by use (mean |coefficient| over the detections of these images), each scaled to its own range on "
-        "the image."
+        "their numbers, sorted by use (mean |coefficient| over the detections of these images), each scaled to its own range "
+        "on the image."
     )
     alt = f"Prototype activations of {experiment.variant(variant).label} on images {ids} beside the masks assembled from them."
     data = pd.DataFrame({"prototype": range(k), "use": use}).sort_values("use", ascending=False, kind="stable")

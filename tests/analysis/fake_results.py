@@ -112,12 +112,12 @@ def _stage(root: Path, stage_id: str, kind: str, inputs: list[str], seed: int, e
     if folder.exists():
         return None
     fields = {"model": {"branch": {"kind": "prototypes"}}, "training": {"iterations": 600}} if kind == "train" else {}
-    _json(folder / "stage.json", {"kind": kind, "version": 1, "fields": fields, "inputs": inputs,
+    _json(folder / "stage.json", {"kind": kind, "version": 1, "fields": fields, "inputs": {one.partition("-")[0]: one for one in inputs},
                                   "data": "0123456789abcdef", "seed": seed if kind == "train" else None})  # fmt: skip
     status = {"state": "failed" if error else "done", "started": "2026-11-20T08:00:00+00:00",
               "finished": "2026-11-20T08:02:13+00:00", "wall_seconds": 133.2 if kind == "train" else 4.1,
               "peak_memory_bytes": 812_000_000, "attempt": 1, "digests": {},
-              "error": {"type": "TrainingError", "message": error, "traceback": "Traceback ..."} if error else None}  # fmt: skip
+              "error": {"type": "TrainingError", "message": error, "traceback": "..."} if error else None}  # fmt: skip
     _json(folder / "status.json", status)
     _json(folder / "env.json", {"code": {"commit": "1e0120f5c3" * 4, "dirty": False, "source": "ab" * 8},
                                 "python": "3.11.2", "packages": {"torch": "2.14.0", "numpy": "2.4.6"},
