@@ -1,24 +1,44 @@
 """YOLACT as a library: tensors in, tensors out. `docs/library.md` shows every public name at work.
 
-Names load on first use, so that `import yolact.config` stays free of torch.
+Names load on first use, so that `import yolact.config` stays free of torch. No name may be that of a module of this
+package: importing the module would put it in the name's place.
 """
 
 from importlib import import_module
 
 _HOME = {
-    "Target": "yolact.structures",
-    "Detections": "yolact.structures",
-    "build_model": "yolact.model",
-    "Normalizer": "yolact.model",
-    "preset": "yolact.presets",
     "PRESETS": "yolact.presets",
-    "anchors": "yolact.anchors",
-    "match": "yolact.matching",
-    "suppress": "yolact.nms",
-    "assemble": "yolact.masks",
-    "load_weights": "yolact.checkpoint",
-    "train": "yolact.training",
+    "Detections": "yolact.structures",
+    "Kept": "yolact.nms",
+    "Matches": "yolact.matching",
+    "Normalizer": "yolact.losses",
+    "RawOutputs": "yolact.structures",
+    "Target": "yolact.structures",
     "UserError": "yolact.errors",
+    "assemble": "yolact.masks",
+    "binarize": "yolact.masks",
+    "box_loss": "yolact.losses",
+    "build_model": "yolact.model",
+    "class_loss": "yolact.losses",
+    "decode": "yolact.boxes",
+    "detect": "yolact.inference",
+    "encode": "yolact.boxes",
+    "fast_nms": "yolact.nms",
+    "from_official": "yolact.checkpoint",
+    "iou": "yolact.boxes",
+    "load_weights": "yolact.checkpoint",
+    "make_anchors": "yolact.anchors",
+    "mask_loss": "yolact.losses",
+    "match": "yolact.matching",
+    "match_target": "yolact.losses",
+    "preset": "yolact.presets",
+    "resize": "yolact.model",
+    "semantic_loss": "yolact.losses",
+    "suppress": "yolact.nms",
+    "to_official": "yolact.checkpoint",
+    "to_pixels": "yolact.masks",
+    "train": "yolact.training",
+    "write_state_dict": "yolact.checkpoint",
 }
 
 __all__ = sorted(_HOME)

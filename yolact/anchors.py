@@ -13,7 +13,7 @@ from torch import Tensor
 from yolact.config.model import AnchorConfig
 
 
-def anchors(config: AnchorConfig, image_size: int, level_sizes: list[tuple[int, int]]) -> Tensor:
+def make_anchors(config: AnchorConfig, image_size: int, level_sizes: list[tuple[int, int]]) -> Tensor:
     """All anchors of a square input, from P3 upwards.
 
     Args:

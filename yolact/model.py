@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yolact.anchors import anchors
+from yolact.anchors import make_anchors
 from yolact.backbone import build_backbone, freeze_batch_norm
 from yolact.branches import build_branch
 from yolact.config.inference import InferenceConfig
@@ -190,7 +190,7 @@ def level_sizes(image_size: int, levels: int) -> list[tuple[int, int]]:
 @lru_cache(maxsize=16)
 def _cached_anchors(config, image_size: int, level_sizes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
     with torch.inference_mode(False):
-        return anchors(config, image_size, list(level_sizes)).to(device)
+        return make_anchors(config, image_size, list(level_sizes)).to(device)
 
 
 def _normalizer(matches: Sequence[Matches]) -> Normalizer:

@@ -16,7 +16,7 @@ TINY = YolactConfig(
     anchors=AnchorConfig(scales=((8,), (16,), (24,), (32,), (48,))),
     mask_branch=PrototypeConfig(k=4, channels=8),
 )
-"""A few thousand parameters; 273 anchors."""
+"""A few thousand parameters; 258 anchors."""
 TINY_FC_MASK = TINY.replace(mask_branch=FCMaskConfig(size=4))
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.reference import slow_yolact
-from yolact.anchors import anchors
+from yolact.anchors import make_anchors
 from yolact.config import AnchorConfig
 from yolact.model import level_sizes
 from yolact.presets import PRESETS
@@ -25,14 +25,14 @@ def test_published_anchors(name, size, scales, square, count):
     model = PRESETS[name].model
     assert (model.image_size, model.anchors.scales, model.anchors.square) == (size, scales, square)
     assert level_sizes(size, 5) == [(side, side) for side in SIDES[size]]
-    made = anchors(model.anchors, size, level_sizes(size, 5))
+    made = make_anchors(model.anchors, size, level_sizes(size, 5))
     assert made.shape == (count, 4)
     expected = slow_yolact.anchors(size, SIDES[size], scales, (1, 0.5, 2), square)
     np.testing.assert_allclose(made.numpy(), expected, rtol=0, atol=1e-7)
 
 
 def test_square_anchors_have_the_sides_the_reference_names():
-    first_cell = anchors(AnchorConfig(), 550, [(69, 69)])[:3] * 550
+    first_cell = make_anchors(AnchorConfig(), 550, [(69, 69)])[:3] * 550
     np.testing.assert_allclose(first_cell[:, 2], [24, 16.97, 33.94], atol=0.005)
     np.testing.assert_allclose(first_cell[:, 2], first_cell[:, 3])
 
@@ -41,12 +41,12 @@ def test_plus_anchors_run_ratio_fastest_within_a_scale():
     """YOLACT++'s 57 744 anchors: three scales an octave, true ratios."""
     scales = tuple(tuple(side * 2 ** (i / 3) for i in range(3)) for side in (24.0, 48.0, 96.0, 192.0, 384.0))
     config = AnchorConfig(scales=scales, square=False)
-    made = anchors(config, 550, level_sizes(550, 5))
+    made = make_anchors(config, 550, level_sizes(550, 5))
     assert made.shape == (57_744, 4)
     np.testing.assert_allclose(made, slow_yolact.anchors(550, SIDES[550], scales, (1, 0.5, 2), False), atol=1e-7)
 
 
 def test_one_anchor_and_a_map_that_is_not_square():
     config = AnchorConfig(scales=((10,),), aspect_ratios=(1,))
-    np.testing.assert_allclose(anchors(config, 20, [(1, 1)]), [[0.5, 0.5, 0.5, 0.5]])
-    np.testing.assert_allclose(anchors(config, 20, [(1, 2)])[:, :2], [[0.25, 0.5], [0.75, 0.5]])
+    np.testing.assert_allclose(make_anchors(config, 20, [(1, 1)]), [[0.5, 0.5, 0.5, 0.5]])
+    np.testing.assert_allclose(make_anchors(config, 20, [(1, 2)])[:, :2], [[0.25, 0.5], [0.75, 0.5]])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.reference import slow_losses, slow_yolact
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, random_target, target, tiny_model
-from yolact.anchors import anchors
+from yolact.anchors import make_anchors
 from yolact.branches import build_branch
 from yolact.branches.fc_mask import average_pool_boxes
 from yolact.config import AnchorConfig, FCMaskConfig, LossConfig, MatchingConfig, PrototypeConfig
@@ -16,7 +16,7 @@ from yolact.losses import Normalizer, class_loss, losses, match_target
 from yolact.structures import RawOutputs
 
 CLASSES, K, FC = 3, 3, 3
-PRIORS = anchors(AnchorConfig(scales=((12,), (28,), (44,))), SIZE, [(4, 4), (2, 2), (1, 1)])  # 63 anchors
+PRIORS = make_anchors(AnchorConfig(scales=((12,), (28,), (44,))), SIZE, [(4, 4), (2, 2), (1, 1)])  # 63 anchors
 GRAD = ("offsets", "logits", "mask_parameters", "maps", "semantic")
 
 

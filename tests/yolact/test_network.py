@@ -34,7 +34,7 @@ def close(made, expected):
 
 
 def test_raw_outputs_as_the_slow_path(tiny):
-    model, raw, slow, pyramids = tiny
+    _model, raw, slow, pyramids = tiny
     for i, levels in enumerate(pyramids):
         heads = [slow.head(level, 3) for level in levels]
         offsets, logits, coefficients = (np.concatenate(part) for part in zip(*heads, strict=True))
