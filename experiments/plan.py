@@ -176,6 +176,10 @@ class _Parts:
         return Stage(stage_id(content), content, where)
 
 
+_WEIGHTS = (("model", "backbone", "weights"), ("training", "start_from"))
+"""Fields that may hold the path of a weights file."""
+
+
 class _WeightFiles:
     """Initial weights given as a path enter an id by their digest, never by their path."""
 
@@ -183,18 +187,34 @@ class _WeightFiles:
         self.digests: dict[str, str] = {}
 
     def by_digest(self, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        """The fields with `sha256:...` in place of such a path, and {that text: the path}."""
-        backbone = fields.get("model", {}).get("backbone", {})
-        path = backbone.get("weights")
-        if path is None or path == "imagenet":
-            return fields, {}
+        """The fields with `sha256:...` in place of such paths, and {that text: the path}."""
+        files = {}
+        for field in _WEIGHTS:
+            path = _value_at(fields, field)
+            if path not in (None, "imagenet"):
+                mark = self._mark(path, ".".join(field))
+                fields = _with_value(fields, field, mark)
+                files[mark] = str(Path(path).absolute())
+        return fields, files
+
+    def _mark(self, path: str, field: str) -> str:
         if path not in self.digests:
             if not Path(path).is_file():
-                raise SpecError(f"model.backbone.weights: no such file: {path}")
+                raise SpecError(f"{field}: no such file: {path}")
             self.digests[path] = f"sha256:{digest(Path(path))}"
-        mark = self.digests[path]
-        changed = {**fields, "model": {**fields["model"], "backbone": {**backbone, "weights": mark}}}
-        return changed, {mark: str(Path(path).absolute())}
+        return self.digests[path]
+
+
+def _value_at(fields: Mapping[str, Any], field: tuple[str, ...]) -> Any:
+    value: Any = fields
+    for part in field:
+        value = value.get(part, {}) if isinstance(value, Mapping) else {}
+    return value or None
+
+
+def _with_value(fields: dict[str, Any], field: tuple[str, ...], value: Any) -> dict[str, Any]:
+    first, *rest = field
+    return {**fields, first: _with_value(fields[first], tuple(rest), value) if rest else value}
 
 
 def stage_id(content: Mapping[str, Any]) -> str:

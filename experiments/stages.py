@@ -34,7 +34,10 @@ def train(ctx: StageContext) -> None:
     config = TrainingConfig.from_data(ctx.fields["training"])
     split = _open(ctx, "train")
     torch.manual_seed(ctx.seed or 0)
-    model: Any = build_model(_model_config(ctx.fields["model"]), len(split.category_ids))
+    model: Any = build_model(_model_config(ctx.fields["model"]), len(split.category_ids), pretrained=config.start_from is None)
+    if config.start_from is not None:
+        fresh = load_weights(model, config.start_from, fresh_classes=True)
+        ctx.log({"event": "info", "message": f"fine-tuning from {config.start_from}; fresh layers: {', '.join(fresh) or 'none'}"})
 
     def batches(start: int) -> Iterable:
         return TrainingBatches(
