@@ -146,7 +146,7 @@ def _notes(experiment: Experiment, summary: pd.DataFrame) -> list[str]:
         notes.append(f"Stand-ins at scale {experiment.scale} (paper → here): {names}.")
     if any(variant.paper for variant in experiment.variants):
         source = f"Paper's values as published{': ' + experiment.paper_source if experiment.paper_source else ''}"
-        note = f" ({experiment.paper_note})" if experiment.paper_note else ""
+        note = f" ({experiment.paper_note.rstrip('.')})" if experiment.paper_note else ""
         caveat = "" if experiment.at_paper_scale else "; other data and size than here, so compare the changes alone"
         notes.append(f"{source}{note}{caveat}.")
     return notes + _hole_notes(experiment, summary)

@@ -128,7 +128,9 @@ def _draw_term(axes: Axes, experiment: Experiment, name: str, values) -> None:
     mean, low, high = values.mean(), values.min(), values.max()
     x = np.asarray(mean.index, dtype=float)
     colour = colours(experiment)[name]
-    axes.plot(x, mean, color=colour, linestyle=dashes(experiment, name), label=experiment.variant(name).label)
+    points = "." if len(x) < 10 else ""  # a line through one point is invisible
+    label = experiment.variant(name).label
+    axes.plot(x, mean, marker=points, color=colour, linestyle=dashes(experiment, name), label=label)
     axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -105,7 +106,7 @@ def dashes(experiment: Experiment, variant: str) -> str:
 
 def label_rows(axes: Axes, experiment: Experiment, names: list[str]) -> None:
     """Variants as rows from the top, with a light line for each."""
-    axes.set_yticks(range(len(names)), [experiment.variant(name).label for name in names])
+    axes.set_yticks(range(len(names)), [textwrap.fill(experiment.variant(name).label, 20) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

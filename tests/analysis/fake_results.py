@@ -112,7 +112,8 @@ def _stage(root: Path, stage_id: str, kind: str, inputs: list[str], seed: int, e
     if folder.exists():
         return None
     fields = {"model": {"branch": {"kind": "prototypes"}}, "training": {"iterations": 600}} if kind == "train" else {}
-    _json(folder / "stage.json", {"kind": kind, "version": 1, "fields": fields, "inputs": {one.partition("-")[0]: one for one in inputs},
+    by_kind = {one.partition("-")[0]: one for one in inputs}
+    _json(folder / "stage.json", {"kind": kind, "version": 1, "fields": fields, "inputs": by_kind,
                                   "data": "0123456789abcdef", "seed": seed if kind == "train" else None})  # fmt: skip
     status = {"state": "failed" if error else "done", "started": "2026-11-20T08:00:00+00:00",
               "finished": "2026-11-20T08:02:13+00:00", "wall_seconds": 133.2 if kind == "train" else 4.1,

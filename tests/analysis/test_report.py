@@ -144,7 +144,7 @@ def test_an_experiment_that_was_not_run_is_refused(results):
 def test_a_results_folder_that_cannot_be_written_ends_in_one_message(tmp_path):
     fake_results.write(tmp_path, seeds=(0,))
     (tmp_path / "reports").write_text("a file where the folder should be")  # stops root too, unlike permissions
-    with pytest.raises(ReportError, match="reports.*: cannot write the report: "):
+    with pytest.raises(ReportError, match=r"reports.*: cannot write the report: "):
         make_report(tmp_path, "quickstart", "toy")
 
 
