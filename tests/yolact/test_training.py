@@ -1,5 +1,7 @@
 """The loop on a network of a few thousand parameters."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -129,7 +131,12 @@ def test_a_loss_that_is_not_finite_skips_the_step_and_keeps_the_batch(tmp_path):
     assert "iteration 1" in warning and "[10, 11]" in warning and "nan" in warning
     (saved,) = (tmp_path / "not_finite").iterdir()
     kept = read_state_dict(saved)
-    assert saved.name in warning and torch.isnan(kept["images"][0]).all() and kept["1.boxes"].shape == (2, 4)
+    assert (
+        saved.name in warning
+        and torch.isnan(kept["images"][0]).all()
+        and kept["1.boxes"].shape == (2, 4)
+        and kept["1.crowd"].shape == (2,)
+    )
 
 
 def test_ten_in_a_row_stop_with_advice(tmp_path):
@@ -158,6 +165,17 @@ def test_batches_without_objects_train_to_finite_weights():
     model = tiny_model()
     assert train(model, empty, CONFIG).skipped == 0
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+
+
+def test_batches_that_end_early_are_an_error():
+    with pytest.raises(UserError, match="ended after iteration 3 of 6"):
+        train(tiny_model(), lambda start: itertools.islice(batches(start), 3), CONFIG)
+
+
+def test_no_batch_is_asked_for_in_vain():
+    asked = []
+    train(tiny_model(), lambda start: (asked.append(i) or batch for i, batch in enumerate(batches(start))), CONFIG)
+    assert asked == list(range(STEPS))
 
 
 def test_bf16_on_the_cpu():
