@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -232,7 +233,7 @@ def test_a_file_size_limit_ends_in_one_message(store):
     """The nearest thing to a full disk that any user may cause: the system refuses to let a file grow."""
     stage = fakes.stage("fill", megabytes=20)
     store.write_stage(stage.id, stage.record)
-    command = f"ulimit -f 4096; exec {sys.executable} {fakes.WORKER[1]} {store.root} {stage.id}"
+    command = "ulimit -f 4096; exec " + shlex.join([sys.executable, str(fakes.WORKER[1]), str(store.root), stage.id])
     assert subprocess.run(["bash", "-c", command], check=False).returncode == 1
     assert "File too large" in store.stage(stage.id).status.error["message"]
     assert run(store, stage) == "done"

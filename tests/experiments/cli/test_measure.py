@@ -207,7 +207,7 @@ def test_predict_names_what_is_wrong(tmp_path, capsys, monkeypatch, trained, pho
     ("break_it", "message"),
     [
         (lambda folder: (folder / "weights.pt").unlink(), "weights.pt is missing"),
-        (lambda folder: (folder / "weights.pt").write_bytes(b"no"), "not a readable PyTorch state dict"),
+        (lambda folder: (folder / "weights.pt").write_bytes(b"no"), "weights.pt: not readable as tensors"),
         (lambda folder: (folder / "model.json").write_text("{"), "model.json does not describe a model"),
         (lambda folder: (folder / "model.json").write_text("[]"), "model.json does not describe a model"),
     ],
