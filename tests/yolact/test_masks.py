@@ -25,8 +25,9 @@ def prototypes(seed, n, k=4, h=9, w=7):
 @pytest.mark.parametrize("box", BOXES)
 @pytest.mark.parametrize("padding", [0, 1, 2])
 def test_crop_as_the_slow_path(box, padding):
-    left = masks.crop(torch.ones(1, 9, 7), torch.tensor([box]), padding)[0]
-    np.testing.assert_array_equal(left.numpy() == 1, slow_masks.inside(np.float32(box), 9, 7, padding))
+    for size in ((9, 7), (8, 16)):
+        left = masks.crop(torch.ones(1, *size), torch.tensor([box]), padding)[0]
+        np.testing.assert_array_equal(left.numpy() == 1, slow_masks.inside(np.float32(box), *size, padding))
 
 
 @pytest.mark.parametrize("box", BOXES)

@@ -119,6 +119,12 @@ def test_traditional_removes_at_equality_and_counts_pixels_inclusively():
         assert check(boxes[[0, other]], scores, InferenceConfig(suppression="standard")).anchors.tolist() == [0, 1]
 
 
+def test_traditional_removes_at_an_overlap_of_exactly_one_half():
+    """10 x 10 px over 10 x 5 px, counted inclusively, at a size that binary fractions give exactly."""
+    boxes, scores = torch.tensor([[0.0, 0, 9, 9], [0, 0, 9, 4]]) / 512, torch.tensor([[0.9], [0.8]])
+    assert suppress(boxes, scores, InferenceConfig(suppression="traditional"), 512).anchors.tolist() == [0]
+
+
 def test_equal_confident_scores_keep_the_order_of_anchors():
     """Softmax rounds confident scores to exactly 1; then the first anchor stays, as in the official stable sort."""
     p = 300
