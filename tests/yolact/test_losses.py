@@ -179,8 +179,8 @@ def test_saturated_probabilities_cost_100_a_pixel_as_in_torch():
 
 
 def test_the_cap_stands_for_all_positives():
-    """With equal coefficients every subset has the same mean loss per object, so the cap changes nothing but for its scale."""
-    anchor_objects = target([(8, 8, 36, 36)], [1])
+    """With equal coefficients and objects every positive costs the same, so that what a cap leaves out shows in the scale."""
+    anchor_objects = target([(8, 8, 36, 36)] * 4)
     raw = random_raw(3, 1, PrototypeConfig(k=K))
     with torch.no_grad():
         raw.mask_parameters.copy_(raw.mask_parameters[:, :1].expand_as(raw.mask_parameters))
