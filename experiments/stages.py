@@ -20,6 +20,7 @@ from yolact.config.base import Config
 from yolact.data.coco import CocoSplit
 from yolact.data.loader import TrainingBatches
 from yolact.evaluation import evaluate_to
+from yolact.evaluation_input import IouType
 from yolact.files import write_json, write_text
 from yolact.model import build_model
 from yolact.records import to_records
@@ -37,7 +38,9 @@ def train(ctx: StageContext) -> None:
     model: Any = build_model(_model_config(ctx.fields["model"]), len(split.category_ids), pretrained=config.start_from is None)
     if config.start_from is not None:
         fresh = load_weights(model, config.start_from, fresh_classes=True)
-        ctx.log({"event": "info", "message": f"fine-tuning from {config.start_from}; fresh layers: {', '.join(fresh) or 'none'}"})
+        ctx.log(
+            {"event": "info", "message": f"fine-tuning from {config.start_from}; fresh layers: {', '.join(fresh) or 'none'}"}
+        )
 
     def batches(start: int) -> Iterable:
         return TrainingBatches(
@@ -85,22 +88,28 @@ def predict(ctx: StageContext) -> None:
     inference = InferenceConfig.from_data(ctx.fields["inference"])
     split = _open(ctx, ctx.fields["split"])
     records: list[dict[str, Any]] = []
+    masks = True
     for number, image_id in enumerate(split.image_ids, start=1):
         if ctx.should_stop():
             raise Interrupted(f"stopped after {number - 1} of {len(split)} images")
         detections = model.predict([split.image(image_id).to(ctx.device)], inference)[0]
         records += to_records(detections, image_id, category_ids)
+        masks = detections.masks is not None
         if number % PROGRESS_EVERY == 0 or number == len(split):
             ctx.log({"event": "step", "iteration": number, "iterations": len(split)})
     write_json(ctx.output / "detections.json", records, indent=None)
-    write_json(ctx.output / "summary.json", {"images": len(split), "detections": len(records)})
+    write_json(ctx.output / "summary.json", {"images": len(split), "detections": len(records), "masks": masks})
 
 
 def coco(ctx: StageContext) -> None:
     """Evaluate the detections of the predict stage; the files are those of `yolact.evaluation.evaluate_to`."""
-    dataset, split = _dataset(ctx), ctx.fields["evaluation"]["split"]
+    dataset, evaluation = _dataset(ctx), ctx.fields["evaluation"]
+    split = evaluation["split"]
     _, annotations = dataset.paths(split, dataset.ensure(ctx.data_root, [split]))
-    evaluate_to(ctx.output, annotations, ctx.inputs["predict"] / "detections.json")
+    found = ctx.inputs["predict"]
+    masks = json.loads((found / "summary.json").read_text(encoding="utf-8"))["masks"]
+    kinds: tuple[IouType, ...] = ("segm", "bbox") if masks else ("bbox",)
+    evaluate_to(ctx.output, annotations, found / "detections.json", rules=evaluation["rules"], kinds=kinds)
 
 
 def speed(ctx: StageContext) -> None:

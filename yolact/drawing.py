@@ -35,7 +35,7 @@ def draw(image: NDArray[np.uint8], detections: Detections, class_names: Sequence
         class_names: by label.
     """
     canvas = image.astype(np.float32)
-    masks = detections.masks.cpu().numpy()
+    masks = () if detections.masks is None else detections.masks.cpu().numpy()
     for place in reversed(range(len(masks))):
         mask = masks[place]
         canvas[mask] += MASK_ALPHA * (np.array(_colour(place), np.float32) - canvas[mask])

@@ -12,13 +12,14 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from yolact import evaluation_rules
 from yolact.data.coco import index
 from yolact.data.records import read_annotations
 from yolact.evaluation_input import (
@@ -35,6 +36,7 @@ METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "A
 """COCO's 12 numbers in the order of COCOeval.stats."""
 
 _AT_50, _AT_75 = 0, 5
+Rules = Literal["coco", "official"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def evaluate(
     records: Sequence[dict[str, Any]],
     iou_type: IouType,
     image_ids: Iterable[int] | None = None,
+    rules: Rules = "coco",
 ) -> Evaluation:
     """Evaluate records in COCO's result format.
 
@@ -73,19 +76,31 @@ def evaluate(
         records: one dict per detection; see `yolact.records`. May be empty.
         iou_type: "segm" compares masks, "bbox" boxes.
         image_ids: evaluate these images alone; None takes all. Records of the others are ignored.
+        rules: "coco", or "official": those of `yolact.evaluation_rules`.
 
     Raises:
         EvaluationError: naming the annotation or record that cannot be evaluated, or an image id that doesn't exist.
         DatasetError: the annotations can't be read.
     """
     dataset = ground_truth.dataset if isinstance(ground_truth, COCO) else read_annotations(Path(ground_truth))
+    official = rules == "official"
+    chosen = None if image_ids is None else list(image_ids)
+    if official:
+        dataset, annotated = evaluation_rules.restrict(dataset)
+        chosen = annotated if chosen is None else [image_id for image_id in chosen if image_id in set(annotated)]
     truth = prepare_ground_truth(dataset, iou_type)
     coco_eval = COCOeval(truth, prepare_detections(dataset, records, iou_type), iou_type)
-    if image_ids is not None:
-        coco_eval.params.imgIds = _chosen(image_ids, truth)
+    if chosen is not None:
+        coco_eval.params.imgIds = _chosen(chosen, truth)
     with redirect_stdout(StringIO()):
-        coco_eval.evaluate()
+        if official:
+            evaluation_rules.match_strictly(coco_eval)
+        else:
+            coco_eval.evaluate()
         coco_eval.accumulate()
+        matches = _matches(coco_eval)
+        if official:
+            evaluation_rules.count_absent_classes(coco_eval, matches)
         coco_eval.summarize()
     params = coco_eval.params
     return Evaluation(
@@ -97,14 +112,18 @@ def evaluate(
         recall_thresholds=np.array(params.recThrs),
         metrics=dict(zip(METRICS, map(float, coco_eval.stats), strict=True)),
         precision=coco_eval.eval["precision"][:, :, :, 0, -1],
-        matches=_matches(coco_eval),
+        matches=matches,
     )
 
 
 def evaluate_files(
-    annotations_path: Path | str, detections_path: Path | str, image_ids: Iterable[int] | None = None
+    annotations_path: Path | str,
+    detections_path: Path | str,
+    image_ids: Iterable[int] | None = None,
+    rules: Rules = "coco",
+    kinds: Sequence[IouType] | None = None,
 ) -> list[Evaluation]:
-    """Evaluate a detections file by masks and by boxes, where its records have them.
+    """Evaluate a detections file by masks and by boxes, where its records have them (or by these `kinds`).
 
     Raises:
         UserError: see `evaluate` and `yolact.records.read_records`.
@@ -112,17 +131,22 @@ def evaluate_files(
     ground_truth = index(read_annotations(Path(annotations_path)))
     records = read_records(detections_path)
     chosen = None if image_ids is None else list(image_ids)
-    return [evaluate(ground_truth, records, kind, chosen) for kind in iou_types(records)]
+    return [evaluate(ground_truth, records, kind, chosen, rules) for kind in kinds or iou_types(records)]
 
 
 def evaluate_to(
-    folder: Path | str, annotations_path: Path | str, detections_path: Path | str, image_ids: Iterable[int] | None = None
+    folder: Path | str,
+    annotations_path: Path | str,
+    detections_path: Path | str,
+    image_ids: Iterable[int] | None = None,
+    rules: Rules = "coco",
+    kinds: Sequence[IouType] | None = None,
 ) -> list[Evaluation]:
     """As `evaluate_files`; also write metrics.json, per_class.csv, curves.json and matches.npz into `folder`.
 
     The same input gives the same bytes.
     """
-    evaluations = evaluate_files(annotations_path, detections_path, image_ids)
+    evaluations = evaluate_files(annotations_path, detections_path, image_ids, rules, kinds)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "metrics.json", {evaluation.iou_type: evaluation.metrics for evaluation in evaluations})

@@ -21,7 +21,9 @@ class FPN(nn.Module):
         width = config.channels
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in in_channels)
         self.output = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in in_channels)
-        self.extra = nn.ModuleList(nn.Conv2d(width, width, 3, stride=2, padding=1) for _ in range(config.extra_levels))
+        self.from_features = config.extra_from == "C5"
+        below = [in_channels[-1] if self.from_features else width, width][: config.extra_levels]
+        self.extra = nn.ModuleList(nn.Conv2d(channels, width, 3, stride=2, padding=1) for channels in below)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Maps of (n, c, h, w), finest first, to as many pyramid levels plus the extra ones, finest first."""
@@ -32,6 +34,8 @@ class FPN(nn.Module):
             merged = lateral(feature) + F.interpolate(merged, size=size, mode="bilinear", align_corners=False)
             levels.insert(0, merged)
         levels = [F.relu(conv(level)) for conv, level in zip(self.output, levels, strict=True)]
+        below = features[-1] if self.from_features else levels[-1]
         for conv in self.extra:
-            levels.append(conv(levels[-1]))
+            below = conv(below)
+            levels.append(below)
         return levels

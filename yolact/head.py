@@ -25,23 +25,22 @@ class PredictionHead(nn.Module):
         self.mask = nn.Conv2d(channels, anchors * mask_parameters, 3, padding=1) if mask_parameters else None
         self.columns = (4, num_classes + 1, mask_parameters)
 
-    def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Levels (n, c, h, w) to offsets (n, P, 4), logits (n, P, C+1) and mask parameters (n, P, m).
+    def forward(self, levels: Sequence[Tensor], masks: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """Levels (n, c, h, w) to offsets (n, P, 4), logits (n, P, C+1), mask parameters (n, P, m), or (n, P, 0) without masks.
 
         The P anchors run as in `yolact.anchors.make_anchors`: level by level, row by row, anchors of a cell side by side.
         """
-        outputs = [self._level(level) for level in levels]
+        outputs = [self._level(level, masks) for level in levels]
         offsets, logits, parameters = (torch.cat(column, dim=1) for column in zip(*outputs, strict=True))
         return offsets, logits, parameters
 
-    def _level(self, level: Tensor) -> tuple[Tensor, ...]:
+    def _level(self, level: Tensor, masks: bool) -> tuple[Tensor, ...]:
         for conv in self.shared:
             level = F.relu(conv(level))
-        convs = (self.box, self.classification, self.mask)
-        return tuple(
-            self._rows(conv(level), columns) if conv is not None else level.new_zeros(level.shape[0], 0, 0)
-            for conv, columns in zip(convs, self.columns, strict=True)
-        )
+        offsets, logits = self._rows(self.box(level), self.columns[0]), self._rows(self.classification(level), self.columns[1])
+        if self.mask is None or not masks:
+            return offsets, logits, offsets[..., :0]
+        return offsets, logits, self._rows(self.mask(level), self.columns[2])
 
     @staticmethod
     def _rows(maps: Tensor, columns: int) -> Tensor:

@@ -47,11 +47,12 @@ def detect(
             boxes, parameters = boxes[kept.anchors], raw.mask_parameters[index, kept.anchors]
         with sections("assembly"):
             maps = None if raw.maps is None else raw.maps[index]
-            masks = branch.assemble(parameters, maps, boxes, size, config)
+            masks = branch.assemble(parameters, maps, boxes, size, config) if config.masks else None
+            pixels = to_pixels(boxes, size)
             kept_maps = keep_prototypes and maps is not None
             detections.append(
                 Detections(
-                    boxes=to_pixels(boxes, size),
+                    boxes=pixels.trunc() if config.whole_pixel_boxes else pixels,
                     scores=kept.scores,
                     labels=kept.labels,
                     masks=masks,

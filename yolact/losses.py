@@ -49,7 +49,7 @@ def losses(
     config: LossConfig,
     image_size: int,
 ) -> dict[str, Tensor]:
-    """The weighted terms `box`, `class`, `mask` and (where the network has the branch) `semantic`; the loss is their sum.
+    """The weighted terms `box`, `class` and, where the network has them, `mask` and `semantic`; their sum is the loss.
 
     Every term is a float32 scalar and finite also when no anchor of the batch is positive.
     """
@@ -59,8 +59,9 @@ def losses(
         "class": class_loss(raw.logits, torch.stack([m.classes for m in matches]), config.negatives_per_positive)
         * config.classification
         / positives,
-        "mask": mask_loss(raw, targets, matches, branch, image_size) / positives,
     }
+    if branch.parameters_per_anchor:
+        terms["mask"] = mask_loss(raw, targets, matches, branch, image_size) / positives
     if raw.semantic is not None:
         terms["semantic"] = semantic_loss(raw.semantic, targets) * config.semantic / max(1, normalizer.images)
     return terms

@@ -120,14 +120,17 @@ class MaskRCNN(nn.Module):
         with torch.autocast(batch.device.type, enabled=False), self._stages_in_mode(training=False):
             features = {name: level.float() for name, level in features.items()}
             survivors = self._survivors(features, inference, sections)
-            with sections("mask_head"):
-                masks = self._masks(features, survivors)
+            masks: Sequence[Tensor | None] = [None] * len(images)
+            if inference.masks:
+                with sections("mask_head"):
+                    masks = self._masks(features, survivors)
         found = []
         for image, each, mask in zip(images, survivors, masks, strict=True):
             with sections("assembly"):
                 height, width = image.shape[-2:]
                 boxes = each.boxes * (each.boxes.new_tensor([width, height, width, height]) / self.image_size)
-                pasted = _paste(mask, boxes, (height, width), inference.mask_threshold)
+                pasted = None if mask is None else _paste(mask, boxes, (height, width), inference.mask_threshold)
+                boxes = boxes.trunc() if inference.whole_pixel_boxes else boxes
                 found.append(Detections(boxes, each.scores, each.labels, pasted))
         return found
 

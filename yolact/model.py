@@ -108,18 +108,18 @@ class YolactModel(nn.Module):
             freeze_batch_norm(self.backbone)
         return self
 
-    def raw(self, images: Tensor, sections: Sections = no_sections) -> RawOutputs:
-        """The network's outputs for (n, 3, S, S) float32 RGB images in 0..255."""
+    def raw(self, images: Tensor, sections: Sections = no_sections, masks: bool = True) -> RawOutputs:
+        """The network's outputs for (n, 3, S, S) float32 RGB images in 0..255; without masks, neither maps nor parameters."""
         with sections("backbone"):
             features = self.backbone((images - self.pixel_mean) / self.pixel_std)
         with sections("fpn"):
             levels = self.fpn(features)
         maps = None
-        if self.branch.maps_section:
+        if masks and self.branch.maps_section:
             with sections(self.branch.maps_section):
                 maps = self.branch.maps(levels)
         with sections("head"):
-            offsets, logits, parameters = self.head(levels)
+            offsets, logits, parameters = self.head(levels, masks)
             parameters = self.branch.activate(parameters)
             prior = self._anchors([(level.shape[-2], level.shape[-1]) for level in levels], images.device)
         semantic = self.semantic(levels[0]) if self.training and self.semantic is not None else None
@@ -161,7 +161,7 @@ class YolactModel(nn.Module):
                 self.train()
         with sections("preprocess"):
             batch = torch.stack([resize(image, self.image_size) for image in images])
-        raw = _float(self.raw(batch, sections))
+        raw = _float(self.raw(batch, sections, inference.masks))
         sizes = [(image.shape[-2], image.shape[-1]) for image in images]
         return detect(raw, sizes, self.branch, inference, self.image_size, sections, keep_prototypes)
 

@@ -43,6 +43,7 @@ def scaled_anchors(image_size: int, base_size: int = 550) -> AnchorConfig:
 
 
 _BASE = YolactConfig()
+_INFERENCE = InferenceConfig(whole_pixel_boxes=True)
 _SBD_ANCHORS = AnchorConfig(scales=((32,), (64,), (128,), (256,), (512,)), square=False)
 # the authors' development recipe, most likely behind tables 2b and 2c's fc-mask row: shorter, larger anchors, no semantic loss
 _DEVELOPMENT_ANCHORS = AnchorConfig(scales=((32,), (64,), (128,), (256,), (512,)), aspect_ratios=(1, 0.5**0.5, 2**0.5))
@@ -51,7 +52,7 @@ _DEVELOPMENT_TRAINING = TrainingConfig(iterations=400_000, milestones=(0.7, 0.9)
 
 
 def _coco(name: str, summary: str, model: ModelConfig, training: TrainingConfig | None = None) -> Preset:
-    return Preset(name, summary, model, training or TrainingConfig(), InferenceConfig(), COCO_CLASSES)
+    return Preset(name, summary, model, training or TrainingConfig(), _INFERENCE, COCO_CLASSES)
 
 
 PRESETS: dict[str, Preset] = {
@@ -66,9 +67,7 @@ PRESETS: dict[str, Preset] = {
         _coco(
             "yolact_im700",
             "YOLACT-700, ResNet-101",
-            _BASE.replace(
-                image_size=700, anchors=scaled_anchors(700), mask_branch=PrototypeConfig(max_masks_per_image=300)
-            ),
+            _BASE.replace(image_size=700, anchors=scaled_anchors(700), mask_branch=PrototypeConfig(max_masks_per_image=300)),
         ),
         _coco("yolact_resnet50", "YOLACT-550, ResNet-50", _BASE.replace(backbone=BackboneConfig(name="resnet50"))),
         _coco(
@@ -81,7 +80,7 @@ PRESETS: dict[str, Preset] = {
             "YOLACT-550, ResNet-50, Pascal 2012 SBD",
             _BASE.replace(backbone=BackboneConfig(name="resnet50"), anchors=_SBD_ANCHORS),
             TrainingConfig(iterations=120_000, milestones=(0.5, 5 / 6)),
-            InferenceConfig(),
+            _INFERENCE,
             PASCAL_CLASSES,
         ),
         _coco(

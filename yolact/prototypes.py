@@ -94,7 +94,7 @@ def picture_worthy(found: Detections) -> Detections:
         boxes=found.boxes[:count],
         scores=found.scores[:count],
         labels=found.labels[:count],
-        masks=found.masks[:count],
+        masks=None if found.masks is None else found.masks[:count],
         coefficients=None if found.coefficients is None else found.coefficients[:count],
         prototypes=found.prototypes,
     )

@@ -1,7 +1,7 @@
 """Detections as records in COCO's result format, and back.
 
 One record: {"image_id", "category_id", "score", "bbox": [x, y, width, height], "segmentation": compressed RLE}, lengths in
-pixels of the original image.
+pixels of the original image. Detections without masks have no segmentation.
 """
 
 from __future__ import annotations
@@ -37,17 +37,19 @@ def to_records(detections: Detections, image_id: int, category_ids: Sequence[int
     boxes = detections.boxes.double().cpu().numpy()
     scores = detections.scores.float().cpu().numpy()
     sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(_DECIMALS)
-    masks = rle.encode(detections.masks.cpu().numpy())
-    return [
+    records: list[dict[str, Any]] = [
         {
             "image_id": image_id,
             "category_id": category_ids[label],
             "score": float(str(score)),
             "bbox": box,
-            "segmentation": mask,
         }
-        for label, score, box, mask in zip(detections.labels.tolist(), scores, sides.tolist(), masks, strict=True)
+        for label, score, box in zip(detections.labels.tolist(), scores, sides.tolist(), strict=True)
     ]
+    if detections.masks is None:
+        return records
+    masks = rle.encode(detections.masks.cpu().numpy())
+    return [{**record, "segmentation": mask} for record, mask in zip(records, masks, strict=True)]
 
 
 def from_records(records: Sequence[dict[str, Any]], category_ids: Sequence[int], height: int, width: int) -> Detections:

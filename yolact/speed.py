@@ -164,7 +164,8 @@ class _Once:
             found = self.model.predict([image], self.inference, sections=sections)[0]
         with sections(COPY):
             for part in (found.boxes, found.scores, found.labels, found.masks):
-                part[: self.copied].cpu()
+                if part is not None:
+                    part[: self.copied].cpu()
         self.wait()
         return found
 

@@ -43,8 +43,8 @@ class Detections:
     """(n,) float32 in [0, 1], descending."""
     labels: Tensor
     """(n,) int64 in [0, num_classes)."""
-    masks: Tensor
-    """(n, H, W) bool at the original image's size."""
+    masks: Tensor | None
+    """(n, H, W) bool at the original image's size; None where only boxes were asked for."""
     coefficients: Tensor | None = None
     """(n, k) float32 on request: the weights of the prototypes in each mask."""
     prototypes: Tensor | None = None

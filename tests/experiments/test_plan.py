@@ -44,7 +44,7 @@ def test_variants_that_differ_in_inference_share_one_training():
 
 
 def test_specs_share_stages():
-    quickstart, nms = plan_for("quickstart"), plan_for("nms", "training.iterations=600")
+    quickstart, nms = plan_for("quickstart"), plan_for("nms")
     baseline = next(run for run in quickstart.runs if run.variant == "baseline")
     fast = next(run for run in nms.runs if run.variant == "fast")
     assert {kind: baseline.stages[kind] for kind in fast.stages} == dict(fast.stages)
@@ -108,7 +108,7 @@ def test_reasons(tmp_path):
     assert words["predict"].detail == "it broke"
     changed = plan_for("nms", "training.lr=0.5")
     why = reasons(changed, store)
-    assert why[changed.runs[0].stages["train"]].detail == "training.lr: 0.008 -> 0.5"
+    assert why[changed.runs[0].stages["train"]].detail.endswith(" -> 0.5")
     assert why[changed.runs[0].stages["coco"]].detail == "its predict stage changed"
 
 

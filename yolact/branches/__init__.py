@@ -2,14 +2,17 @@
 
 from yolact.branches.base import MaskBranch
 from yolact.branches.fc_mask import FCMaskBranch
+from yolact.branches.no_masks import NoMaskBranch
 from yolact.branches.prototypes import PrototypeBranch
-from yolact.config.model import FCMaskConfig, PrototypeConfig
+from yolact.config.model import FCMaskConfig, NoMaskConfig, PrototypeConfig
 
-__all__ = ["FCMaskBranch", "MaskBranch", "PrototypeBranch", "build_branch"]
+__all__ = ["FCMaskBranch", "MaskBranch", "NoMaskBranch", "PrototypeBranch", "build_branch"]
 
 
-def build_branch(config: PrototypeConfig | FCMaskConfig, channels: int) -> MaskBranch:
+def build_branch(config: PrototypeConfig | FCMaskConfig | NoMaskConfig, channels: int) -> MaskBranch:
     """The branch that `config` describes, on pyramid levels of `channels`."""
     if isinstance(config, PrototypeConfig):
         return PrototypeBranch(config, channels)
+    if isinstance(config, NoMaskConfig):
+        return NoMaskBranch()
     return FCMaskBranch(config)

@@ -55,6 +55,9 @@ class MaskBranch(nn.Module):
 
     def assemble(
         self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], config: InferenceConfig
-    ) -> Tensor:
-        """Masks (n, H, W) bool of detections with parameters (n, m) and boxes (n, 4), xyxy fractions, in an image (H, W)."""
+    ) -> Tensor | None:
+        """Masks (n, H, W) bool of detections with parameters (n, m) and boxes (n, 4), xyxy fractions, in an image (H, W).
+
+        None where the branch makes no masks.
+        """
         raise NotImplementedError

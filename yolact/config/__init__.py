@@ -16,6 +16,7 @@ from yolact.config.model import (
     MaskRCNNConfig,
     MatchingConfig,
     ModelConfig,
+    NoMaskConfig,
     PrototypeConfig,
     YolactConfig,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "MaskRCNNConfig",
     "MatchingConfig",
     "ModelConfig",
+    "NoMaskConfig",
     "PrototypeConfig",
     "PrototypesConfig",
     "SpeedConfig",

@@ -27,9 +27,13 @@ class InferenceConfig(Config):
     """Detections kept per image after suppression."""
     cap_cross_class: bool = False
     """Hold cross-class NMS to `max_detections` too. The official code returns up to `pre_nms_top_k`."""
+    masks: bool = True
+    """Make masks. Without, protonet, coefficients and assembly are left out, and detections are boxes alone."""
     crop: bool = True
     """Zero each mask outside its predicted box. Read by the prototypes branch only."""
     crop_padding: Annotated[int, Field(ge=0)] = 1
     """Padding of that crop in prototype pixels."""
     mask_threshold: Fraction = 0.5
     """A pixel belongs to the mask when its probability, upsampled to the image, is above this."""
+    whole_pixel_boxes: bool = False
+    """Cut the corners of the boxes that come out to whole pixels, towards 0, as the official code does. Masks don't change."""

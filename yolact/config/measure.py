@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ class EvaluationConfig(Config):
 
     split: str | None = None
     """Split of the data set to report on; None takes `test` where the data set has one, else `val`."""
+    rules: Literal["coco", "official"] = "coco"
+    """COCO's rules, or those of the official code's own evaluation; `yolact/evaluation_rules.py` says how they differ."""
 
 
 class SpeedConfig(Config):

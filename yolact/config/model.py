@@ -44,6 +44,8 @@ class FPNConfig(Config):
     """Channels of every level."""
     extra_levels: Annotated[int, Field(ge=0, le=2)] = 2
     """Levels above P5, each a stride-2 convolution of the one below: 2 gives P6 and P7."""
+    extra_from: Literal["P5", "C5"] = "P5"
+    """What P6 is made of: P5 after its ReLU (official code), or the backbone's C5, as RetinaNet first had it."""
 
 
 class AnchorConfig(Config):
@@ -111,6 +113,12 @@ class FCMaskConfig(Config):
     """The box the target is cut from: the decoded prediction (official code) or the ground truth."""
 
 
+class NoMaskConfig(Config):
+    """No masks: the detector learns boxes and classes alone (`yolact/branches/no_masks.py`)."""
+
+    kind: Literal["none"] = "none"
+
+
 class MatchingConfig(Config):
     """Which anchors are positive (`yolact/matching.py`)."""
 
@@ -152,7 +160,7 @@ class YolactConfig(Config):
     fpn: FPNConfig = FPNConfig()
     anchors: AnchorConfig = AnchorConfig()
     head: HeadConfig = HeadConfig()
-    mask_branch: Annotated[PrototypeConfig | FCMaskConfig, Field(discriminator="kind")] = PrototypeConfig()
+    mask_branch: Annotated[PrototypeConfig | FCMaskConfig | NoMaskConfig, Field(discriminator="kind")] = PrototypeConfig()
     matching: MatchingConfig = MatchingConfig()
     loss: LossConfig = LossConfig()
 

@@ -24,6 +24,9 @@ class AugmentationConfig(Config):
     """Hold the sample crop to its minimum IoU. In the official code the test can never fail."""
     mirror: bool = True
     """Flip left to right with probability one half."""
+    min_box_side: Annotated[float, Field(ge=0)] = 4 / 550
+    """Objects with a side not above this many input pixels are dropped. The official code means 4 pixels of 550, but compares
+    the fraction 4/550 with pixels, so that only boxes without extent go."""
 
 
 class TrainingConfig(Config):

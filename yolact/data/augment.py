@@ -21,8 +21,6 @@ from yolact.structures import Target
 
 MEAN_RGB = (123.68, 116.78, 103.94)
 """Fills the canvas of the expansion."""
-MIN_SIDE = 4 / 550
-"""Boxes with a side not above this many input pixels are dropped: the official filter, which removes only degenerate ones."""
 CROP_MODES = (None, 0.1, 0.3, 0.7, 0.9, 0.0)
 """Drawn with equal chance: no crop, or the smallest IoU between the window and any object."""
 CROP_TRIES = 50
@@ -210,7 +208,8 @@ def training_sample(
     finally:
         torch.set_rng_state(before)
     boxes = kept["boxes"].as_subclass(Tensor)
-    sound = ((boxes[:, 2:] - boxes[:, :2]) > MIN_SIDE).all(1)
+    least = (augmentation or AugmentationConfig()).min_box_side
+    sound = ((boxes[:, 2:] - boxes[:, :2]) > least).all(1)
     target = Target(
         boxes=boxes[sound],
         labels=kept["labels"][sound],
