@@ -10,6 +10,10 @@ from experiments.plan import Plan, Stage
 from experiments.resolve import flatten
 from experiments.store import Store, StoreError
 
+_Leaves = dict[tuple[str, ...], Any]
+NEAREST_AMONG = 50
+"""How many earlier stages a new variant is compared with."""
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -25,11 +29,11 @@ class Reason:
 
 def reasons(plan: Plan, store: Store) -> dict[str, Reason]:
     """The reason for each stage of the plan, by id."""
-    earlier = _earlier(plan, store)
+    earlier = _Earlier(plan, store)
     return {stage_id: _reason(stage, store, earlier) for stage_id, stage in plan.stages.items()}
 
 
-def _reason(stage: Stage, store: Store, earlier: Mapping[str, list[Mapping[str, Any]]]) -> Reason:
+def _reason(stage: Stage, store: Store, earlier: _Earlier) -> Reason:
     if store.has(stage.id):
         status = store.stage(stage.id).status
         if status.state == "done":
@@ -38,18 +42,55 @@ def _reason(stage: Stage, store: Store, earlier: Mapping[str, list[Mapping[str, 
             return Reason("failed", next(iter((status.error or {}).get("message", "").splitlines()), ""))
         if status.state in ("interrupted", "running"):
             return Reason(status.state, "goes on from its checkpoint" if stage.kind == "train" else "")
-    changes: list[list[str]] = [difference(old, stage.content) for old in earlier.get(stage.kind, [])]
-    if not changes:
+    nearest = earlier.changes(stage)
+    if nearest is None:
         return Reason("new")
-    nearest = sorted(changes, key=len)[0]
     fields = [line for line in nearest if not line.startswith("inputs.")]
     inherited = [f"its {line.split('.')[1].split(':')[0]} stage changed" for line in nearest if line.startswith("inputs.")]
     return Reason("changed", "; ".join(fields or inherited))
 
 
+class _Earlier:
+    """Stages that this experiment's record named when it was last run, and that the plan no longer has."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self.by_kind: dict[str, list[_Leaves]] = {}
+        self.by_run: dict[tuple[str, str, int], _Leaves] = {}
+        self.owners = {stage_id: (run.variant, run.seed) for run in reversed(plan.runs) for stage_id in run.stages.values()}
+        known: dict[str, _Leaves] = {}
+        for run in _last_runs(plan, store):
+            for kind, stage_id in run["stages"].items():
+                if stage_id in plan.stages or not store.has(stage_id):
+                    continue
+                if stage_id not in known:
+                    known[stage_id] = _readable(store.stage(stage_id).record)
+                    self.by_kind.setdefault(kind, []).append(known[stage_id])
+                self.by_run[kind, run["variant"], run["seed"]] = known[stage_id]
+
+    def changes(self, stage: Stage) -> list[str] | None:
+        """The differences from the stage that stood in its place, else from the nearest of its kind; None without any.
+
+        Only a variant or seed that is new has to search, which keeps planning linear in the number of stages.
+        """
+        before = self.by_run.get((stage.kind, *self.owners[stage.id]))
+        candidates = [before] if before is not None else self.by_kind.get(stage.kind, [])[:NEAREST_AMONG]
+        after = _readable(stage.content)
+        return min((_lines(candidate, after) for candidate in candidates), key=len, default=None)
+
+
+def _last_runs(plan: Plan, store: Store) -> list[Mapping[str, Any]]:
+    try:
+        return store.experiment(plan.name)["runs"]
+    except StoreError:
+        return []
+
+
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """`field: old -> new` for each field in which the contents of two stages differ."""
-    before, after = _readable(old), _readable(new)
+    return _lines(_readable(old), _readable(new))
+
+
+def _lines(before: _Leaves, after: _Leaves) -> list[str]:
     absent = object()
     lines = []
     for path in dict.fromkeys([*after, *before]):
@@ -60,20 +101,6 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _readable(content: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+def _readable(content: Mapping[str, Any]) -> _Leaves:
     leaves = flatten({key: content.get(key) for key in ("fields", "inputs", "seed", "data", "threads", "device", "version")})
     return {path[1:] if path[0] == "fields" else path: value for path, value in leaves.items()}
-
-
-def _earlier(plan: Plan, store: Store) -> dict[str, list[Mapping[str, Any]]]:
-    """By kind, the stages that this experiment's record named when it was last run."""
-    try:
-        runs = store.experiment(plan.name)["runs"]
-    except StoreError:
-        return {}
-    ids = {stage_id for run in runs for stage_id in run["stages"].values()}
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for stage_id in sorted(ids - set(plan.stages)):
-        if store.has(stage_id):
-            found.setdefault(store.stage(stage_id).kind, []).append(store.stage(stage_id).record)
-    return found

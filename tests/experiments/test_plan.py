@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -112,12 +113,23 @@ def test_reasons(tmp_path):
     assert why[changed.runs[0].stages["coco"]].detail == "its predict stage changed"
 
 
-def test_a_thousand_stages_are_planned_in_seconds(tmp_path):
+@pytest.mark.parametrize("setting", ["training.lr=0.5", "training.lr=0.5;seeds"])
+def test_a_thousand_stages_are_planned_in_seconds(tmp_path, setting):
+    """Also where every one of them has changed since the experiment was last run."""
+    store = Store(tmp_path)
+    first = plan_for("nms", seeds=range(100))
+    store.write_experiment(first.experiment)
+    for stage in first.stages.values():
+        folder = store.stage_folder(stage.id)
+        folder.mkdir(parents=True)
+        (folder / "stage.json").write_text(json.dumps(stage.record))
+    assert len(first.stages) >= 1000
+    field, _, other = setting.partition(";")
     begun = time.monotonic()
-    plan = plan_for("prototypes", seeds=range(34))
-    found = reasons(plan, Store(tmp_path))
-    assert len(found) == 6 * 34 * 5
+    plan = plan_for("nms", field, seeds=range(100, 200) if other else range(100))
+    found = reasons(plan, store)
     assert time.monotonic() - begun < 5
+    assert {reason.word for reason in found.values()} == {"changed"}
 
 
 def test_planning_imports_no_torch():
