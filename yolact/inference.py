@@ -38,7 +38,7 @@ def detect(
         sections: times `nms` (decoding included) and `assembly`.
         keep_prototypes: also return coefficients and prototypes, where the branch has them.
     """
-    detections = []
+    found = []
     for index, size in enumerate(sizes):
         with sections("nms"):
             boxes = box_ops.decode(raw.offsets[index], raw.anchors)
@@ -50,7 +50,7 @@ def detect(
             masks = branch.assemble(parameters, maps, boxes, size, config) if config.masks else None
             pixels = to_pixels(boxes, size)
             kept_maps = keep_prototypes and maps is not None
-            detections.append(
+            found.append(
                 Detections(
                     boxes=pixels.trunc() if config.whole_pixel_boxes else pixels,
                     scores=kept.scores,
@@ -60,4 +60,4 @@ def detect(
                     prototypes=maps if kept_maps else None,
                 )
             )
-    return detections
+    return found

@@ -126,7 +126,7 @@ def mask_loss(
 
 def semantic_loss(logits: Tensor, targets: Sequence[Target]) -> Tensor:
     """Binary cross entropy of (n, C, h, w) logits against the union of each class's masks, per pixel, summed over images."""
-    size = logits.shape[-2:]
+    size = (logits.shape[-2], logits.shape[-1])
     wanted = torch.zeros_like(logits)
     for union, target in zip(wanted, targets, strict=True):
         real = ~target.crowd

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import maskrcnn_inference, paste_masks_in_image
 from torchvision.ops import clip_boxes_to_image
@@ -30,7 +30,7 @@ from yolact.config.inference import InferenceConfig
 from yolact.config.model import MaskRCNNConfig
 from yolact.losses import Normalizer
 from yolact.mask_rcnn_network import BACKBONE_LEVELS, build_detector
-from yolact.model import IMAGENET_MEAN, IMAGENET_STD, resize
+from yolact.model import IMAGENET_MEAN, IMAGENET_STD, Model, resize
 from yolact.nms import fast_nms
 from yolact.sections import Sections, no_sections
 from yolact.structures import Detections, Target
@@ -50,8 +50,8 @@ class _Survivors:
     """(n,) int64 in [0, C)."""
 
 
-class MaskRCNN(nn.Module):
-    """A `yolact.model.Model`. Its `detector` is torchvision's MaskRCNN, whose parts are called one by one."""
+class MaskRCNN(Model):
+    """Its `detector` is torchvision's MaskRCNN, whose parts are called one by one."""
 
     section_names = ("preprocess", "backbone", "fpn", "rpn", "box_head", "nms", "mask_head", "assembly")
 
@@ -93,13 +93,8 @@ class MaskRCNN(nn.Module):
             ]
         return {ours: torch.stack([loss[theirs] for loss in losses]).sum() / divisor for ours, theirs in _TERMS.items()}
 
-    @torch.inference_mode()
-    def predict(
-        self,
-        images: Sequence[Tensor],
-        inference: InferenceConfig,
-        sections: Sections = no_sections,
-        keep_prototypes: bool = False,
+    def detect(
+        self, images: Sequence[Tensor], inference: InferenceConfig, sections: Sections, keep_prototypes: bool
     ) -> list[Detections]:
         """Detections as `yolact.model.Model.predict` gives them; there are no prototypes to keep.
 

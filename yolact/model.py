@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,8 @@ IMAGENET_MEAN = (123.68, 116.78, 103.94)
 IMAGENET_STD = (58.40, 57.12, 57.38)
 
 
-class Model(Protocol):
-    """All that trainer, evaluator and clock know. Implementations are `torch.nn.Module`s."""
+class Model(nn.Module):
+    """All that trainer, evaluator and clock know. Subclasses give `normalizer`, `loss` and `detect`."""
 
     image_size: int
     """Side of the square input in pixels."""
@@ -38,6 +38,7 @@ class Model(Protocol):
 
     def normalizer(self, targets: Sequence[Target]) -> Normalizer:
         """What these targets add to the loss's divisors."""
+        raise NotImplementedError
 
     def loss(self, images: Tensor, targets: Sequence[Target], normalizer: Normalizer | None = None) -> dict[str, Tensor]:
         """Named terms of the training loss, whose sum is minimised.
@@ -47,7 +48,9 @@ class Model(Protocol):
             targets: one per image.
             normalizer: of the whole batch, where `images` is only a part of it; None takes these targets' own.
         """
+        raise NotImplementedError
 
+    @torch.inference_mode()
     def predict(
         self,
         images: Sequence[Tensor],
@@ -55,7 +58,22 @@ class Model(Protocol):
         sections: Sections = no_sections,
         keep_prototypes: bool = False,
     ) -> list[Detections]:
-        """Detections in (3, H, W) uint8 RGB images of any sizes, in pixels of each; without gradients, in inference mode."""
+        """Detections in (3, H, W) uint8 RGB images of any sizes, in pixels of each; without gradients, in inference mode.
+
+        A model in training mode is put back into it: batch norm must neither follow these images nor learn from them.
+        """
+        training = self.training
+        self.eval()
+        try:
+            return self.detect(images, inference, sections, keep_prototypes)
+        finally:
+            self.train(training)
+
+    def detect(
+        self, images: Sequence[Tensor], inference: InferenceConfig, sections: Sections, keep_prototypes: bool
+    ) -> list[Detections]:
+        """What `predict` does once gradients and training mode are off."""
+        raise NotImplementedError
 
 
 def build_model(config: ModelConfig, num_classes: int, pretrained: bool = True) -> Model:
@@ -76,7 +94,7 @@ def build_model(config: ModelConfig, num_classes: int, pretrained: bool = True) 
     return YolactModel(config, num_classes, pretrained)
 
 
-class YolactModel(nn.Module):
+class YolactModel(Model):
     """YOLACT: backbone, pyramid, shared head, and a mask branch. Source: paper sections 3 and 4."""
 
     def __init__(self, config: YolactConfig, num_classes: int, pretrained: bool = True) -> None:
@@ -96,6 +114,8 @@ class YolactModel(nn.Module):
             if part is not None:
                 part.apply(_xavier)
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if config.pixels == "imagenet" else ((0.0,) * 3, (255.0,) * 3)
+        self.pixel_mean: Tensor
+        self.pixel_std: Tensor
         self.register_buffer("pixel_mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("pixel_std", torch.tensor(std)[:, None, None], persistent=False)
         maps = (self.branch.maps_section,) if self.branch.maps_section else ()
@@ -145,20 +165,9 @@ class YolactModel(nn.Module):
         with torch.autocast(raw.offsets.device.type, enabled=False):
             return losses(_float(raw), targets, matches, divisor, self.branch, self.config.loss, self.image_size)
 
-    @torch.inference_mode()
-    def predict(
-        self,
-        images: Sequence[Tensor],
-        inference: InferenceConfig,
-        sections: Sections = no_sections,
-        keep_prototypes: bool = False,
+    def detect(
+        self, images: Sequence[Tensor], inference: InferenceConfig, sections: Sections, keep_prototypes: bool
     ) -> list[Detections]:
-        if self.training:  # batch norm must neither follow these images nor learn from them
-            self.eval()
-            try:
-                return self.predict(images, inference, sections, keep_prototypes)
-            finally:
-                self.train()
         with sections("preprocess"):
             batch = torch.stack([resize(image, self.image_size) for image in images])
         raw = _float(self.raw(batch, sections, inference.masks))
@@ -198,8 +207,8 @@ def _normalizer(matches: Sequence[Matches]) -> Normalizer:
 
 
 def _float(raw: RawOutputs) -> RawOutputs:
-    cast = lambda tensor: None if tensor is None else tensor.float()  # noqa: E731
-    return RawOutputs(*(cast(getattr(raw, field)) for field in raw.__dataclass_fields__))
+    fields: dict[str, Any] = {name: None if tensor is None else tensor.float() for name, tensor in vars(raw).items()}
+    return RawOutputs(**fields)
 
 
 def _xavier(module: nn.Module) -> None:

@@ -5,6 +5,8 @@ Source: paper section 3.1; reference config `mask_proto_net`.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,7 +19,7 @@ class Protonet(nn.Module):
     def __init__(self, config: PrototypeConfig, in_channels: int) -> None:
         super().__init__()
         widths = [in_channels] + [config.channels] * config.depth
-        self.before = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.before = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.after = nn.Conv2d(config.channels, config.channels, 3, padding=1)
         self.output = nn.Conv2d(config.channels, config.k, 1)
         self.activation = F.relu if config.prototype_activation == "relu" else nn.Identity()

@@ -1,6 +1,7 @@
 """The values that pass between data, models and measurements.
 
-Shapes: n instances (or, in `RawOutputs`, images), k prototypes, (H, W) the original image, (S, S) the network's input, (h, w) the prototypes.
+Shapes: n instances (or, in `RawOutputs`, images), k prototypes, (H, W) the original image, (S, S) the network's input,
+(h, w) the prototypes.
 Boxes are float32 xyxy (x1, y1, x2, y2), x to the right, y downwards, the origin at the image's top left corner.
 """
 

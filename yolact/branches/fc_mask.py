@@ -41,7 +41,9 @@ class FCMaskBranch(MaskBranch):
             F.binary_cross_entropy(targets.parameters.nan_to_num(), truth.flatten(1), reduction="sum") * self.config.loss_weight
         )
 
-    def assemble(self, parameters: Tensor, maps: None, boxes: Tensor, size: tuple[int, int], config: InferenceConfig) -> Tensor:
+    def assemble(
+        self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], config: InferenceConfig
+    ) -> Tensor:
         square = parameters.reshape(-1, self.config.size, self.config.size)
         return mask_ops.paste(square, mask_ops.to_pixels(boxes, size), size, config.mask_threshold)
 

@@ -25,5 +25,7 @@ class NoMaskBranch(MaskBranch):
     def loss(self, targets: MaskTargets) -> Tensor:
         return targets.parameters.sum()
 
-    def assemble(self, parameters: Tensor, maps: None, boxes: Tensor, size: tuple[int, int], config: InferenceConfig) -> None:
+    def assemble(
+        self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], config: InferenceConfig
+    ) -> None:
         return None

@@ -6,6 +6,7 @@ Source: paper sections 3.1 to 3.3; reference `layers/modules/multibox_loss.py` l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -42,8 +43,8 @@ class PrototypeBranch(MaskBranch):
         With the crop, each mask's sum is divided by its ground-truth box's area in prototype pixels; without, by the number of
         prototype pixels. The target is not cropped. Beyond `max_masks_per_image` positives a random choice stands for all.
         """
-        config, maps = self.config, targets.maps
-        size = maps.shape[-2:]
+        config, maps = self.config, cast(Tensor, targets.maps)
+        size = (maps.shape[-2], maps.shape[-1])
         chosen, scale = self._choose(len(targets.objects), targets.seed, maps.device)
         objects = targets.objects[chosen]
         truth = downsample(targets.masks, size)[objects]  # (q, h, w)
@@ -58,8 +59,9 @@ class PrototypeBranch(MaskBranch):
         return per_mask.sum() * (config.loss_weight * scale / pixels)
 
     def assemble(
-        self, parameters: Tensor, maps: Tensor, boxes: Tensor, size: tuple[int, int], config: InferenceConfig
+        self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], config: InferenceConfig
     ) -> Tensor:
+        maps = cast(Tensor, maps)
         probabilities = mask_ops.assemble(maps, parameters, boxes if config.crop else None, padding=config.crop_padding)
         return mask_ops.binarize(probabilities, size, config.mask_threshold)
 
