@@ -1,0 +1,148 @@
+"""SLURM's commands, asked and read: squeue, sacct, scontrol, scancel. One call for many jobs, each limited in time."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from yolact.errors import UserError
+
+SECONDS = 30.0
+"""How long a command may take; a scheduler that is down lets its commands hang for minutes."""
+
+_STATES = {
+    "PENDING": "pending",
+    "REQUEUED": "pending",
+    "REQUEUE_FED": "pending",
+    "REQUEUE_HOLD": "pending",
+    "SPECIAL_EXIT": "pending",
+    "CONFIGURING": "pending",
+    "RUNNING": "running",
+    "COMPLETING": "running",
+    "STAGE_OUT": "running",
+    "SIGNALING": "running",
+    "RESIZING": "running",
+    "SUSPENDED": "suspended",
+    "STOPPED": "suspended",
+    "COMPLETED": "completed",
+    "CANCELLED": "cancelled",
+    "REVOKED": "cancelled",
+    "TIMEOUT": "timed out",
+    "DEADLINE": "timed out",
+    "OUT_OF_MEMORY": "out of memory",
+    "NODE_FAIL": "node failed",
+    "BOOT_FAIL": "node failed",
+    "PREEMPTED": "preempted",
+}
+
+
+class SchedulerError(UserError):
+    """SLURM refused, or did not answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What SLURM says of one job."""
+
+    state: str
+    """One of `slurm_state.STATES`."""
+    code: str = ""
+    """Reason of a pending job, exit code such as "1:0" of an ended one."""
+    node: str = ""
+    detail: str = ""
+    """Of an ended job: SLURM's reason, or who cancelled it."""
+
+
+def queued(array_ids: Iterable[str]) -> dict[str, Answer]:
+    """Jobs that wait or run, by id.
+
+    Raises:
+        SchedulerError: squeue does not answer.
+    """
+    command = ["squeue", "--noheader", "--array", "--format=%i|%T|%r|%N", f"--jobs={','.join(sorted(array_ids))}"]
+    answer = _call(command)
+    if answer.returncode and "Invalid job id" not in answer.stderr:
+        raise SchedulerError(f"squeue: {answer.stderr.strip()}; is the scheduler up?")
+    found = {}
+    for job_id, state, reason, node in _rows(answer.stdout, 4):
+        found[job_id] = Answer(_word(state), reason, node)
+    return found
+
+
+def ended(array_ids: Iterable[str]) -> dict[str, Answer]:
+    """Jobs by id, from accounting; from the controller's memory where accounting is off or doesn't know a job yet."""
+    wanted = sorted(array_ids)
+    command = ["sacct", "--noheader", "--allocations", "--parsable2", "--starttime=2000-01-01"]
+    command += ["--format=JobID,State,ExitCode,NodeList,Reason", f"--jobs={','.join(wanted)}"]
+    found: dict[str, Answer] = {}
+    for ids, state, code, node, reason in _rows(_call(command).stdout, 5):
+        who = state.partition(" by ")[2]
+        for job_id in _expand(ids):
+            found[job_id] = Answer(_word(state), code, _node(node), f"by user {who}" if who else reason)
+    recent = {job_id: answer for array_id in wanted for job_id, answer in _remembered(array_id)}
+    return {**found, **recent}
+
+
+def scancel(job_ids: Iterable[str]) -> None:
+    """Cancel jobs. Raises SchedulerError where SLURM refuses."""
+    answer = _call(["scancel", *job_ids])
+    if answer.returncode:
+        raise SchedulerError(f"scancel: {answer.stderr.strip()}")
+
+
+def largest_array() -> int:
+    """How many elements an array may have."""
+    found = re.search(r"MaxArraySize\s*=\s*(\d+)", _call(["scontrol", "show", "config"]).stdout)
+    return int(found[1]) - 1 if found and int(found[1]) > 1 else 1000
+
+
+def _remembered(array_id: str) -> Iterator[tuple[str, Answer]]:
+    """What the controller still knows: some minutes after a job's end."""
+    for line in _call(["scontrol", "--oneliner", "show", "job", array_id]).stdout.splitlines():
+        fields = dict(re.findall(r"(\S+?)=(\S*)", line))
+        if "JobState" not in fields:
+            continue
+        answer = Answer(
+            _word(fields["JobState"]), fields.get("ExitCode", ""), _node(fields.get("NodeList", "")), fields.get("Reason", "")
+        )
+        element = fields.get("ArrayTaskId")
+        for job_id in _expand(f"{array_id}_[{element}]" if element else array_id):
+            yield job_id, answer
+
+
+def _expand(ids: str) -> list[str]:
+    """`12_[0-2,5%4]` -> 12_0, 12_1, 12_2, 12_5; other ids stay as they are."""
+    match = re.fullmatch(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]", ids)
+    if not match:
+        return [ids]
+    found = []
+    for part in match[2].split(","):
+        first, _, last = part.partition("-")
+        found += [f"{match[1]}_{number}" for number in range(int(first), int(last or first) + 1)]
+    return found
+
+
+def _word(state: str) -> str:
+    return _STATES.get(state.partition(" ")[0].rstrip("+"), "failed")
+
+
+def _node(text: str) -> str:
+    return "" if text in ("None assigned", "(null)", "None") else text
+
+
+def _rows(text: str, columns: int) -> Iterator[list[str]]:
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == columns:
+            yield cells
+
+
+def _call(command: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(command, 127, "", f"{command[0]} is not installed")
+    except subprocess.TimeoutExpired:
+        raise SchedulerError(f"{command[0]} did not answer within {SECONDS:.0f} s; is the scheduler up?") from None

@@ -1,0 +1,84 @@
+"""SLURM's codes in words: what a pending job waits for, and why an ended one ended."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from experiments.launch.slurm_query import Answer
+from experiments.store import Store
+
+BLOCKED, TOO_SHORT = 5, 6
+"""Exit statuses of `slurm_job` beside those of `experiments.worker`."""
+
+_EXITS = {
+    1: "the stage failed",
+    2: "the stage was not found",
+    3: "it was told to stop, and saved",
+    4: "another process took the stage over",
+    BLOCKED: "a stage it needs is not done",
+    TOO_SHORT: "the time limit is too short to get from one checkpoint to the next; raise `time` in the cluster's file",
+}
+_PENDING = {
+    "Resources": "waiting for free resources",
+    "Priority": "waiting behind jobs of higher priority",
+    "BeginTime": "requeued, starts again within minutes",
+    "JobArrayTaskLimit": "waiting for its turn: max_parallel jobs of its array run",
+    "DependencyNeverSatisfied": "the stage it waits for failed",
+    "JobHeldUser": "held by the user; release it with scontrol release",
+    "JobHeldAdmin": "held by the administrator, or after a failed start",
+    "PartitionTimeLimit": "asks for more time than the partition allows",
+    "PartitionDown": "the partition is down",
+    "ReqNodeNotAvail": "the nodes it asks for are not available",
+    "None": "",
+}
+_MEMORY = re.compile(r"exceeded (?:job )?memory limit|oom.kill|out of memory", re.IGNORECASE)
+_TAIL_BYTES = 4096
+
+
+def why_pending(store: Store, stage_id: str, answer: Answer) -> str:
+    """What a pending job waits for."""
+    code = answer.code.strip("()").partition(",")[0]
+    if code == "Dependency":
+        needed = store.stage(stage_id).record["inputs"].values()
+        waited_for = [other for other in needed if store.state(other) != "done"]
+        return f"waiting for {', '.join(waited_for)}" if waited_for else "waiting for another stage's job"
+    return _PENDING.get(code, code)
+
+
+def why_ended(answer: Answer, log: Path) -> tuple[str, str]:
+    """(state, reason) of an ended job. Without cgroups SLURM calls a job that was killed for its memory just failed."""
+    last = _tail(log)
+    status, _, number = answer.code.partition(":")
+    killed = number == "9" or status in ("9", "137")
+    if answer.state == "out of memory" or (answer.state == "failed" and killed and _MEMORY.search(last)):
+        return "out of memory", "killed for its memory; raise `memory` in the cluster's file"
+    if answer.state == "failed":
+        return "failed", "killed by SIGKILL" if killed else _of_exit(status, last)
+    if answer.state == "cancelled" and answer.detail == "DependencyNeverSatisfied":
+        return "cancelled", "the stage it waited for failed"
+    if answer.state == "cancelled":
+        return "cancelled", answer.detail if answer.detail.startswith("by user") else "by scancel, or with what it waited for"
+    reasons = {
+        "timed out": "stopped at the time limit before it had saved; raise `time` in the cluster's file",
+        "node failed": f"its node failed: {answer.node}" if answer.node else "its node failed",
+        "preempted": "preempted and not requeued",
+    }
+    return answer.state, reasons.get(answer.state, "")
+
+
+def _of_exit(status: str, last: str) -> str:
+    known = _EXITS.get(int(status)) if status.isdecimal() else None
+    lines = [line.strip() for line in last.splitlines() if line.strip() and not line.startswith(("srun:", "slurmstepd"))]
+    if known and status != "1":
+        return known
+    return lines[-1] if lines else known or f"exit status {status}"
+
+
+def _tail(log: Path) -> str:
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

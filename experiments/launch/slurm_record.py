@@ -1,0 +1,62 @@
+"""Which job a stage was handed to: `runs/<stage id>/job.json`, written at submission and again by the job when it starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from experiments.atomic import write_json
+from experiments.store import Store
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """The last job that a stage was submitted in."""
+
+    job_id: str
+    """As SLURM prints it: "12", or "12_3" for an element of an array."""
+    experiment: str
+    """`<experiment>-<scale>` it was submitted for."""
+    folder: str
+    """Where its array's files lie, below the results folder: batch script, and what jobs printed."""
+    submitted: str
+    """ISO 8601, UTC."""
+
+    @property
+    def array_id(self) -> str:
+        """The job id without the element's number."""
+        return self.job_id.partition("_")[0]
+
+    def log(self, store: Store) -> Path:
+        """What the job printed as errors; it may not exist. A requeued job adds to it."""
+        return store.root / self.folder / f"{self.job_id}_0_log.err"
+
+
+def read_record(store: Store, stage_id: str) -> JobRecord | None:
+    """The stage's record, None where it was never submitted or the file cannot be read."""
+    try:
+        return JobRecord(**json.loads(_path(store, stage_id).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_record(store: Store, stage_id: str, job_id: str, experiment: str, folder: str) -> None:
+    """Note the job that a recorded stage was handed to."""
+    submitted = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(_path(store, stage_id), asdict(JobRecord(job_id, experiment, folder, submitted)))
+
+
+def unfinished_records(store: Store) -> Iterator[tuple[str, JobRecord]]:
+    """(stage id, record) of every stage that was submitted and isn't done."""
+    for path in sorted((store.root / "runs").glob("*/job.json")):
+        stage_id = path.parent.name
+        record = read_record(store, stage_id)
+        if record is not None and store.state(stage_id) != "done":
+            yield stage_id, record
+
+
+def _path(store: Store, stage_id: str) -> Path:
+    return store.stage_folder(stage_id) / "job.json"

@@ -1,0 +1,108 @@
+"""What the scheduler says of a results folder's stages. The run folder is the truth; this is a hint.
+
+    states = scheduler_states(store)        # {stage id: SchedulerState} of stages that were submitted and aren't done
+    cancelled = cancel(store, stage_ids)    # ids of the stages whose jobs were cancelled
+
+Three sources, each for what the one before doesn't know: squeue (jobs that wait or run), sacct (ended jobs, where accounting is
+on), `scontrol show job` (jobs that ended minutes ago). A job that none of them knows is "gone".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.launch.slurm_query import Answer, ended, queued, scancel
+from experiments.launch.slurm_reasons import why_ended, why_pending
+from experiments.launch.slurm_record import JobRecord, unfinished_records
+from experiments.store import Store
+
+ALIVE = ("pending", "running", "suspended")
+STATES = (
+    *ALIVE,
+    "completed",
+    "failed",
+    "cancelled",
+    "timed out",
+    "out of memory",
+    "node failed",
+    "preempted",
+    "gone",
+    "unknown",
+)
+
+
+@dataclass(frozen=True)
+class SchedulerState:
+    """What became of the job that a stage was handed to."""
+
+    job_id: str
+    """As SLURM prints it, such as "12" or "12_3"."""
+    state: str
+    """One of STATES. "unknown" where this machine has no SLURM."""
+    reason: str
+    """In words: what a pending job waits for, why an ended one ended; "" where there is nothing to say."""
+    node: str
+    """Where it runs or ran; "" where it didn't."""
+    log: Path
+    """What the job printed as errors; it may not exist."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the job waits or runs, so that its stage needs no other."""
+        return self.state in ALIVE
+
+
+def scheduler_states(store: Store) -> dict[str, SchedulerState]:
+    """The state of the last job of every stage that was submitted and isn't done, by stage id.
+
+    A handful of calls of SLURM's commands, however many stages there are; none where nothing was submitted.
+    """
+    records = dict(unfinished_records(store))
+    if not records:
+        return {}
+    if shutil.which("squeue") is None:
+        return {stage_id: _without_scheduler(store, record) for stage_id, record in records.items()}
+    answers = _answers(records)
+    return {stage_id: _state(store, stage_id, record, answers) for stage_id, record in records.items()}
+
+
+def cancel(store: Store, stage_ids: Iterable[str]) -> list[str]:
+    """Cancel the jobs of these stages that wait or run; returns the stages whose jobs were cancelled.
+
+    A running training saves itself before it leaves. Jobs that others of the results folder need stay untouched.
+    """
+    states = scheduler_states(store)
+    found = {stage_id: states[stage_id].job_id for stage_id in stage_ids if stage_id in states and states[stage_id].alive}
+    if found:
+        scancel(found.values())
+    return list(found)
+
+
+def _answers(records: Mapping[str, JobRecord]) -> dict[str, Answer]:
+    """By job id."""
+    arrays = {record.array_id for record in records.values()}
+    answers = queued(arrays)
+    left = {record.array_id for record in records.values() if record.job_id not in answers}
+    return {**ended(left), **answers} if left else answers
+
+
+def _state(store: Store, stage_id: str, record: JobRecord, answers: Mapping[str, Answer]) -> SchedulerState:
+    answer = answers.get(record.job_id)
+    log = record.log(store)
+    if answer is None:
+        return SchedulerState(record.job_id, "gone", "the scheduler no longer knows the job", "", log)
+    found = SchedulerState(record.job_id, answer.state, "", answer.node, log)
+    if answer.state == "pending":
+        return dataclasses.replace(found, reason=why_pending(store, stage_id, answer))
+    if found.alive:
+        return found
+    state, reason = why_ended(answer, log)
+    return dataclasses.replace(found, state=state, reason=reason)
+
+
+def _without_scheduler(store: Store, record: JobRecord) -> SchedulerState:
+    return SchedulerState(record.job_id, "unknown", "this machine has no squeue to ask", "", record.log(store))
