@@ -244,7 +244,9 @@ def _experiment(spec, scale, data: DataInfo, split: str, variants: list[Variant]
         "reference": reference_of(spec, scale, variants),
         "data": {"name": data.name, "id": data.id, "split": split},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "headline": list(spec.spec.headline),
         "paper": {"source": paper.source, "note": paper.note} if paper else {"source": "", "note": ""},
+        "published": [row.to_data() for row in paper.published] if paper else [],
         "stand_ins": {old: new for found in resolved.values() for old, new in found.stand_ins.items()},
         "variants": [
             {

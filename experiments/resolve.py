@@ -2,7 +2,7 @@
 
 Three rules beside plain overriding. A new `kind` replaces the whole branch by that kind's defaults and the scale's
 `by_kind` fields. Stand-ins replace the backbones and image sizes that preset and spec name. Anchors given for one image
-size are scaled to the size in force, each side cut to an integer, as the official code does.
+size are scaled to the size in force, each side cut to an integer, as the official code does; a variant may keep its base's.
 """
 
 from __future__ import annotations
@@ -44,9 +44,12 @@ def resolve(spec: LoadedSpec, scale: LoadedScale, variant: Variant, extra: Itera
     layers.lay(f"preset {spec.spec.preset}", _preset(spec), mapped=True)
     layers.lay_scale(settings_of(scale.document, ("set",), scale.name, known))
     layers.lay("spec", settings_of(spec.document, ("base",), scale.name, known), mapped=True)
+    if variant.keep_anchors:
+        layers.scale_anchors()
     layers.lay(f"variant {variant.name}", variant.settings, mapped=True)
     layers.lay("--set", tuple(extra), mapped=False)
-    layers.scale_anchors()
+    if not variant.keep_anchors:
+        layers.scale_anchors()
     return Resolved(layers.validate(variant), layers.origins(), dict(layers.stand_ins))
 
 

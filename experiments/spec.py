@@ -27,8 +27,22 @@ class VariantSpec(Config):
 
     label: str | dict[str, str] | None = None
     """How tables call it, per scale where that differs; None takes its name."""
+    scales: tuple[str, ...] | None = None
+    """Scales at which it is asked; None: all."""
+    keep_anchors: bool = False
+    """Leave the anchors at the sizes that fit the base's input when the variant changes the input's size."""
     set: Settings = Field(default_factory=dict)
     """Fields that differ from the base."""
+
+
+class PublishedRow(Config):
+    """A method that is not run here, with what its authors or the paper print; tables mark it as published."""
+
+    label: str
+    source: str = ""
+    """Where it was published, if not where the other values were."""
+    values: dict[str, float]
+    """{metric: value}, as in `PaperSpec.values`."""
 
 
 class PaperSpec(Config):
@@ -39,6 +53,8 @@ class PaperSpec(Config):
     note: str = ""
     values: dict[str, dict[str, float]] = Field(default_factory=dict)
     """{variant: {metric: value}}, metrics as in `docs/architecture.md`: AP in percent."""
+    published: tuple[PublishedRow, ...] = ()
+    """Other methods of the same table."""
 
 
 class Spec(Config):
@@ -52,6 +68,10 @@ class Spec(Config):
     """The variant that changes are measured against; per scale where its name differs."""
     measure: tuple[Literal["coco", "speed", "prototypes"], ...] = ("coco",)
     """Kinds of stages to run beside training; what they need is added."""
+    headline: Annotated[tuple[str, ...], Field(min_length=1)] = ("mask_AP", "fps")
+    """Metrics that get a table of their own; the first is the one that answers the question."""
+    data: str | dict[str, str] | None = None
+    """Data set in place of the scale's; per scale where that differs."""
     seeds: Seeds | dict[str, Seeds] | None = None
     """Seeds of each variant; None takes the scale's."""
     base: Settings = Field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,10 @@ from experiments.document import Document
 from experiments.spec import LoadedScale, LoadedSpec, Seeds, at_scale, names
 from yolact.config.base import nearest
 
+IOUS = tuple(range(50, 100, 5))
+"""COCO's IoU thresholds in percent."""
 METRICS = (
-    *(f"{kind}_{name}" for kind in ("mask", "box") for name in ("AP", "AP50", "AP75", "APs", "APm", "APl")),
+    *(f"{kind}_{name}" for kind in ("mask", "box") for name in ("AP", "APs", "APm", "APl", *(f"AP{iou}" for iou in IOUS))),
     "fps",
     "latency_ms",
 )
@@ -38,6 +40,7 @@ class Variant:
     name: str
     label: str
     settings: tuple[Setting, ...]
+    keep_anchors: bool = False
 
 
 def settings_of(document: Document, at: tuple[str, ...], scale: str, scales: list[str]) -> tuple[Setting, ...]:
@@ -78,12 +81,13 @@ def variants_of(loaded: LoadedSpec, scale: LoadedScale) -> list[Variant]:
 
     Raises:
         SpecError: a grid without values at this scale, two variants of one name, an unknown reference, or paper values of
-            an unknown variant or metric.
+            an unknown variant or metric; an unknown scale or headline metric.
     """
     known = scale_names(scale)
     variants = _at(loaded, scale.name, known)
     everywhere = {v.name for name in known for v in _at(loaded, name, known, strict=False)}
     _check_paper(loaded, sorted(everywhere))
+    _check_names(loaded, known)
     reference_of(loaded, scale, variants)
     return variants
 
@@ -108,13 +112,21 @@ def seeds_of(loaded: LoadedSpec, scale: LoadedScale) -> Seeds:
     return chosen
 
 
+def data_of(loaded: LoadedSpec, scale: LoadedScale) -> str:
+    """The name of the data set that the spec is asked on at this scale."""
+    given = loaded.spec.data
+    return given.get(scale.name, scale.scale.data) if isinstance(given, dict) else given or scale.scale.data
+
+
 def _at(loaded: LoadedSpec, scale: str, known: list[str], strict: bool = True) -> list[Variant]:
     document, spec = loaded.document, loaded.spec
     variants = []
     for name, body in spec.variants.items():
+        if body.scales is not None and scale not in body.scales:
+            continue
         _, label = at_scale(body.label, scale, known)
         settings = settings_of(document, ("variants", name, "set"), scale, known)
-        variants.append(Variant(name, label or name, settings))
+        variants.append(Variant(name, label or name, settings, body.keep_anchors))
     for variant in _grid(loaded, scale, known, strict):
         if variant.name in spec.variants:
             raise document.error(("grid",), f"the grid makes a variant {variant.name!r}, which `variants` names too")
@@ -153,10 +165,27 @@ def _check_paper(loaded: LoadedSpec, valid: list[str]) -> None:
         where = ("paper", "values", variant)
         if variant not in valid:
             raise loaded.document.error(where, f"paper: unknown variant {variant!r}{nearest(variant, valid)}")
-        for metric in values:
-            if metric not in METRICS:
-                hint = nearest(metric, list(METRICS))
-                raise loaded.document.error((*where, metric), f"paper: unknown metric {metric!r}{hint}")
+        _check_metrics(loaded, where, values)
+    for place, row in enumerate(loaded.spec.paper.published if loaded.spec.paper else ()):
+        _check_metrics(loaded, ("paper", "published", str(place), "values"), row.values)
+
+
+def _check_metrics(loaded: LoadedSpec, where: tuple[str, ...], metrics: Iterable[str]) -> None:
+    for metric in metrics:
+        if metric not in METRICS:
+            hint = nearest(metric, list(METRICS))
+            raise loaded.document.error((*where, metric), f"{where[0]}: unknown metric {metric!r}{hint}")
+
+
+def _check_names(loaded: LoadedSpec, scales: list[str]) -> None:
+    _check_metrics(loaded, ("headline",), loaded.spec.headline)
+    named = [
+        (("variants", name, "scales"), scale) for name, body in loaded.spec.variants.items() for scale in body.scales or ()
+    ]
+    keyed = loaded.spec.data if isinstance(loaded.spec.data, Mapping) else {}
+    for where, scale in (*named, *((("data", scale), scale) for scale in keyed)):
+        if scale not in scales:
+            raise loaded.document.error(where, f"{'.'.join(where)}: unknown scale {scale!r}{nearest(scale, scales)}")
 
 
 def _text(value: Any) -> str:

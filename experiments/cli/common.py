@@ -16,6 +16,7 @@ from experiments.plan import DataInfo, Plan, build_plan
 from experiments.resolve import parse_setting
 from experiments.spec import load_scale, load_spec
 from experiments.store import Store
+from experiments.variants import data_of
 from yolact.config.base import nearest
 
 
@@ -91,12 +92,13 @@ def request(
         UserError: any of them is wrong.
     """
     loaded_scale = load_scale(scale)
-    location = data or loaded_scale.scale.data
+    loaded_spec = load_spec(spec)
+    location = data or data_of(loaded_spec, loaded_scale)
     dataset = find_dataset(location)
     info = DataInfo(dataset.name, dataset.id, tuple(dataset.splits))
     location = str(Path(location).absolute()) if Path(location).exists() and location not in declared_names() else location
     parsed = [parse_setting(text) for text in settings]
-    plan = build_plan(load_spec(spec), loaded_scale, info, location=location, settings=parsed, seeds=seeds)
+    plan = build_plan(loaded_spec, loaded_scale, info, location=location, settings=parsed, seeds=seeds)
     return Request(plan, Store(results), _chosen(plan, only), dataset)
 
 

@@ -75,11 +75,19 @@ def test_anchors_given_with_an_image_size_stay_as_given():
     assert model.anchors.scales == ((5,), (10,), (20,), (40,), (80,))
 
 
+# anchors that are kept are the base's: those of 400 px at the small scale, of 128 px at the toy scale
+@pytest.mark.parametrize(("scale", "size", "first"), [("toy", 96, 22), ("small", 320, 17), ("paper", 400, 24)])
+def test_a_variant_may_keep_the_base_anchors(scale, size, first):
+    model = _resolve("image_size", scale, "smaller-base-anchors").config.model
+    assert (model.image_size, model.anchors.scales[0]) == (size, (first,))
+    assert _resolve("image_size", scale, "smaller").config.model.anchors.scales[0] < (first,)
+
+
 def test_a_new_kind_replaces_its_branch_and_takes_the_scales_fields():
     model = _resolve("quickstart", "toy", "fc-mask").config.model
     assert isinstance(model.mask_branch, FCMaskConfig)
     assert model.mask_branch.loss_weight == FCMaskConfig().loss_weight
-    other = _resolve("fc_mask", "toy", "mask-rcnn").config.model
+    other = _resolve("mask_methods", "toy", "mask-rcnn").config.model
     assert isinstance(other, MaskRCNNConfig)
     assert other.backbone.name == "resnet_tiny"
     assert other.backbone.weights is None

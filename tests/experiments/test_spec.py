@@ -51,6 +51,10 @@ FAULTS = [
     ("fast: {mask_AP: 29.9}", "fsat: {mask_AP: 29.9}", ":15:", "unknown variant 'fsat', did you mean 'fast'?"),
     ("mask_AP: 29.9", "mask_PA: 29.9", ":15:", "did you mean 'mask_AP'?"),
     ("mask_AP: 29.9", "mask_AP: high", ":15:", "valid number"),
+    ("measure: [coco]", "headline: [mask_AP59]\nmeasure: [coco]", ":5:", "did you mean 'mask_AP"),
+    ("measure: [coco]", "data: {tyo: coco}\nmeasure: [coco]", ":5:", "unknown scale 'tyo', did you mean 'toy'?"),
+    ("  standard:\n", "  standard:\n    scales: [tyo]\n", ":11:", "unknown scale 'tyo', did you mean 'toy'?"),
+    ("paper:\n", "paper:\n  published: [{label: FCIS, values: {AP: 1}}]\n", ":13:", "unknown metric 'AP'"),
     ("variants:", "variants: [", ":", "spec.yaml"),
     ("base:", "grid: {model.mask_branch.k: 8}\nbase:", ":6:", "expected a list of values"),
     ("base:", "grid: {model.mask_branch.k: {tooy: [8]}}\nbase:", ":6:", "unknown scale 'tooy', did you mean 'toy'?"),
@@ -139,6 +143,6 @@ def test_shipped_specs_plan_at_every_scale(spec, scale):
 # Paper table 2b
 def test_paper_values_stand_beside_their_variants():
     variants = {v["name"]: v["paper"] for v in _plan("prototypes", scale="paper").experiment["variants"]}
-    assert {name: paper["mask_AP"] for name, paper in variants.items()} == {
+    assert {name: paper["mask_AP"] for name, paper in variants.items() if name.startswith("k=")} == {
         "k=8": 26.8, "k=16": 27.1, "k=32": 27.7, "k=64": 27.8, "k=128": 27.6, "k=256": 27.7,
     }  # fmt: skip

@@ -1,0 +1,101 @@
+"""The paper's tables as specs: complete, with the printed numbers, sharing every training that two rows have in common."""
+
+from __future__ import annotations
+
+import pytest
+
+from experiments.plan import DataInfo, build_plan
+from experiments.resolve import resolve
+from experiments.spec import load_scale, load_spec, names
+from experiments.variants import data_of, variants_of
+
+SPECS = ("main", "nms", "prototypes", "mask_methods", "sbd", "boxes", "activations", "crop", "semantic_loss", "mask_quality",
+         "backbones", "image_size", "quirks")  # fmt: skip
+
+
+def plan_of(spec, scale):
+    loaded, size = load_spec(spec), load_scale(scale)
+    data = DataInfo(data_of(loaded, size), "0" * 16, ("train", "val"))
+    return build_plan(loaded, size, data, seeds=(0,))
+
+
+def trainings(spec, scale):
+    return {run.variant: run.stages["train"] for run in plan_of(spec, scale).runs}
+
+
+def test_every_table_has_its_spec():
+    assert set(SPECS) <= set(names("specs"))
+
+
+# how many networks all specs together train, for one seed; a new spec or variant that trains changes it knowingly
+@pytest.mark.parametrize(("scale", "distinct"), [("toy", 29), ("small", 33), ("paper", 41)])
+def test_trainings_are_shared_between_specs(scale, distinct):
+    assert len({stage for spec in names("specs") for stage in trainings(spec, scale).values()}) == distinct
+
+
+@pytest.mark.parametrize("scale", names("scales"))
+@pytest.mark.parametrize(
+    ("first", "variant", "second", "other"),
+    [
+        ("main", "yolact-550", "nms", "fast"),
+        ("main", "yolact-550", "quirks", "official"),
+        ("main", "yolact-550", "boxes", "yolact-550"),
+        ("main", "yolact-550", "crop", "cropped"),
+        ("main", "yolact-550", "semantic_loss", "with"),
+        ("main", "yolact-550", "prototypes", "final-32"),
+        ("main", "yolact-700", "image_size", "larger"),
+        ("main", "yolact-400", "boxes", "yolact-400"),
+        ("nms", "mask-rcnn-fast", "mask_quality", "mask-rcnn"),
+        ("mask_methods", "yolact", "activations", "relu-tanh"),
+    ],
+)
+def test_rows_that_coincide_are_one_training(scale, first, variant, second, other):
+    assert trainings(first, scale)[variant] == trainings(second, scale)[other]
+
+
+@pytest.mark.parametrize("scale", names("scales"))
+def test_the_methods_of_table_2c_get_one_budget(scale):
+    spec, size = load_spec("mask_methods"), load_scale(scale)
+    found = [resolve(spec, size, variant).config for variant in variants_of(spec, size)]
+    assert len({config.training.model_dump_json() for config in found}) == 1
+    assert len({config.model.image_size for config in found}) == 1
+
+
+def test_rows_of_one_spec_are_different_runs():
+    for scale in names("scales"):
+        for spec in names("specs"):
+            runs = [tuple(run.stages.values()) for run in plan_of(spec, scale).runs]
+            assert len(set(runs)) == len(runs), f"{spec} at {scale}"
+
+
+# paper-tables.md: the first and last AP and time of each table, by hand
+@pytest.mark.parametrize(
+    ("spec", "variant", "values"),
+    [
+        ("main", "yolact-550", {"mask_AP": 29.8, "mask_APs": 9.9, "latency_ms": 29.8}),
+        ("main", "yolact-700", {"mask_AP": 31.2, "mask_APl": 47.1, "latency_ms": 42.7}),
+        ("nms", "mask-rcnn-fast", {"mask_AP": 35.8, "latency_ms": 101.0}),
+        ("prototypes", "k=256", {"mask_AP": 27.7, "latency_ms": 33.6}),
+        ("mask_methods", "mask-rcnn", {"mask_AP": 32.2, "latency_ms": 73.9}),
+        ("sbd", "r50", {"mask_AP50": 72.3, "mask_AP70": 56.2}),
+        ("boxes", "yolact-400", {"box_AP": 28.4, "latency_ms": 18.04}),
+        ("mask_quality", "yolact", {"mask_AP95": 1.6}),
+    ],
+)
+def test_printed_numbers(spec, variant, values):
+    found = next(v["paper"] for v in plan_of(spec, "paper").experiment["variants"] if v["name"] == variant)
+    assert values.items() <= found.items()
+
+
+@pytest.mark.parametrize(("spec", "rows"), [("main", 7), ("mask_methods", 1), ("sbd", 2), ("boxes", 3)])
+def test_other_methods_are_recorded_as_published(spec, rows):
+    published = plan_of(spec, "toy").experiment["published"]
+    assert len(published) == rows
+    assert all(set(row) == {"label", "source", "values"} for row in published)
+
+
+def test_the_uncropped_loss_has_its_weight():
+    spec, size = load_spec("crop"), load_scale("paper")
+    branch = {v.name: resolve(spec, size, v).config.model.mask_branch for v in variants_of(spec, size)}
+    assert (branch["trained-uncropped"].crop_in_loss, branch["trained-uncropped"].loss_weight) == (False, 30.625)
+    assert (branch["cropped"].crop_in_loss, branch["cropped"].loss_weight) == (True, 6.125)
