@@ -1,4 +1,4 @@
-"""`yolact data`: look at data sets, check them, make the generated one, declare your own."""
+"""`yolact data`: look at data sets, check them, make or fetch them, declare your own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from yolact.data.findings import DatasetError, Finding
 
 @click.group()
 def data() -> None:
-    """Data sets: list, check, generate, declare.
+    """Data sets: list, check, generate, fetch, convert, declare.
 
     \b
     Example: yolact data check path/to/folder
@@ -78,6 +78,51 @@ def shapes(out: Path) -> None:
     known = out.exists()
     generate_shapes(out, config)
     click.echo(f"{out}: {'verified' if known else 'made'}: {config.train} train, {config.val} val, {config.test} test images")
+
+
+@data.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--host", default="http://images.cocodataset.org", show_default=True, help="Or a mirror with the same places.")
+def coco(folder: Path, host: str) -> None:
+    """Fetch COCO 2017 (train, val, annotations) into FOLDER: about 20 GB to load, as much again while it unpacks.
+
+    Room on the disk is checked first, every file's CRC at the end. Broken off, the same command goes on where it stopped.
+    FOLDER is then what `--data` takes.
+
+    \b
+    Example: yolact data coco datasets/coco
+    """
+    from experiments.coco_download import download_coco
+    from experiments.meter import Meter
+
+    with Meter() as meter:
+        download_coco(folder, host, meter, meter.say)
+    click.echo(f"{folder}: COCO 2017 is complete")
+
+
+@data.command()
+@click.argument("source", metavar="SBD_DIR", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def sbd(source: Path, out: Path) -> None:
+    """Turn the unpacked SBD download (Pascal 2012, .mat files) into a COCO-format folder OUT.
+
+    SBD_DIR is what benchmark.tgz unpacks to. Needs scipy: pip install 'yolact-workbench[sbd]'
+
+    \b
+    Example: yolact data sbd benchmark_RELEASE datasets/sbd
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from experiments.sbd import convert_sbd
+
+    terminal = Console(stderr=True)
+    hidden = not terminal.is_terminal
+    made = convert_sbd(source, out, lambda names, split: track(names, split, console=terminal, disable=hidden))
+    for sentence in made.left_out:
+        click.echo(f"left out: {sentence}", err=True)
+    counts = (f"{split}: {made.images[split]} images, {made.instances[split]} instances" for split in made.images)
+    click.echo(f"{out}: " + "; ".join(counts))
 
 
 @data.command()

@@ -21,7 +21,8 @@ COMMANDS = {
     "predict": ("experiments.cli.measure:predict", "Find instances in images with a trained network."),
     "evaluate": ("experiments.cli.measure:evaluate", "COCO numbers of a file of detections."),
     "speed": ("experiments.cli.measure:speed", "Frames per second and latency of a trained network."),
-    "data": ("experiments.cli.data:data", "Check, make and describe data sets."),
+    "data": ("experiments.cli.data:data", "Check, make, fetch and describe data sets."),
+    "weights": ("experiments.cli.weights:weights", "Fetch published weights, convert weights."),
     "schema": ("experiments.cli.schema:schema", "JSON schema of specs, scales and configurations."),
 }
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

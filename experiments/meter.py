@@ -1,0 +1,64 @@
+"""How far a transfer is: a bar on a terminal, a line now and then elsewhere. Always on standard error."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from experiments.progress import LINE_SECONDS
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def size(count: float) -> str:
+    """`512 bytes`, `1.5 MB`, `19.3 GB`."""
+    unit = 0
+    while count >= 999.95 and unit < len(_UNITS) - 1:
+        count, unit = count / 1000, unit + 1
+    return f"{count:.0f} {_UNITS[unit]}" if unit == 0 else f"{count:.1f} {_UNITS[unit]}"
+
+
+class Meter:
+    """Shows bytes done of bytes to do, for one thing after the other. Use as a context manager."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._what = ""
+        self._last_line = 0.0
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+            self._progress = Progress(*columns, TimeRemainingColumn(), console=self.console)
+            self._progress.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._progress:
+            self._progress.stop()
+
+    def start(self, what: str) -> None:
+        """Begin the next thing, called `what`."""
+        self._what, self._last_line = what, time.monotonic()
+        if self._progress:
+            self._task = self._progress.add_task(what, total=None)
+        else:
+            self.say(what)
+
+    def update(self, done: int, total: int | None) -> None:
+        """`done` of `total` bytes; None where the total isn't known."""
+        if self._progress and self._task is not None:
+            self._progress.update(self._task, completed=done, total=total)
+        elif time.monotonic() - self._last_line > LINE_SECONDS:
+            self._last_line = time.monotonic()
+            self.say(f"{self._what}: {size(done)}" + (f" of {size(total)}" if total else ""))
+
+    def say(self, line: str) -> None:
+        """Print a line, above the bars where there are any."""
+        self.console.print(line, markup=False, soft_wrap=True)

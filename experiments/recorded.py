@@ -1,0 +1,90 @@
+"""Published files whose size and hash we don't know beforehand: the first download writes them down, later ones must be the same.
+
+Beside `<name>` lies `<name>.json`: {"url", "size", "sha256", "recorded"}. It stays when the file is deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from experiments.download import download
+from experiments.meter import Meter
+from experiments.request import DownloadError
+from yolact import files
+
+Outcome = Literal["downloaded", "verified", "recorded"]
+
+
+def torch_checkpoints() -> Path:
+    """The folder that torch hub keeps weights in, without asking torch: TORCH_HOME, else the user's cache folder."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
+    return Path(os.path.expanduser(home)) / "hub" / "checkpoints"
+
+
+def fetch(url: str, path: Path, meter: Meter) -> Outcome:
+    """Make sure that `path` is there and as it was when first met.
+
+    Returns:
+        "downloaded"; "verified" where it was there and is unchanged; "recorded" where it was there and had no record.
+
+    Raises:
+        DownloadError: it can't be fetched, or isn't what was recorded.
+    """
+    if path.exists():
+        known = _read(path)
+        if known:
+            _compare(path, path, known, "restore it, or delete it and give the same command again to download it anew")
+            return "verified"
+        _write(path, url, path)
+        return "recorded"
+    meter.start(path.name)
+    download(url, path, meter, lambda part: _first_or_same(part, path, url))
+    return "downloaded"
+
+
+def _first_or_same(part: Path, path: Path, url: str) -> None:
+    known = _read(path)
+    if known is None:
+        _write(part, url, path)
+        return
+    remedy = f"what lies at {url} has changed since, or came damaged; to accept what it is now, delete {_record(path)}"
+    _compare(part, path, known, remedy)
+
+
+def _compare(file: Path, path: Path, known: dict[str, object], remedy: str) -> None:
+    found = {"size": file.stat().st_size, "sha256": digest(file)}
+    if any(found[key] != known[key] for key in found):
+        was, now = (f"{each['size']} bytes, SHA-256 {each['sha256']}" for each in (known, found))
+        raise DownloadError(f"{path}: recorded as {was}; found {now}: {remedy}")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _read(path: Path) -> dict[str, object] | None:
+    record = _record(path)
+    try:
+        known = json.loads(record.read_text(encoding="utf-8"))
+        return {"size": known["size"], "sha256": known["sha256"]}
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise DownloadError(f"{record}: not a record of size and hash; delete it to have it written anew") from None
+
+
+def _write(file: Path, url: str, path: Path) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    files.write_json(_record(path), {"url": url, "size": file.stat().st_size, "sha256": digest(file), "recorded": now})
