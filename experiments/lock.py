@@ -96,6 +96,10 @@ class StageLock:
         with contextlib.suppress(LockLost), self.held():
             self.path.unlink(missing_ok=True)
 
+    def forget(self) -> None:
+        """Stop keeping the lock alive; for a stage whose folder is gone."""
+        self._stop.set()
+
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
         handle = os.open(self.folder / ".guard", os.O_RDWR | os.O_CREAT, 0o666)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from experiments.atomic import write_json
-from experiments.lock import read_holder
+from experiments.lock import Holder, read_holder
 from yolact.errors import UserError
 
 STATES = ("planned", "running", "done", "failed", "interrupted")
@@ -63,21 +63,31 @@ class StageView:
     @property
     def status(self) -> Status:
         """status.json. A stage that calls itself running while no living process holds it was interrupted."""
-        path = self.folder / "status.json"
-        if not path.exists():
-            return Status()
-        data = _read_json(path)
-        status = Status(**{name: value for name, value in data.items() if name in Status.__dataclass_fields__})
-        if status.state == "running":
-            holder = read_holder(self.folder / "lock")
-            if holder is None or holder.stale:
-                return Status(**{**vars(status), "state": "interrupted"})
+        status = self._written()
+        if status.state == "running" and self.worked_on is None:
+            status = self._written()  # it may have ended between the two looks
+            if status.state == "running":
+                return replace(status, state="interrupted")
         return status
+
+    @property
+    def worked_on(self) -> Holder | None:
+        """The living process that works on it, or None."""
+        holder = read_holder(self.folder / "lock")
+        return None if holder is None or holder.stale else holder
 
     @property
     def state(self) -> str:
         """One of STATES."""
         return self.status.state
+
+    def _written(self) -> Status:
+        """What status.json says, true or not."""
+        path = self.folder / "status.json"
+        if not path.exists():
+            return Status()
+        data = _read_json(path)
+        return Status(**{name: value for name, value in data.items() if name in Status.__dataclass_fields__})
 
     @property
     def result(self) -> Path:
@@ -178,6 +188,30 @@ class Store:
     def report_folder(self, experiment: str) -> Path:
         """reports/<experiment>-<scale>; it may not exist."""
         return self.root / "reports" / experiment
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where the stages' folders lie."""
+        return self.root / "runs"
+
+    @property
+    def experiments_folder(self) -> Path:
+        """Where the experiment records lie."""
+        return self.root / "experiments"
+
+    @property
+    def trash_folder(self) -> Path:
+        """Where a removed stage goes on its way out."""
+        return self.root / ".trash"
+
+    @property
+    def incoming_folder(self) -> Path:
+        """Where a merged stage is copied before it appears."""
+        return self.root / ".incoming"
+
+    def conflict(self, number: int) -> Store:
+        """conflicts/<number>, from 1: a results folder of what a merge found to differ from what is here."""
+        return Store(self.root / "conflicts" / str(number))
 
     @property
     def code_folder(self) -> Path:

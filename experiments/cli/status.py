@@ -3,101 +3,151 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from experiments.cli.common import console as make_console
 from experiments.cli.common import results_option
 from experiments.progress import duration
+from experiments.situation import situations
 from experiments.store import STATES, Store
 
-STYLES = {"done": "green", "running": "blue", "failed": "red", "interrupted": "yellow", "planned": "dim"}
+STYLES = {"done": "green", "running": "blue", "waiting": "cyan", "failed": "red", "interrupted": "yellow", "planned": "dim"}
+SHOWN = ("planned", "waiting", *STATES[1:])
+_Rows = list[dict[str, Any]]
+_Collect = Callable[[Store], _Rows]
+_Show = Callable[[Store, _Rows], RenderableType]
+WATCH_SECONDS = 2.0
+IDLE_SECONDS = 10.0
+"""How long nothing may run before a watch ends: between two stages, nothing does for a moment."""
 
 
 @click.command()
 @click.argument("experiment", required=False)
+@click.option("--watch", is_flag=True, help="Follow until nothing runs or waits any more; Ctrl-C leaves, the stages go on.")
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="Print the states as JSON.")
-def status(experiment: str | None, results: Path, as_json: bool) -> None:
-    """What is done, running or failed in a results folder; with EXPERIMENT such as nms-toy, stage by stage.
+def status(experiment: str | None, watch: bool, results: Path, as_json: bool) -> None:
+    """What is done, running, waiting or failed in a results folder; with EXPERIMENT such as nms-toy, stage by stage.
+
+    Of what failed, the last lines of its log are shown. Where stages were handed to SLURM, its word on their jobs counts.
 
     \b
     Example:
       yolact status
-      yolact status quickstart-toy
+      yolact status quickstart-toy --watch
     """
+    if watch and as_json:
+        raise click.UsageError("--watch and --json don't go together")
     store = Store(results)
-    if experiment is None:
-        rows = [_counts(store, record) for record in store.experiments()]
-        click.echo(json.dumps(rows, indent=2)) if as_json else _overview(store, rows)
+    collect, show = (_counts, _overview) if experiment is None else (lambda store: _stages(store, experiment), _detail)
+    if watch:
+        _watch(store, collect, show)
         return
-    rows = _stages(store, store.experiment(experiment))
-    click.echo(json.dumps(rows, indent=2)) if as_json else _detail(rows)
+    rows = collect(store)
+    click.echo(json.dumps(rows, indent=2)) if as_json else make_console().print(show(store, rows))
 
 
-def _counts(store: Store, record: dict[str, Any]) -> dict[str, Any]:
-    ids = {stage_id for run in record["runs"] for stage_id in run["stages"].values()}
-    counts = Counter(store.state(stage_id) for stage_id in ids)
-    name = f"{record['experiment']}-{record['scale']}"
-    return {"experiment": name, "data": record["data"]["name"], **{state: counts.get(state, 0) for state in STATES}}
+def _watch(store: Store, collect: _Collect, show: _Show) -> None:
+    """Show anew what has changed, until nothing is going on."""
+    if Console().is_terminal:
+        with Live(console=Console(highlight=False), auto_refresh=False) as live:
+            _follow(store, collect, lambda rows: live.update(show(store, rows), refresh=True))
+    else:
+        _follow(store, collect, _Changes(lambda rows: make_console().print(show(store, rows))))
 
 
-def _overview(store: Store, rows: list[dict[str, Any]]) -> None:
-    console = make_console()
+def _follow(store: Store, collect: _Collect, tell: Callable[[_Rows], None]) -> None:
+    last_seen = time.monotonic()
+    while True:
+        rows = collect(store)
+        tell(rows)
+        if _going_on(rows):
+            last_seen = time.monotonic()
+        elif _all_done(rows) or time.monotonic() - last_seen > IDLE_SECONDS:
+            return
+        time.sleep(WATCH_SECONDS)
+
+
+class _Changes:
+    """Tells only when a state has changed: for where nobody looks at a terminal."""
+
+    def __init__(self, tell: Callable[[_Rows], None]) -> None:
+        self.tell = tell
+        self.last: list[Any] | None = None
+
+    def __call__(self, rows: _Rows) -> None:
+        states = [row.get("state") or [row[state] for state in SHOWN] for row in rows]
+        if states != self.last:
+            self.last = states
+            self.tell(rows)
+
+
+def _going_on(rows: _Rows) -> bool:
+    return any(row.get("state") in ("running", "waiting") or row.get("running") or row.get("waiting") for row in rows)
+
+
+def _all_done(rows: _Rows) -> bool:
+    return all(row.get("state", "done") == "done" and not row.get("planned") for row in rows)
+
+
+def _counts(store: Store) -> _Rows:
+    rows = []
+    records = store.experiments()
+    ids = {stage_id for record in records for run in record["runs"] for stage_id in run["stages"].values()}
+    found = situations(store, ids, _warn)
+    for record in records:
+        mine = {stage_id for run in record["runs"] for stage_id in run["stages"].values()}
+        counts = Counter(found[stage_id].state for stage_id in mine)
+        name = f"{record['experiment']}-{record['scale']}"
+        rows.append({"experiment": name, "data": record["data"]["name"], **{state: counts.get(state, 0) for state in SHOWN}})
+    return rows
+
+
+def _overview(store: Store, rows: _Rows) -> RenderableType:
     if not rows:
-        console.print(f"nothing was run in {store.root} yet; begin with: yolact run quickstart --scale toy --seeds 0")
-        return
-    table = Table("experiment", "data set", *STATES, box=None, pad_edge=False)
+        return f"nothing was run in {escape(str(store.root))} yet; begin with: yolact run quickstart --scale toy --seeds 0"
+    table = Table("experiment", "data set", *SHOWN, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(row["experiment"], row["data"], *(str(row[state]) for state in STATES))
-    console.print(table)
+        table.add_row(row["experiment"], row["data"], *(str(row[state]) for state in SHOWN))
+    return table
 
 
-def _stages(store: Store, record: dict[str, Any]) -> list[dict[str, Any]]:
-    rows: dict[str, dict[str, Any]] = {}
-    for run in record["runs"]:
+def _stages(store: Store, experiment: str) -> _Rows:
+    owners: dict[str, dict[str, Any]] = {}
+    for run in store.experiment(experiment)["runs"]:
         for kind, stage_id in run["stages"].items():
-            owner = f"{run['variant']} seed {run['seed']}"
-            if stage_id in rows:
-                rows[stage_id]["runs"].append(owner)
-            else:
-                rows[stage_id] = {"stage": stage_id, "kind": kind, "runs": [owner], **_facts(store, stage_id)}
-    return list(rows.values())
+            owners.setdefault(stage_id, {"kind": kind, "runs": []})["runs"].append(f"{run['variant']} seed {run['seed']}")
+    found = situations(store, owners, _warn)
+    return [{"stage": stage_id, **owner, **found[stage_id].to_data()} for stage_id, owner in owners.items()]
 
 
-def _facts(store: Store, stage_id: str) -> dict[str, Any]:
-    if not store.has(stage_id):
-        return {"state": "planned", "wall_seconds": None, "error": None, "last": None}
-    view = store.stage(stage_id)
-    found = view.status
-    last = view.log[-1] if found.state in ("running", "interrupted", "failed") and view.log else None
-    return {
-        "state": found.state,
-        "wall_seconds": found.wall_seconds,
-        "error": found.error["message"] if found.error else None,
-        "last": last,
-    }
-
-
-def _detail(rows: list[dict[str, Any]]) -> None:
+def _detail(store: Store, rows: _Rows) -> RenderableType:
     table = Table("stage", "for", "state", "time", "", box=None, pad_edge=False)
     for row in rows:
         more = f" +{len(row['runs']) - 1}" if len(row["runs"]) > 1 else ""
         took = duration(row["wall_seconds"]) if row["wall_seconds"] else ""
         state = f"[{STYLES[row['state']]}]{row['state']}[/]"
-        table.add_row(row["stage"], escape(row["runs"][0] + more), state, took, escape(row["error"] or _last(row["last"])))
-    make_console().print(table)
+        said = next(iter((row["error"] or row["note"]).splitlines()), "")
+        table.add_row(row["stage"], escape(row["runs"][0] + more), state, took, escape(said))
+    return Group(table, *(part for row in rows if row["state"] == "failed" for part in _account(row)))
 
 
-def _last(event: dict[str, Any] | None) -> str:
-    if not event:
-        return ""
-    if event.get("event") == "step":
-        loss = f", loss {event['loss']:.3f}" if isinstance(event.get("loss"), float) else ""
-        return f"at {event.get('iteration')}/{event.get('iterations')}{loss}"
-    return str(event.get("message", ""))
+def _warn(message: str) -> None:
+    click.echo(message, err=True)
+
+
+def _account(row: dict[str, Any]) -> list[RenderableType]:
+    """Why a stage failed, with the last lines of its log."""
+    heading = Text(f"\n{row['stage']} failed: {row['error'] or 'no reason was written down'}", style="red")
+    return [heading, *(Text(f"  {line}") for line in row["tail"]), Text(f"  more: yolact logs {row['stage']}", style="dim")]

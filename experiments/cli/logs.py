@@ -1,0 +1,43 @@
+"""`yolact logs`"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from experiments.cli.common import results_option
+from experiments.results_view import Contents
+from experiments.situation import event_line
+from experiments.store import Store, read_events
+
+FOLLOW_SECONDS = 0.5
+
+
+@click.command()
+@click.argument("stage")
+@click.option(
+    "--follow", is_flag=True, help="Go on as lines come, until the stage has ended; Ctrl-C leaves, the stage goes on."
+)
+@results_option
+def logs(stage: str, follow: bool, results: Path) -> None:
+    """What STAGE has logged, over all its attempts; where it failed, the traceback at the end.
+
+    \b
+    Example:
+      yolact logs train-0123456789abcdef --follow
+    """
+    view = Contents(Store(results)).view(stage)
+    offset = 0
+    while True:
+        going_on = follow and view.state in ("planned", "running")
+        events, offset = read_events(view.folder / "log.jsonl", offset)
+        for event in events:
+            click.echo(event_line(event))
+        if not going_on:
+            break
+        time.sleep(FOLLOW_SECONDS)
+    error = view.status.error
+    if error:
+        click.echo(error.get("traceback") or error["message"])

@@ -1,0 +1,62 @@
+"""`yolact retry`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from experiments.cli.common import results_option
+from experiments.launch.base import Launcher
+from experiments.launch.inprocess import InProcess
+from experiments.launch.pool import Pool
+from experiments.progress import Report
+from experiments.results_view import Contents
+from experiments.situation import situations
+from experiments.store import Store, StoreError
+from experiments.stored_plan import stored_plan
+
+
+@click.command()
+@click.argument("stages", nargs=-1)
+@click.option("--failed", is_flag=True, help="All that failed or were interrupted, and what they kept from running.")
+@click.option("--launcher", type=click.Choice(["pool", "inprocess"]), default="pool", show_default=True,
+              help="Worker processes, or this process.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), help="Most worker processes; by default as the cores allow.")
+@results_option
+def retry(stages: tuple[str, ...], failed: bool, launcher: str, workers: int | None, results: Path) -> int:
+    """Run STAGES that failed or were interrupted again on this machine, and what they kept from running. Needs no spec.
+
+    To hand them to SLURM again, give `yolact run` with the spec. Exit status as `yolact run`.
+
+    \b
+    Example:
+      yolact retry --failed
+      yolact retry train-0123456789abcdef
+    """
+    if bool(stages) == failed:
+        raise click.UsageError("give stages, or --failed")
+    store = Store(results)
+    contents = Contents(store)
+    begun = _all_failed(contents) if failed else list(dict.fromkeys(stages))
+    done = [stage_id for stage_id in begun if contents.view(stage_id).state == "done"]
+    if done:
+        raise StoreError(f"{', '.join(done)}: done already; `yolact results rm` removes what is to be made anew")
+    console = Console(highlight=False)
+    if not begun:
+        console.print("nothing has failed")
+        return 0
+    blocked = [stage_id for stage_id in contents.downstream(begun) if contents.stages[stage_id].state != "done"]
+    plan = stored_plan(contents, [*begun, *blocked])
+    todo = [stage_id for stage_id in plan.stages if contents.stages[stage_id].state != "done"]
+    console.print(f"{len(begun)} to run again, {len(todo) - len(begun)} with them", markup=False)
+    chosen: Launcher = InProcess() if launcher == "inprocess" else Pool(workers=workers)
+    with Report(plan.title, len(todo), console) as report:
+        outcome = chosen.run(plan, set(plan.stages), store, report)
+    return outcome.exit_status
+
+
+def _all_failed(contents: Contents) -> list[str]:
+    found = situations(contents.store, contents.stages)
+    return [stage_id for stage_id, situation in found.items() if situation.state in ("failed", "interrupted")]

@@ -1,0 +1,47 @@
+"""Stopping what runs on this machine: workers and their launchers save what they have and leave on SIGTERM."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from pathlib import Path
+
+from experiments.lock import Holder
+from experiments.worker import PARENT
+
+
+def is_here(holder: Holder) -> bool:
+    """Whether the process runs on this machine."""
+    return holder.host == socket.gethostname()
+
+
+def stop(holder: Holder) -> bool:
+    """Ask the process that works on a stage to save and leave; False where it has just gone."""
+    return _terminate(holder.pid)
+
+
+def stop_launcher(holder: Holder) -> bool:
+    """Ask the launcher that started a worker to begin no more stages, and all its workers to leave; False where it has none."""
+    pid = launcher(holder.pid)
+    return pid is not None and _terminate(pid)
+
+
+def launcher(worker: int) -> int | None:
+    """The process that started a worker and still is its parent, None for workers that run by themselves."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        folder = Path(f"/proc/{worker}")
+        variables = dict(part.partition(b"=")[::2] for part in (folder / "environ").read_bytes().split(b"\0"))
+        parent = int((folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+        if variables.get(PARENT.encode()) == str(parent).encode():
+            return parent
+    return None
+
+
+def _terminate(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,163 @@
+"""Stages and leftovers out of a results folder. A stage goes in one step, by a rename out of `runs/`; then it is deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.lock import StageBusy, StageLock
+from experiments.results_view import Contents, size
+from experiments.store import StageView, Store, StoreError
+
+OLD_SECONDS = 3600.0
+"""Files written aside outside of stage folders are left alone for this long: somebody may be writing them."""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something that can go."""
+
+    path: Path
+    why: str
+    bytes: int
+
+
+def removable(contents: Contents, ids: Iterable[str], downstream: bool) -> list[str]:
+    """The stages that go when these are removed, those that build on them first.
+
+    Raises:
+        StoreError: one of them doesn't exist, is being worked on, or is what a stage builds on that would stay.
+    """
+    chosen = [contents.view(stage_id).id for stage_id in dict.fromkeys(ids)]
+    above = contents.downstream(chosen)
+    kept = [stage_id for stage_id in above if contents.stages[stage_id].state != "planned"]
+    if kept and not downstream:
+        raise StoreError(
+            f"{', '.join(kept)} build{'s' if len(kept) == 1 else ''} on what you want to remove; "
+            "give --downstream to remove that too"
+        )
+    together = {*chosen, *above} if downstream else set(chosen)
+    for stage_id in together:
+        _refuse_living(contents.stages[stage_id])
+    return [*[stage_id for stage_id in reversed(above) if stage_id in together], *chosen]
+
+
+def remove(store: Store, stage_id: str) -> None:
+    """Remove a stage.
+
+    Raises:
+        StoreError: a living process works on it.
+    """
+    folder = store.stage_folder(stage_id)
+    lock = StageLock(folder)
+    try:
+        lock.acquire()
+    except StageBusy as busy:
+        raise StoreError(f"{busy}; stop it with `yolact cancel {stage_id}` first") from None
+    away = store.trash_folder / f"{stage_id}-{secrets.token_hex(4)}"
+    away.parent.mkdir(parents=True, exist_ok=True)
+    with lock.held():
+        os.rename(folder, away)
+    lock.forget()
+    shutil.rmtree(away)
+    with contextlib.suppress(OSError):
+        store.trash_folder.rmdir()
+
+
+def garbage(contents: Contents) -> tuple[list[str], list[Leftover]]:
+    """(stages that no experiment needs, leftovers of processes that died). Nothing that a living process works on."""
+    needed = set(contents.owners)
+    needed |= set(contents.upstream(needed))
+    unneeded = [stage_id for stage_id in contents.stages if stage_id not in needed]
+    living = {stage_id for stage_id in unneeded if contents.stages[stage_id].worked_on}
+    living |= set(contents.upstream(living))
+    stages = [stage_id for stage_id in unneeded if stage_id not in living]
+    return stages, list(_leftovers(contents, set(stages)))
+
+
+def sweep(store: Store, leftovers: Iterable[Leftover]) -> None:
+    """Delete leftovers, except in stages that somebody has begun to work on."""
+    for leftover in leftovers:
+        if leftover.path.is_relative_to(store.runs_folder):
+            folder = store.runs_folder / leftover.path.relative_to(store.runs_folder).parts[0]
+            lock = StageLock(folder)
+            try:
+                lock.acquire()
+            except (StageBusy, FileNotFoundError):
+                continue
+            if leftover.path != lock.path:
+                _delete(leftover.path)
+            lock.release() if folder.exists() else lock.forget()
+        else:
+            _delete(leftover.path)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _leftovers(contents: Contents, going: set[str]) -> Iterator[Leftover]:
+    store = contents.store
+    for folder in sorted(store.runs_folder.glob("*")) if store.runs_folder.is_dir() else []:
+        if folder.is_dir() and folder.name not in going:
+            yield from _leftovers_in(folder)
+    for folder in (store.trash_folder, store.incoming_folder):
+        if folder.is_dir() and (folder == store.trash_folder or _old(folder)):
+            yield Leftover(folder, "a removal or a merge that was cut short", size(folder))
+    for folder in (store.experiments_folder, store.code_folder):
+        for path in sorted(folder.glob(".*.tmp")):
+            if _old(path):
+                yield Leftover(path, "a file that was never finished", size(path))
+    yield from _old_sources(contents, going)
+
+
+def _leftovers_in(folder: Path) -> Iterator[Leftover]:
+    view = StageView(folder)
+    if view.worked_on:
+        return
+    if not (folder / "stage.json").is_file():
+        if _old(folder):
+            yield Leftover(folder, "not a stage: it has no stage.json", size(folder))
+        return
+    found = {"attempts": "an attempt that died", "lock": "the lock of a process that died"}
+    if view.state == "done":
+        found["checkpoint"] = "the checkpoint of a finished stage"
+    for name, why in found.items():
+        if (folder / name).exists():
+            yield Leftover(folder / name, why, size(folder / name))
+    for path in sorted([*folder.glob(".*.tmp"), *folder.glob("checkpoint/.*.tmp")]):
+        if not (view.state == "done" and path.parent.name == "checkpoint"):
+            yield Leftover(path, "a file that was never finished", size(path))
+
+
+def _old_sources(contents: Contents, going: set[str]) -> Iterator[Leftover]:
+    """Sources that no stage ran with. A stage that starts names its own a moment after they are written."""
+    kept = {view.env.get("code", {}).get("source") for name, view in contents.stages.items() if name not in going}
+    for path in sorted(contents.store.code_folder.glob("*.zip")):
+        if path.stem not in kept and _old(path):
+            yield Leftover(path, "sources that no stage ran with", size(path))
+
+
+def _refuse_living(view: StageView) -> None:
+    holder = view.worked_on
+    if holder is not None:
+        raise StoreError(
+            f"{view.id} is being worked on by process {holder.pid} on {holder.host}; "
+            f"stop it with `yolact cancel {view.id}` first"
+        )
+
+
+def _old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > OLD_SECONDS
+    except OSError:
+        return False

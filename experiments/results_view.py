@@ -1,0 +1,124 @@
+"""What a results folder holds: whose each stage is, who builds on it, how much room it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from experiments.store import StageView, Store, StoreError
+from yolact.config.base import nearest
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A run that a stage is part of."""
+
+    experiment: str
+    """`<experiment>-<scale>`"""
+    variant: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.experiment}:{self.variant}:{self.seed}"
+
+
+class Contents:
+    """One look at a results folder; make a new one to see what changed since."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    @cached_property
+    def stages(self) -> dict[str, StageView]:
+        """Every recorded stage by id."""
+        return {view.id: view for view in self.store.records()}
+
+    @cached_property
+    def owners(self) -> dict[str, list[Owner]]:
+        """By stage id, the runs that experiment records put it in; a stage need not have been recorded."""
+        found: dict[str, list[Owner]] = {}
+        for record in self.store.experiments():
+            name = f"{record['experiment']}-{record['scale']}"
+            for run in record["runs"]:
+                for stage_id in run["stages"].values():
+                    found.setdefault(stage_id, []).append(Owner(name, run["variant"], run["seed"]))
+        return found
+
+    @cached_property
+    def dependants(self) -> dict[str, list[str]]:
+        """By stage id, the recorded stages that take it as an input."""
+        found: dict[str, list[str]] = {}
+        for view in self.stages.values():
+            for needed in view.record["inputs"].values():
+                found.setdefault(needed, []).append(view.id)
+        return found
+
+    def view(self, stage_id: str) -> StageView:
+        """A recorded stage.
+
+        Raises:
+            StoreError: there is none with this id; names the nearest that there is.
+        """
+        if stage_id not in self.stages:
+            hint = nearest(stage_id, list(self.stages)) if len(self.stages) < 50 else "; `yolact results ls` lists them"
+            raise StoreError(f"no stage {stage_id!r} under {self.store.root}{hint if self.stages else ', which holds none'}")
+        return self.stages[stage_id]
+
+    def experiments_of(self, stage_id: str) -> list[str]:
+        """Names of the experiments that a stage is part of."""
+        return list(dict.fromkeys(owner.experiment for owner in self.owners.get(stage_id, [])))
+
+    def downstream(self, ids: Iterable[str]) -> list[str]:
+        """The recorded stages that build on these, directly or not, without these themselves."""
+        return _reach(ids, self.dependants)
+
+    def upstream(self, ids: Iterable[str]) -> list[str]:
+        """The stages that these build on, directly or not, without these themselves."""
+        inputs = {stage_id: list(view.record["inputs"].values()) for stage_id, view in self.stages.items()}
+        return _reach(ids, inputs)
+
+    def stages_of(self, experiment: str) -> list[str]:
+        """Ids of an experiment's recorded stages and of what they build on.
+
+        Raises:
+            StoreError: there is no such experiment.
+        """
+        runs = self.store.experiment(experiment)["runs"]
+        ids = list(dict.fromkeys(stage_id for run in runs for stage_id in run["stages"].values()))
+        return [stage_id for stage_id in [*ids, *self.upstream(ids)] if stage_id in self.stages]
+
+
+def _reach(ids: Iterable[str], arrows: Mapping[str, list[str]]) -> list[str]:
+    begun = set(ids)
+    found: dict[str, None] = {}
+    pending = list(begun)
+    while pending:
+        for other in arrows.get(pending.pop(), []):
+            if other not in found and other not in begun:
+                found[other] = None
+                pending.append(other)
+    return list(found)
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files under a folder; what vanishes meanwhile counts 0."""
+    if not path.is_dir() or path.is_symlink():
+        return _bytes(path)
+    return sum(_bytes(inner) for inner in path.rglob("*") if inner.is_symlink() or not inner.is_dir())
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def readable_size(count: int) -> str:
+    """`0.3 MiB`, `120 MiB`, `1.4 GiB`."""
+    mebibytes = count / 2**20
+    if mebibytes < 10:
+        return f"{mebibytes:.1f} MiB"
+    return f"{mebibytes:.0f} MiB" if mebibytes < 1024 else f"{mebibytes / 1024:.1f} GiB"

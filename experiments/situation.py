@@ -1,0 +1,128 @@
+"""Where the stages of an experiment stand: what the results folder says, reconciled with what the scheduler says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.launch.slurm_query import SchedulerError
+from experiments.launch.slurm_state import SchedulerState, scheduler_states
+from experiments.store import StageView, Store, read_events
+
+TAIL_BYTES = 16384
+TAIL_LINES = 8
+LOST = ("failed", "timed out", "out of memory", "node failed", "preempted")
+"""Ends of a job that its stage could not write down itself."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Where one stage stands."""
+
+    stage: str
+    state: str
+    """One of `store.STATES`, or "waiting": its job is queued. A stage whose job ended on it is "failed"."""
+    wall_seconds: float | None = None
+    error: str | None = None
+    """Why it failed: what the stage said, else what the scheduler knows."""
+    note: str = ""
+    """What it waits for, where it runs, or how far it is."""
+    tail: tuple[str, ...] = ()
+    """Of what failed or was interrupted: the last lines of its log."""
+
+    def to_data(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def situations(store: Store, ids: Iterable[str], warn: Callable[[str], None] = lambda message: None) -> dict[str, Situation]:
+    """By stage id. Stages that were never recorded are planned.
+
+    Args:
+        warn: is told where the scheduler does not answer; the results folder alone speaks then.
+    """
+    jobs: dict[str, SchedulerState] = {}
+    try:
+        jobs = scheduler_states(store)
+    except SchedulerError as error:
+        warn(f"{error} (what follows is the results folder's word alone)")
+    return {stage_id: _situation(store, stage_id, jobs.get(stage_id)) for stage_id in ids}
+
+
+def _situation(store: Store, stage_id: str, job: SchedulerState | None) -> Situation:
+    if not store.has(stage_id):
+        return Situation(stage_id, "planned")
+    view = store.stage(stage_id)
+    status = view.status
+    state, error = status.state, status.error["message"] if status.error else None
+    if job is not None and state != "running":
+        if job.alive:
+            state, error = "waiting", None
+        elif job.state in LOST and state != "failed":
+            state, error = "failed", f"{job.state}: {job.reason}" if job.reason else job.state
+    tail: tuple[str, ...] = ()
+    if state in ("failed", "interrupted"):
+        tail = tuple(last_lines(view, job.log if job else None))
+    return Situation(stage_id, state, status.wall_seconds, error, _note(view, state, job), tail)
+
+
+def _note(view: StageView, state: str, job: SchedulerState | None) -> str:
+    parts = []
+    if state in ("running", "interrupted"):
+        last = _last_event(view.folder / "log.jsonl")
+        parts.append(event_text(last) if last else "")
+    if job is not None and state not in ("done", "failed"):
+        parts.append(f"job {job.job_id} {job.state}{f' on {job.node}' if job.node else ''}")
+        parts.append(job.reason)
+    return ", ".join(part for part in parts if part)
+
+
+def last_lines(view: StageView, printed: Path | None = None, count: int = TAIL_LINES) -> list[str]:
+    """The last lines of a stage's log, then those of what its job printed."""
+    events = _tail_events(view.folder / "log.jsonl")
+    lines = [event_line(event) for event in events][-count:]
+    if printed is not None:
+        lines += _tail_text(printed)[-count:]
+    return lines
+
+
+def event_line(event: Mapping[str, Any]) -> str:
+    """One event of log.jsonl as a line: time, what kind, what it says."""
+    time = str(event.get("time", ""))[:19].replace("T", " ")
+    return f"{time}  {event.get('event', 'info'):<7} {event_text(event)}"
+
+
+def event_text(event: Mapping[str, Any]) -> str:
+    """What an event says."""
+    if event.get("event") == "step":
+        known = ("time", "event", "iteration", "iterations")
+        more = [f"{name} {_number(value)}" for name, value in event.items() if name not in known]
+        return ", ".join([f"at {event.get('iteration')}/{event.get('iterations')}", *more])
+    if "message" in event:
+        return str(event["message"])
+    return json.dumps({key: value for key, value in event.items() if key not in ("time", "event")}, ensure_ascii=False)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _tail_events(path: Path) -> list[dict[str, Any]]:
+    size = path.stat().st_size if path.exists() else 0
+    return read_events(path, max(0, size - TAIL_BYTES))[0]
+
+
+def _last_event(path: Path) -> dict[str, Any] | None:
+    events = _tail_events(path)
+    return events[-1] if events else None
+
+
+def _tail_text(path: Path) -> list[str]:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            return [line.rstrip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return []

@@ -1,0 +1,41 @@
+"""A plan from what a results folder records, without the spec: to run stored stages again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from experiments.plan import Plan, Run, Stage
+from experiments.results_view import Contents
+
+
+def stored_plan(contents: Contents, ids: Iterable[str]) -> Plan:
+    """The recorded stages with these ids and all that they build on, each after its inputs.
+
+    Raises:
+        StoreError: one of them was never recorded.
+    """
+    ordered: dict[str, Stage] = {}
+
+    def add(stage_id: str) -> None:
+        if stage_id in ordered:
+            return
+        record = contents.view(stage_id).record
+        for needed in record["inputs"].values():
+            add(needed)
+        content = {key: value for key, value in record.items() if key not in ("id", "location")}
+        ordered[stage_id] = Stage(stage_id, content, record["location"])
+
+    for stage_id in ids:
+        add(stage_id)
+    return Plan("retry", {}, ordered, tuple(_runs(contents, ordered)), {})
+
+
+def _runs(contents: Contents, stages: dict[str, Stage]) -> list[Run]:
+    """The runs that the stages belong to, so that they can be named for people; one of its own for a stage without any."""
+    found = []
+    for stage_id, stage in stages.items():
+        owners = contents.owners.get(stage_id, [])
+        found += [Run(owner.variant, owner.seed, {stage.kind: stage_id}) for owner in owners]
+        if not owners:
+            found.append(Run(stage_id, stage.content["seed"] or 0, {stage.kind: stage_id}))
+    return found
