@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import json
 import os
 import platform
 import socket
@@ -19,6 +20,7 @@ from yolact.files import written_aside
 from yolact.hardware import cpu_name, host_hardware
 
 ROOT = Path(__file__).resolve().parent.parent
+SNAPSHOT_COMMIT = "commit.json"
 PACKAGES = ("torch", "torchvision", "numpy", "pycocotools", "pillow", "pydantic")
 
 
@@ -56,7 +58,7 @@ def keep_sources(folder: Path) -> Path:
 def environment(device: str, threads: int, precision: str | None) -> dict[str, Any]:
     """env.json, as `docs/architecture.md` lists it."""
     return {
-        "code": {**_git(), "source": source_digest()},
+        "code": {**commit(), "source": source_digest()},
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
@@ -83,8 +85,13 @@ def planned_device_name(device: str) -> str:
     return answer.strip().splitlines()[0] if answer.strip() else "no GPU on this machine"
 
 
-def _git() -> dict[str, Any]:
-    """The commit of the checkout and whether files differ from it; None and None outside a checkout."""
+def commit() -> dict[str, Any]:
+    """The commit of the checkout and whether files differ from it; None and None outside a checkout.
+
+    In a snapshot of a checkout (`experiments/launch/snapshot.py`), what was true of that checkout.
+    """
+    if (ROOT / SNAPSHOT_COMMIT).is_file():
+        return json.loads((ROOT / SNAPSHOT_COMMIT).read_text(encoding="utf-8"))
     if not (ROOT / ".git").exists():
         return {"commit": None, "dirty": None}
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,29 +10,36 @@ from rich.console import Console
 
 from experiments.cli.common import plan_options, request
 from experiments.cli.plan import summary
+from experiments.cli.submit import submit
 from experiments.launch.base import Launcher
+from experiments.launch.cluster import Cluster, read_cluster
 from experiments.launch.inprocess import InProcess
 from experiments.launch.pool import Pool
 from experiments.progress import Report
 from experiments.reasons import reasons
+from yolact.errors import UserError
 
 
 @click.command()
 @plan_options
-@click.option("--launcher", type=click.Choice(["pool", "inprocess"]), default="pool", show_default=True,
-              help="Worker processes, or this process.")  # fmt: skip
+@click.option("--launcher", type=click.Choice(["pool", "inprocess", "slurm"]), default="pool", show_default=True,
+              help="Worker processes, this process, or jobs of a SLURM cluster.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Most worker processes; by default as the cores allow.")
-def run(launcher: str, workers: int | None, **options: Any) -> int:
+@click.option("--config", type=click.Path(path_type=Path), help="The cluster's file, for --launcher slurm.")
+@click.option("--cancel-dropped", is_flag=True, help="With slurm: cancel queued stages that the question no longer has.")
+def run(launcher: str, workers: int | None, config: Path | None, cancel_dropped: bool, **options: Any) -> int:
     """Run a question: train, predict, measure. What is done already is not done again.
 
-    Ctrl-C saves what is running; the same command goes on from there. Exit status: 0 all done, 1 something failed,
-    2 something in the question is wrong, 130 interrupted.
+    Ctrl-C saves what is running; the same command goes on from there. With slurm the command returns once all is submitted.
+    Exit status: 0 all done or submitted, 1 something failed, 2 something in the question is wrong, 130 interrupted.
 
     \b
     Example:
       yolact run quickstart --scale toy --seeds 0
       yolact run prototypes --scale small --data path/to/my-data --only k=8
+      yolact run prototypes --scale paper --launcher slurm --config cluster.yaml
     """
+    cluster = _cluster(launcher, workers, config, cancel_dropped)
     asked = request(**options)
     why = reasons(asked.plan, asked.store)
     console = Console(highlight=False)
@@ -40,6 +48,8 @@ def run(launcher: str, workers: int | None, **options: Any) -> int:
     if todo:
         asked.data.ensure(asked.store.root / "data")
     asked.store.write_experiment(asked.plan.experiment)
+    if cluster is not None:
+        return submit(asked, cluster, cancel_dropped, console)
     if not todo:
         return 0
     chosen: Launcher = InProcess() if launcher == "inprocess" else Pool(workers=workers)
@@ -47,6 +57,19 @@ def run(launcher: str, workers: int | None, **options: Any) -> int:
         outcome = chosen.run(asked.plan, asked.chosen, asked.store, report)
     _conclude(console, outcome, asked)
     return outcome.exit_status
+
+
+def _cluster(launcher: str, workers: int | None, config: Path | None, cancel_dropped: bool) -> Cluster | None:
+    """The cluster's file where stages go to a cluster. Raises UserError where options don't go together."""
+    if launcher != "slurm":
+        if config is not None or cancel_dropped:
+            raise UserError("--config and --cancel-dropped belong to --launcher slurm; add it, or leave them out")
+        return None
+    if workers is not None:
+        raise UserError("--workers is for processes on this machine; max_parallel in the cluster's file limits jobs")
+    if config is None:
+        raise UserError("--launcher slurm needs --config cluster.yaml, which says what to ask for; docs/slurm.md shows one")
+    return read_cluster(config)
 
 
 def _conclude(console: Console, outcome, asked) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from experiments.plan import Plan, Stage
 from experiments.store import Store
 
-ENDS = ("done", "failed", "blocked", "interrupted")
+ENDS = ("done", "failed", "blocked", "interrupted", "submitted")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Event:
 
     stage_id: str
     what: str
-    """started | step | info | warning | error | done | failed | blocked | interrupted | waiting"""
+    """submitted | started | step | info | warning | error | done | failed | blocked | interrupted | waiting"""
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -34,16 +34,17 @@ class Outcome:
     """How a launch ended."""
 
     states: Mapping[str, str]
-    """{stage id: one of ENDS}; stages that were never begun because the user stopped are "interrupted"."""
+    """{stage id: one of ENDS}; stages that were never begun because the user stopped are "interrupted", those that a scheduler
+    has in its queue "submitted"."""
     stopped: bool = False
     """The user interrupted it."""
 
     @property
     def exit_status(self) -> int:
-        """0 all done, 130 interrupted by the user, 1 anything failed or blocked."""
+        """0 all done or submitted, 130 interrupted by the user, 1 anything failed or blocked."""
         if self.stopped:
             return 130
-        return 0 if all(state == "done" for state in self.states.values()) else 1
+        return 0 if all(state in ("done", "submitted") for state in self.states.values()) else 1
 
 
 class Launcher(Protocol):

@@ -24,6 +24,7 @@ _PENDING = {
     "Priority": "waiting behind jobs of higher priority",
     "BeginTime": "requeued, starts again within minutes",
     "JobArrayTaskLimit": "waiting for its turn: max_parallel jobs of its array run",
+    "Dependency": "waiting for the jobs of other stages",
     "DependencyNeverSatisfied": "the stage it waits for failed",
     "JobHeldUser": "held by the user; release it with scontrol release",
     "JobHeldAdmin": "held by the administrator, or after a failed start",
@@ -39,10 +40,9 @@ _TAIL_BYTES = 4096
 def why_pending(store: Store, stage_id: str, answer: Answer) -> str:
     """What a pending job waits for."""
     code = answer.code.strip("()").partition(",")[0]
-    if code == "Dependency":
-        needed = store.stage(stage_id).record["inputs"].values()
-        waited_for = [other for other in needed if store.state(other) != "done"]
-        return f"waiting for {', '.join(waited_for)}" if waited_for else "waiting for another stage's job"
+    waited_for = [needed for needed in store.stage(stage_id).record["inputs"].values() if store.state(needed) != "done"]
+    if code in ("Dependency", "None") and waited_for:
+        return f"waiting for {', '.join(waited_for)}"
     return _PENDING.get(code, code)
 
 

@@ -1,0 +1,46 @@
+"""The part of `yolact run` that hands stages to SLURM instead of running them."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from experiments.cli.common import Request
+from experiments.launch.base import Event
+from experiments.launch.cluster import Cluster
+from experiments.launch.slurm import Slurm
+from experiments.launch.slurm_record import unfinished_records
+from experiments.launch.slurm_state import cancel, scheduler_states
+from experiments.plan import Plan
+from experiments.store import Store
+
+
+def submit(asked: Request, cluster: Cluster, cancel_dropped: bool, console: Console) -> int:
+    """Submit what isn't done or in the queue, and say so; returns the exit status. Raises UserError where SLURM refuses."""
+    submitted: dict[str, str] = {}
+
+    def note(event: Event) -> None:
+        submitted[event.stage_id] = event.data["job"].partition("_")[0]
+
+    outcome = Slurm(cluster).run(asked.plan, asked.chosen, asked.store, note)
+    queued = sum(state == "submitted" for state in outcome.states.values()) - len(submitted)
+    jobs = ", ".join(sorted(set(submitted.values()), key=int))
+    console.print(f"submitted {len(submitted)} stages{f' as jobs {jobs}' if jobs else ''}; {queued} were in the queue already")
+    _dropped(asked, cancel_dropped, console)
+    console.print(f"follow them with: yolact status {asked.plan.name}")
+    return outcome.exit_status
+
+
+def _dropped(asked: Request, cancel_them: bool, console: Console) -> None:
+    """Tell of queued stages that the question no longer has, and cancel them where asked to."""
+    stages = dropped(asked.plan, asked.store)
+    if stages and cancel_them:
+        console.print(f"cancelled {len(cancel(asked.store, stages))} stages that {asked.plan.name} no longer has")
+    elif stages:
+        console.print(f"{len(stages)} queued stages are no longer part of {asked.plan.name}; --cancel-dropped cancels them")
+
+
+def dropped(plan: Plan, store: Store) -> list[str]:
+    """Stages in the queue that were submitted for this plan's experiment, and that no recorded experiment has any more."""
+    named = {i for record in store.experiments() for run in record["runs"] for i in run["stages"].values()} | set(plan.stages)
+    loose = {i for i, record in unfinished_records(store) if record.experiment == plan.name and i not in named}
+    return [i for i, state in scheduler_states(store).items() if i in loose and state.alive] if loose else []

@@ -1,0 +1,157 @@
+"""Stages as SLURM jobs, through submitit: one array per kind of stage and depth. Submitting returns at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.kinds import KINDS, Kind
+from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
+from experiments.launch.cluster import Cluster
+from experiments.launch.slurm_arrays import Array, arrays_of, dependency
+from experiments.launch.slurm_query import SchedulerError, largest_array
+from experiments.launch.slurm_record import write_record
+from experiments.launch.slurm_state import scheduler_states
+from experiments.launch.snapshot import take_snapshot
+from experiments.plan import Plan
+from experiments.store import Store
+from experiments.worker import THREAD_VARIABLES
+from yolact.errors import UserError
+
+if TYPE_CHECKING:
+    from submitit import SlurmExecutor
+
+TIMEOUTS = 1_000_000
+"""After how many time limits submitit gives a job up: never. `slurm_job` does, where a job does not get on."""
+
+
+@dataclass
+class Slurm:
+    """The launcher `--launcher slurm`."""
+
+    cluster: Cluster
+    kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
+    kinds_from: str = "experiments.kinds:KINDS"
+    """Where jobs import the kinds from."""
+
+    def run(self, plan: Plan, chosen: set[str], store: Store, events: Events) -> Outcome:
+        """Submit what is neither done nor in the queue; the states of the outcome are "done" and "submitted".
+
+        Raises:
+            SchedulerError: SLURM refuses; what it took before is recorded, and the same command goes on from there.
+        """
+        _check_installed()
+        store = Store(store.root.absolute())
+        queue = Queue(plan, chosen, store)
+        record_stages(queue, store)
+        jobs = {stage_id: state.job_id for stage_id, state in scheduler_states(store).items() if state.alive}
+        todo = [stage_id for stage_id in queue.stages if stage_id not in queue.states and stage_id not in jobs]
+        if todo:
+            snapshot = take_snapshot(store)
+            for array in arrays_of(plan, todo, {*todo, *jobs}, largest_array()):
+                submitted = self._submit(plan.name, array, dependency(array.stages, jobs), store, snapshot)
+                jobs |= submitted
+                for stage_id, job_id in submitted.items():
+                    events(Event(stage_id, "submitted", {"job": job_id}))
+        states = {stage_id: queue.states.get(stage_id, "submitted") for stage_id in queue.stages}
+        return Outcome(states)
+
+    def _submit(self, experiment: str, array: Array, waits_for: str | None, store: Store, snapshot: Path) -> dict[str, str]:
+        """Submit one array; returns {stage id: job id}."""
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        from experiments.launch.slurm_job import StageJob
+
+        folder = store.root / "slurm" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{array.kind}-{secrets.token_hex(3)}"
+        folder.mkdir(parents=True)
+        inside = folder.relative_to(store.root).as_posix()
+        stages = [StageJob(store.root, stage.id, experiment, inside, self.kinds_from) for stage in array.stages]
+        try:
+            with _outside_jobs():
+                jobs = self._executor(experiment, array, waits_for, folder, snapshot).submit_array(stages)
+        except (FailedJobError, FailedSubmissionError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise SchedulerError(f"sbatch refused the {array.kind} stages: {_last_line(error)}") from None
+        made = {stage.id: job.job_id for stage, job in zip(array.stages, jobs, strict=True)}
+        for stage_id, job_id in made.items():
+            write_record(store, stage_id, job_id, experiment, inside)
+        return made
+
+    def _executor(self, experiment: str, array: Array, waits_for: str | None, folder: Path, snapshot: Path) -> SlurmExecutor:
+        from submitit import SlurmExecutor
+
+        executor = SlurmExecutor(folder, max_num_timeout=TIMEOUTS)
+        executor.update_parameters(**self._parameters(experiment, array, waits_for, snapshot))
+        return executor
+
+    def _parameters(self, experiment: str, array: Array, waits_for: str | None, snapshot: Path) -> dict[str, Any]:
+        """What submitit makes the batch script from."""
+        asked = self.cluster.resources(array.kind)
+        cpus = asked.cpus or array.threads + array.workers
+        if cpus < array.threads:
+            raise UserError(
+                f"cpus: {cpus} for {array.kind} stages, which compute with {array.threads} threads; give them as many"
+            )
+        found = {
+            "job_name": f"{experiment}:{array.kind}",
+            "partition": asked.partition,
+            "account": asked.account,
+            "constraint": asked.constraint,
+            "time": asked.time,
+            "cpus_per_task": cpus,
+            "gpus_per_node": asked.gpus if array.device == "cuda" and asked.gpus else None,
+            "mem": f"{round(asked.memory * 1024)}M" if asked.memory else None,
+            "exclusive": True if self.kinds[array.kind].exclusive else None,
+            "dependency": waits_for,
+            "array_parallelism": asked.max_parallel,
+            "signal_delay_s": asked.save_seconds,
+            "setup": [*asked.setup, *_environment(snapshot, array.threads)],
+            "additional_parameters": {"requeue": True, "kill-on-invalid-dep": "yes"},
+            # since SLURM 22.05 a step no longer inherits the job's cores per task
+            "srun_args": [f"--cpus-per-task={cpus}"],
+        }
+        # submitit would book every job on a workload key of its own name
+        return {**{name: value for name, value in found.items() if value is not None}, "wckey": None}
+
+
+def _environment(snapshot: Path, threads: int) -> list[str]:
+    """Shell lines that make a job run the snapshot's code, never the folder it was submitted from, with so many threads."""
+    lines = [f"export {name}={threads}" for name in THREAD_VARIABLES]
+    code = f'export PYTHONPATH={shlex.quote(str(snapshot))}"${{PYTHONPATH:+:$PYTHONPATH}}"'
+    return [*lines, "export PYTHONSAFEPATH=1", code]
+
+
+@contextlib.contextmanager
+def _outside_jobs() -> Iterator[None]:
+    """Hide the job that this shell may run in: sbatch would pass its limits on. SLURM_CONF, which names the cluster, stays."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("SLURM_") and name != "SLURM_CONF"}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def _check_installed() -> None:
+    missing = [name for name in ("sbatch", "srun", "squeue", "scancel") if shutil.which(name) is None]
+    if missing:
+        raise UserError(
+            f"--launcher slurm: no {', '.join(missing)} on this machine; run it where SLURM's commands are installed"
+        )
+    try:
+        import submitit  # noqa: F401
+    except ImportError:
+        raise UserError("--launcher slurm needs submitit; install it with: pip install 'yolact-workbench[slurm]'") from None
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    refused = [line for line in lines if line.startswith("sbatch:")]
+    return "; ".join(refused) or (lines[-1] if lines else type(error).__name__)

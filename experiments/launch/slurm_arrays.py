@@ -1,0 +1,67 @@
+"""How stages are bundled into arrays, and what each array waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from experiments.launch.base import work
+from experiments.plan import Plan, Stage
+
+
+@dataclass(frozen=True)
+class Array:
+    """Stages of one kind and depth that ask for the same resources: one call of sbatch."""
+
+    kind: str
+    depth: int
+    """0 where nothing else is needed."""
+    threads: int
+    workers: int
+    device: str
+    stages: tuple[Stage, ...]
+
+
+def arrays_of(plan: Plan, chosen: Iterable[str], unfinished: set[str], largest: int) -> list[Array]:
+    """The chosen stages in arrays of at most `largest`, what is needed first.
+
+    Stages that have all they need stand apart from those that need something unfinished. Where the elements of one array need
+    one element each of another, both have the same order, so that each can wait for its own.
+    """
+    wanted = set(chosen)
+    depths: dict[str, int] = {}
+    groups: dict[tuple, list[Stage]] = {}
+    for stage in plan.stages.values():
+        depths[stage.id] = 1 + max((depths[needed] for needed in stage.inputs), default=-1)
+        if stage.id in wanted:
+            waits = any(needed in unfinished for needed in stage.inputs)
+            key = (depths[stage.id], stage.kind, waits, stage.threads, stage.location["workers"], stage.content["device"])
+            groups.setdefault(key, []).append(stage)
+    arrays: list[Array] = []
+    place: dict[str, int] = {}
+    for (depth, kind, _, threads, workers, device), stages in sorted(groups.items()):
+        ordered = sorted(stages, key=lambda stage: (min((place.get(i, 0) for i in stage.inputs), default=0), -work(stage)))
+        place |= {stage.id: number for number, stage in enumerate(ordered)}
+        for first in range(0, len(ordered), largest):
+            arrays.append(Array(kind, depth, threads, workers, device, tuple(ordered[first : first + largest])))
+    return arrays
+
+
+def dependency(stages: Sequence[Stage], jobs: Mapping[str, str]) -> str | None:
+    """sbatch's --dependency of an array with these elements; None where nothing is waited for.
+
+    Args:
+        jobs: {stage id: job id} of the stages that wait or run; others are done, or will never be.
+
+    Each element waits for the success of its own inputs where SLURM can say so: all for the same jobs (afterok), or each for
+    its namesake in another array (aftercorr). Elsewhere all wait for the end of all, whatever it is, and each job looks itself.
+    """
+    needs = [tuple(sorted({jobs[needed] for needed in stage.inputs if needed in jobs})) for stage in stages]
+    if not any(needs):
+        return None
+    if len(set(needs)) == 1:
+        return f"afterok:{':'.join(needs[0])}"
+    other = {need.partition("_")[0] for needed in needs for need in needed}
+    if len(other) == 1 and all(needed == (f"{min(other)}_{number}",) for number, needed in enumerate(needs)):
+        return f"aftercorr:{min(other)}"
+    return f"afterany:{':'.join(sorted({need for needed in needs for need in needed}))}"

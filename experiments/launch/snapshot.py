@@ -1,0 +1,54 @@
+"""A copy of the code in the results folder, so that a queued job runs what was there when it was submitted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from experiments import provenance
+from experiments.store import Store
+
+
+def take_snapshot(store: Store) -> Path:
+    """Copy the code to code/snapshot-<digest>/ unless it is there; returns that folder.
+
+    It holds the packages `yolact` and `experiments` with their data, and commit.json, which `provenance` reads in place of git.
+    """
+    files = _files()
+    state = hashlib.sha256()
+    for name, content in files.items():
+        state.update(f"{name}\0{len(content)}\0".encode() + content)
+    folder = store.code_folder / f"snapshot-{state.hexdigest()[:16]}"
+    if folder.exists():
+        return folder
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        for name, content in files.items():
+            path = aside / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        _put(aside, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def _put(aside: Path, folder: Path) -> None:
+    try:
+        os.rename(aside, folder)
+    except OSError:
+        if not folder.exists():  # where another process was quicker, its copy is the same
+            raise
+
+
+def _files() -> dict[str, bytes]:
+    root = provenance.ROOT
+    code = [path for room in ("yolact", "experiments") for path in (root / room).rglob("*.py")]
+    data = list((root / "experiments").rglob("*.yaml"))
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(code + data)}
+    files[provenance.SNAPSHOT_COMMIT] = json.dumps(provenance.commit()).encode()
+    return files
