@@ -10,6 +10,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from experiments.budget import Budgets
 from experiments.cli.common import Request, plan_options, request
 from experiments.cli.common import console as make_console
 from experiments.reasons import Reason, reasons
@@ -24,6 +25,8 @@ STYLES = {"cached": "green", "new": "cyan", "changed": "yellow", "failed": "red"
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(explain: bool, as_json: bool, **options: Any) -> None:
     """What a question would run, and why. Needs neither a GPU nor the data.
+
+    Time and memory are those of stages alike that ran here before; "unknown" where there are none.
 
     \b
     Example:
@@ -50,11 +53,13 @@ def summary(asked: Request, why: dict[str, Reason]) -> str:
 
 
 def _show(asked: Request, why: dict[str, Reason]) -> None:
-    table = Table("stage", "variant · seed · kind", "reason", box=None, pad_edge=False)
+    table = Table("stage", "variant · seed · kind", "takes", "reason", box=None, pad_edge=False)
+    budgets = Budgets(asked.store, asked.plan.stages)
     for stage_id, reason in why.items():
         if stage_id in asked.chosen:
             text = f"[{STYLES[reason.word]}]{reason.word}[/] {escape(reason.detail)}"
-            table.add_row(stage_id, escape(asked.plan.title(stage_id)), text)
+            takes = str(budgets.of(asked.plan.stages[stage_id])) if reason.runs else ""
+            table.add_row(stage_id, escape(asked.plan.title(stage_id)), takes, text)
     console = make_console()
     console.print(table)
     console.print(summary(asked, why))
@@ -71,12 +76,15 @@ def _explain(asked: Request) -> None:
 
 
 def _as_data(asked: Request, why: dict[str, Reason]) -> dict[str, Any]:
+    budgets = Budgets(asked.store, asked.plan.stages)
     stages = [
         {
             **stage.record,
             "title": asked.plan.title(stage.id),
             "reason": why[stage.id].word,
             "detail": why[stage.id].detail,
+            "seconds": budgets.of(stage).seconds,
+            "memory_bytes": budgets.of(stage).memory_bytes,
         }
         for stage in asked.plan.stages.values()
         if stage.id in asked.chosen

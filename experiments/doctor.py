@@ -1,0 +1,222 @@
+"""What could spoil a long run, looked at before it: environment, machine, results folder, data, weights, scheduler."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from experiments.datasets import CocoDataset, find_dataset
+from experiments.declarations import declared_names
+from experiments.versions import installed, requirement, satisfies
+from yolact.errors import UserError
+from yolact.hardware import host_hardware
+
+DISTRIBUTION = "yolact-workbench"
+LEVELS = ("ok", "warning", "problem")
+LITTLE_BYTES, SCARCE_BYTES = 20 * 2**30, 2 * 2**30
+"""Free space below which a run may, or will, fill the disk: a training at the paper's scale keeps about 1 GB."""
+SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    level: str
+    """One of LEVELS: a warning touches some uses, a problem stops runs."""
+    what: str
+    remedy: str = ""
+
+
+def examine(results: Path) -> Iterator[Finding]:
+    """Everything, one finding after the other."""
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        python,
+        packages,
+        torch,
+        machine,
+        lambda: results_folder(results),
+        data_sets,
+        weights,
+        slurm,
+    ]
+    for check in checks:
+        yield from check()
+
+
+def python() -> Iterator[Finding]:
+    """Whether the interpreter is one that the project says it runs on."""
+    wanted = metadata.metadata(DISTRIBUTION)["Requires-Python"] if installed(DISTRIBUTION) else None
+    version = platform.python_version()
+    if wanted is not None and not satisfies(version, wanted):
+        yield Finding(
+            "problem", f"Python {version}; the workbench needs {wanted}", "make the environment anew with another Python"
+        )
+    else:
+        yield Finding("ok", f"Python {version}")
+
+
+def packages() -> Iterator[Finding]:
+    """Whether what the project requires is installed, in a version that it names."""
+    if not installed(DISTRIBUTION):
+        yield Finding("warning", f"{DISTRIBUTION} isn't installed, so versions can't be compared", "pip install -e .")
+        return
+    wrong = 0
+    required = [text for text in metadata.requires(DISTRIBUTION) or [] if "extra ==" not in text]
+    for text in required:
+        name, wanted = requirement(text)
+        if not installed(name):
+            wrong += 1
+            yield Finding("problem", f"{name} isn't installed; needed: {text}", "pip install -e .")
+        elif not satisfies(metadata.version(name), wanted):
+            wrong += 1
+            yield Finding("problem", f"{name} {metadata.version(name)}; needed: {wanted}", f"pip install '{name}{wanted}'")
+    if not wrong:
+        yield Finding("ok", f"packages: {len(required)} required, all installed in versions that fit")
+
+
+def torch() -> Iterator[Finding]:
+    """Whether torch can be imported and uses the graphics card that the machine has."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        yield Finding("problem", f"torch can't be imported: {error}", "install it anew, for this machine's CUDA or for the CPU")
+        return
+    name = f"torch {torch.__version__}"
+    if torch.cuda.is_available():
+        found = torch.cuda.get_device_properties(0)
+        count = torch.cuda.device_count()
+        yield Finding(
+            "ok", f"{name} with CUDA {torch.version.cuda}: {count} × {found.name}, {found.total_memory / 2**30:.0f} GiB"
+        )
+    elif shutil.which("nvidia-smi"):
+        yield Finding(
+            "problem",
+            f"{name} doesn't reach the graphics card that nvidia-smi knows",
+            "install a torch built for this CUDA driver",
+        )
+    else:
+        remedy = "scale toy is made for CPUs; small and paper want a GPU (elsewhere, --set runtime.device=cpu)"
+        yield Finding("warning", f"{name}: no graphics card here", remedy)
+
+
+def machine() -> Iterator[Finding]:
+    """Cores and memory."""
+    found = host_hardware()
+    memory = found["memory_bytes"]
+    text = f"{found['cpu']}: {found['usable_cores']} of {found['cores']} cores usable"
+    if memory is not None and memory < 4 * 2**30:
+        yield Finding("warning", f"{text}, {memory / 2**30:.1f} GiB of memory", "run one worker at a time: --workers 1")
+    else:
+        yield Finding("ok", text + (f", {memory / 2**30:.0f} GiB of memory" if memory is not None else ""))
+
+
+def results_folder(folder: Path) -> Iterator[Finding]:
+    """Whether the results folder can be written, locks hold on its file system, and there is room."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor-") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        yield Finding(
+            "problem", f"{place}: can't be written and locked: {error.strerror}", "name another folder with --results"
+        )
+        return
+    free = shutil.disk_usage(place).free
+    text = f"{folder}: writable, {free / 2**30:.1f} GiB free"
+    remedy = "make room (`yolact results gc` shows what can go), or name another folder with --results"
+    if free < LITTLE_BYTES:
+        yield Finding("problem" if free < SCARCE_BYTES else "warning", text, remedy)
+    else:
+        yield Finding("ok", text)
+
+
+def data_sets() -> Iterator[Finding]:
+    """Whether the files of the declared data sets are there. `yolact data check` looks into them."""
+    for name in declared_names():
+        try:
+            dataset = find_dataset(name)
+        except UserError as error:
+            yield Finding("problem", f"data set {name}: {error}", "mend its declaration in experiments/data/")
+            continue
+        if not isinstance(dataset, CocoDataset):
+            yield Finding("ok", f"data set {name}: generated on first use")
+            continue
+        paths = [path for split in dataset.splits for path in dataset.paths(split, dataset.root)]
+        missing = [path for path in paths if not path.exists()]
+        if missing:
+            remedy = (
+                f"`yolact data get {name}` where it is on offer, else put it there or point YOLACT_DATA at the datasets folder"
+            )
+            yield Finding("warning", f"data set {name}: {missing[0]} is missing", remedy)
+        else:
+            yield Finding("ok", f"data set {name}: {', '.join(dataset.splits)} in {dataset.root}")
+
+
+def weights() -> Iterator[Finding]:
+    """Which weights are at hand without a network."""
+    folder = Path(os.environ.get("TORCH_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "torch"))
+    folder = folder.expanduser() / "hub" / "checkpoints"
+    found = sorted([*folder.glob("*.pth"), *folder.glob("*.pt")]) if folder.is_dir() else []
+    if found:
+        yield Finding("ok", f"weights in {folder}: {', '.join(path.name for path in found)}")
+    else:
+        remedy = "where jobs have no network, fetch them before: `yolact weights get`, or a short run on a machine that has one"
+        yield Finding("warning", f"no weights in {folder}; scales small and paper fetch ImageNet weights", remedy)
+
+
+def slurm() -> Iterator[Finding]:
+    """Whether SLURM, where there is one, is set up for runs that outlive preemption and can say how jobs ended."""
+    if not shutil.which("scontrol"):
+        yield Finding("ok", f"no SLURM on {socket.gethostname()}; --launcher pool uses this machine")
+        return
+    if not installed("submitit"):
+        yield Finding("problem", "SLURM is here, submitit isn't", f"pip install '{DISTRIBUTION}[slurm]'")
+    try:
+        answer = subprocess.run(
+            ["scontrol", "show", "config"], capture_output=True, text=True, timeout=SECONDS, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        said = (getattr(error, "stderr", "") or str(error)).strip()
+        unknown = "configuration source" in said
+        remedy = "for --launcher slurm, give this on a submission host, or set SLURM_CONF"
+        yield (
+            Finding("warning", "SLURM's commands are here, but no cluster is configured", remedy)
+            if unknown
+            else Finding("problem", f"SLURM doesn't answer: {said}", "ask whether its controller is up")
+        )
+        return
+    yield from slurm_settings(dict(re.findall(r"^(\S+)\s*=\s*(.*?)\s*$", answer, re.MULTILINE)))
+
+
+def slurm_settings(settings: dict[str, str]) -> Iterator[Finding]:
+    """What `scontrol show config` says, judged."""
+    yield Finding("ok", f"SLURM {settings.get('SLURM_VERSION', '')} on {settings.get('ClusterName', 'this cluster')}")
+    if "preempt_send_user_signal" in settings.get("SlurmctldParameters", ""):
+        yield Finding("ok", "SLURM: preempted jobs are told to save themselves (preempt_send_user_signal)")
+    else:
+        remedy = (
+            "ask the administrator for SlurmctldParameters=preempt_send_user_signal; until then keep checkpoint_every small"
+        )
+        yield Finding("warning", "SLURM: preempted jobs get no signal, and lose what came after their last checkpoint", remedy)
+    if settings.get("AccountingStorageType", "").endswith("/none") or not settings.get("AccountingStorageType"):
+        yield Finding(
+            "warning",
+            "SLURM: accounting is off, so how a job ended is known for some minutes only",
+            "ask the administrator for slurmdbd; until then look at `yolact status` soon after a job ends",
+        )
+    else:
+        yield Finding("ok", "SLURM: accounting is on")
+    if settings.get("JobRequeue", "1") == "0":
+        remedy = "requeueing is switched off (JobRequeue=0): resubmit what a node's failure or a preemption ended"
+        yield Finding("warning", "SLURM: jobs aren't requeued", remedy)
