@@ -10,8 +10,6 @@ from analysis.layout import signed
 from analysis.metrics import METRICS
 from analysis.results import Experiment
 
-_METRIC = METRICS["mask_AP"]
-
 
 def answer(experiment: Experiment, table: pd.DataFrame) -> str:
     """Which variants are clearly worse or better than the reference, which not clearly so, and what is unknown.
@@ -19,17 +17,18 @@ def answer(experiment: Experiment, table: pd.DataFrame) -> str:
     Args:
         table: of `tables.summary`.
     """
-    rows = table[table["metric"] == _METRIC.name]
+    metric = METRICS[experiment.headline[0]]
+    rows = table[table["metric"] == metric.name]
     where = f"on {experiment.data} at scale {experiment.scale}"
     reference = rows[rows["variant"] == experiment.reference]
     label = experiment.variant(experiment.reference).label
     if reference.empty or math.isnan(reference.iloc[0]["mean"]):
-        return f"No answer yet: the reference, {label}, has no mask AP {where}."
+        return f"No answer yet: the reference, {label}, has no {metric.label} {where}."
     groups = _groups(rows[rows["variant"] != experiment.reference])
     parts = [_clause(verdict, members) for verdict, members in groups.items() if members]
-    own = f"against {label} (mask AP {_value(reference.iloc[0])})"
+    own = f"against {label} ({metric.label} {_value(reference.iloc[0])})"
     if not parts:
-        return f"{_capital(where)}, {label} reaches a mask AP of {_value(reference.iloc[0])}; nothing else was run."
+        return f"{_capital(where)}, {label} reaches a {metric.label} of {_value(reference.iloc[0])}; nothing else was run."
     return f"{_capital(where)}, {own}: {'; '.join(parts)}."
 
 

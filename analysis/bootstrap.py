@@ -22,6 +22,9 @@ AREAS = ("all", "small", "medium", "large")
 AP_NAMES = {"AP": ("all", None), "AP50": ("all", 0.5), "AP75": ("all", 0.75),
             "APs": ("small", None), "APm": ("medium", None), "APl": ("large", None)}  # fmt: skip
 """COCO's name of each precision: area range, and the IoU threshold (None: mean over all ten)."""
+AP_BY_IOU = {f"AP{iou}": ("all", iou / 100) for iou in range(50, 100, 5)}
+"""The precision at each IoU threshold, in the same way."""
+_PRECISIONS: dict[str, tuple[str, float | None]] = {**AP_NAMES, **AP_BY_IOU}
 
 _ELEMENTS_PER_CHUNK = 4_000_000
 """Bounds the memory of one pass: resamples × detections."""
@@ -95,7 +98,7 @@ def average_precision(
     Args:
         matches: of one iou type.
         weights: (n, I) integers >= 0.
-        names: of `AP_NAMES`.
+        names: of `AP_NAMES` and `AP_BY_IOU`.
 
     Returns:
         For each name an (n,) array in 0..1, -1 where no class has ground truth.
@@ -103,11 +106,11 @@ def average_precision(
     results = {name: np.empty(len(weights)) for name in names}
     widest = max(len(matches.image), len(matches.recall_thresholds) * len(matches.iou_thresholds) * matches.categories, 1)
     step = max(1, _ELEMENTS_PER_CHUNK // widest)
-    for area in dict.fromkeys(AP_NAMES[name][0] for name in names):
+    for area in dict.fromkeys(_PRECISIONS[name][0] for name in names):
         for start in range(0, len(weights), step):
             precision = accumulate(matches, weights[start : start + step], area)
-            for name in (name for name in names if AP_NAMES[name][0] == area):
-                results[name][start : start + step] = _summarise(precision, matches, AP_NAMES[name][1])
+            for name in (name for name in names if _PRECISIONS[name][0] == area):
+                results[name][start : start + step] = _summarise(precision, matches, _PRECISIONS[name][1])
     return results
 
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.metrics import METRICS, Metric
-from analysis.results import Experiment
-
-HEADLINE = ("mask_AP", "fps")
-"""The metrics of the main table; the others stand in the second one."""
+from analysis.results import Experiment, Published
 
 CLEARLY = "*"
 SINGLE = "ONE SEED"
 HOLE = "missing"
+PUBLISHED = "published"
+_PAPER_COLUMN = 4
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,12 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
     variants: tuple[str, ...] = ()
-    """The variant's name of each row."""
+    """The variant's name of each row; rows beyond these are published values."""
 
 
 def headline_tables(experiment: Experiment, summary: pd.DataFrame) -> list[Table]:
     """For each headline metric that was measured: ours ± spread, change with interval, the paper's value and change."""
-    metrics = [METRICS[name] for name in HEADLINE if name in set(summary["metric"])]
+    metrics = [METRICS[name] for name in experiment.headline if name in set(summary["metric"])]
     return [
         _headline_table(experiment, summary, metric, _notes(experiment, summary) if metric is metrics[-1] else [])
         for metric in metrics
@@ -41,7 +40,7 @@ def headline_tables(experiment: Experiment, summary: pd.DataFrame) -> list[Table
 
 def detail_table(experiment: Experiment, summary: pd.DataFrame) -> Table:
     """Per variant every other metric: ours ± spread."""
-    metrics = [METRICS[name] for name in dict.fromkeys(summary["metric"]) if name not in HEADLINE]
+    metrics = [METRICS[name] for name in dict.fromkeys(summary["metric"]) if name not in experiment.headline]
     header = ("variant", *(f"{metric.label} ({metric.unit})" for metric in metrics))
     rows = tuple(
         (_name(experiment, variant.name), *(spread(_row(summary, variant.name, metric), metric) for metric in metrics))
@@ -110,10 +109,18 @@ def _headline_table(experiment: Experiment, summary: pd.DataFrame, metric: Metri
         if experiment.at_paper_scale:
             cells.append(signed(row["minus_paper"], metric.decimals))
         rows.append(tuple(cells))
+    rows += [_published_row(row, metric, len(rows[0])) for row in experiment.published if metric.name in row.values]
     title = f"{_capital(metric.label)}: {experiment.title}; {experiment.data}, scale {experiment.scale}"
     names = tuple(variant.name for variant in experiment.variants)
     header = (*header, "ours − paper") if experiment.at_paper_scale else header
     return Table(title, header, tuple(rows), tuple(notes), names)
+
+
+def _published_row(row: Published, metric: Metric, columns: int) -> tuple[str, ...]:
+    """A method that was not run here: its published value stands in the paper's column, ours stays empty."""
+    cells = [f"{row.label} ({PUBLISHED})", "not run", *["–"] * (columns - 2)]
+    cells[_PAPER_COLUMN] = f"{row.values[metric.name]:.{metric.decimals}f}"
+    return tuple(cells)
 
 
 def _capital(text: str) -> str:
@@ -149,6 +156,9 @@ def _notes(experiment: Experiment, summary: pd.DataFrame) -> list[str]:
         note = f" ({experiment.paper_note.rstrip('.')})" if experiment.paper_note else ""
         caveat = "" if experiment.at_paper_scale else "; other data and size than here, so compare the changes alone"
         notes.append(f"{source}{note}{caveat}.")
+    sources = dict.fromkeys(row.source for row in experiment.published)
+    if sources:
+        notes.append(f"Rows marked as {PUBLISHED} were not run here; values as printed in {'; '.join(filter(None, sources))}.")
     return notes + _hole_notes(experiment, summary)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from analysis.bootstrap import AP_NAMES
+from analysis.bootstrap import AP_BY_IOU, AP_NAMES
 from analysis.results import Experiment, MissingResult
 
 
@@ -32,7 +32,19 @@ class Metric:
 
     @property
     def file(self) -> str:
-        return "metrics.json" if self.kind == "coco" else "speed.json"
+        if self.kind != "coco":
+            return "speed.json"
+        return "curves.json" if self.by_iou else "metrics.json"
+
+    @property
+    def by_iou(self) -> bool:
+        """Whether it is an AP at an IoU threshold that COCO's 12 numbers leave out."""
+        return "ap_per_iou" in self.path
+
+    @property
+    def coco_name(self) -> str:
+        """Its name without the prefix `mask_` or `box_`, as in `bootstrap.AP_NAMES`."""
+        return self.name.partition("_")[2]
 
 
 _SIZES = {"AP": "", "AP50": "50", "AP75": "75", "APs": " small", "APm": " medium", "APl": " large"}
@@ -44,11 +56,21 @@ def _precisions(prefix: str, iou_type: str) -> list[Metric]:
     ]
 
 
+def _by_iou(prefix: str, iou_type: str) -> list[Metric]:
+    return [
+        Metric(f"{prefix}_{name}", f"{prefix} {name}", "%", "coco", (iou_type, "ap_per_iou", f"{iou:.2f}"), scale=100)
+        for name, (_, iou) in AP_BY_IOU.items()
+        if name not in AP_NAMES
+    ]
+
+
 METRICS = {
     metric.name: metric
     for metric in [
         *_precisions("mask", "segm"),
         *_precisions("box", "bbox"),
+        *_by_iou("mask", "segm"),
+        *_by_iou("box", "bbox"),
         Metric("fps", "frames per second", "1/s", "speed", ("fps", "median")),
         Metric("latency_ms", "latency", "ms", "speed", ("latency_ms", "median"), higher_is_better=False),
     ]
@@ -62,6 +84,8 @@ def value(experiment: Experiment, variant: str, seed: int, metric: Metric) -> fl
         MissingResult: it was not measured, or COCO defines no value (-1: no instance of that kind).
     """
     found = experiment.read(variant, seed, metric.kind, metric.file)
+    if metric.iou_type == "segm" and "segm" not in found:
+        raise MissingResult("no masks were made")
     try:
         for key in metric.path:
             found = found[key]

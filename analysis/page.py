@@ -67,7 +67,7 @@ class Page:
         headline, detail = headline_tables(self.experiment, self.table), detail_table(self.experiment, self.table)
         links = ""
         if self.output is not None:
-            (self.output / "table.csv").write_text(writers.csv(self.table), encoding="utf-8")
+            (self.output / "table.csv").write_text(writers.summary_csv(self.experiment, self.table), encoding="utf-8")
             text = "\n".join(writers.markdown(table) for table in (*headline, detail))
             (self.output / "table.md").write_text(text, encoding="utf-8")
             links = '<p class="files"><a href="table.csv" download>CSV</a><a href="table.md" download>Markdown</a></p>'

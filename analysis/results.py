@@ -14,10 +14,22 @@ from yolact.errors import UserError
 
 PAPER_SCALE = "paper"
 """The only scale whose numbers may be set against the paper's directly."""
+HEADLINE = ("mask_AP", "fps")
+"""Metrics of the main tables where a record names none."""
 
 
 class MissingResult(UserError):  # noqa: N818 (a hole in the results rather than a mistake)
     """A number or picture that was asked for was not made. The message is the reason, fit for a cell of a table."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A method that was not run here, with values that others published."""
+
+    label: str
+    source: str
+    values: Mapping[str, float]
+    """{metric name: value}."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +58,14 @@ class Experiment:
         self.stand_ins: Mapping[str, Any] = record.get("stand_ins") or {}
         self.paper_source: str = (record.get("paper") or {}).get("source") or ""
         self.paper_note: str = (record.get("paper") or {}).get("note") or ""
+        self.headline: tuple[str, ...] = tuple(record.get("headline") or HEADLINE)
         self.variants = tuple(
             Variant(v["name"], v.get("label") or v["name"], v.get("changes") or {}, v.get("paper") or {})
             for v in record["variants"]
+        )
+        self.published = tuple(
+            Published(row["label"], row.get("source") or self.paper_source, row["values"])
+            for row in record.get("published") or ()
         )
         self._runs = {(run["variant"], run["seed"]): run["stages"] for run in record["runs"]}
         self._views: dict[str, StageView] = {}

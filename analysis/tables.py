@@ -15,17 +15,19 @@ SUMMARY = ("variant", "label", "metric", "unit", "mean", "sd", "n", "planned", "
 """Columns of `summary`, which explains them."""
 
 COMPARED_BY_IMAGES = ("AP", "AP50", "AP75")
-"""Precisions whose change gets a bootstrap interval; they come out of one accumulation."""
+"""Precisions whose change always gets a bootstrap interval, besides those of the headline; one accumulation gives all three."""
 
 
 def tidy(experiment: Experiment) -> pd.DataFrame:
     """One row per variant, seed and metric.
 
     Columns: variant, seed, metric, value (in the metric's unit; NaN in a hole), unit, stage (id, None where not planned),
-    state (of that stage), reason (why there is no value, else None). Metrics that no variant plans to measure are left out.
+    state (of that stage), reason (why there is no value, else None). Metrics that no variant plans to measure are left out, and
+    the AP at each IoU threshold unless the headline or the paper's values name one of them.
     """
     planned = set(experiment.kinds())
-    metrics = [metric for metric in METRICS.values() if metric.kind in planned]
+    wanted = _by_iou_wanted(experiment)
+    metrics = [m for m in METRICS.values() if m.kind in planned and (not m.by_iou or m.iou_type in wanted)]
     rows = [
         _row(experiment, variant.name, seed, metric)
         for variant in experiment.variants
@@ -75,17 +77,31 @@ def changes(experiment: Experiment, numbers: pd.DataFrame, variant: str) -> dict
     return {**found, **_over_images(experiment, variant, found)}
 
 
-def best_variant(experiment: Experiment, table: pd.DataFrame, metric: str = "mask_AP") -> Variant:
-    """The variant with the best mean of a metric.
+def best_variant(experiment: Experiment, table: pd.DataFrame) -> Variant:
+    """The variant with the best mean of the first headline metric.
 
     Raises:
         MissingResult: no variant has it.
     """
+    metric = experiment.headline[0]
     rows = table[(table["metric"] == metric) & table["mean"].notna()]
     if rows.empty:
         raise MissingResult(f"no variant has a {metric}")
     index = rows["mean"].idxmax() if METRICS[metric].higher_is_better else rows["mean"].idxmin()
     return experiment.variant(str(rows.loc[index, "variant"]))
+
+
+def published(experiment: Experiment) -> pd.DataFrame:
+    """Values of methods that were not run here: one row per method and metric, with the columns of `summary`.
+
+    `variant` and all columns of our own values are empty, `label` and `paper` are filled, `method` is "published".
+    """
+    rows = [
+        {"label": row.label, "metric": name, "unit": METRICS[name].unit, "method": "published", "paper": float(number)}
+        for row in experiment.published
+        for name, number in row.values.items()
+    ]
+    return pd.DataFrame(rows, columns=list(SUMMARY))
 
 
 def holes(experiment: Experiment) -> pd.DataFrame:
@@ -115,7 +131,9 @@ def _over_images(experiment: Experiment, variant: str, seeds: dict[str, Differen
     shared = experiment.shares_training(variant, experiment.reference)
     found = {}
     for prefix, iou_type in (("mask", "segm"), ("box", "bbox")):
-        names = tuple(name for name in COMPARED_BY_IMAGES if f"{prefix}_{name}" in seeds)
+        headline = [METRICS[name].coco_name for name in experiment.headline if METRICS[name].iou_type == iou_type]
+        compared = dict.fromkeys((*COMPARED_BY_IMAGES, *headline))
+        names = tuple(name for name in compared if f"{prefix}_{name}" in seeds)
         pairs = _match_files(experiment, variant)
         if names and pairs and (shared or len(pairs) == 1):
             by_images = over_images(pairs, iou_type, names, retrained=not shared)
@@ -124,16 +142,31 @@ def _over_images(experiment: Experiment, variant: str, seeds: dict[str, Differen
 
 
 def _match_files(experiment: Experiment, variant: str) -> list[tuple]:
-    """(variant's, reference's) matches.npz of every seed that has both."""
+    """(variant's, reference's) matches.npz of every seed that has both, by COCO's rules: others don't accumulate so."""
     pairs = []
     for seed in experiment.seeds_of(variant):
         try:
             names = (variant, experiment.reference)
+            if any(_rules(experiment, name, seed) != "coco" for name in names):
+                continue
             ours, reference = (experiment.path(name, seed, "coco", "matches.npz") for name in names)
         except MissingResult:
             continue
         pairs.append((ours, reference))
     return pairs
+
+
+def _rules(experiment: Experiment, variant: str, seed: int) -> str:
+    """The rules that a run was evaluated by."""
+    stage = experiment.stage_id(variant, seed, "coco")
+    view = experiment.view(stage) if stage else None
+    return view.record["fields"].get("evaluation", {}).get("rules", "coco") if view else "coco"
+
+
+def _by_iou_wanted(experiment: Experiment) -> set[str | None]:
+    """IoU types of which a headline or paper value names an AP at an uncommon threshold."""
+    named = {*experiment.headline, *(name for variant in experiment.variants for name in variant.paper)}
+    return {METRICS[name].iou_type for name in named if name in METRICS and METRICS[name].by_iou}
 
 
 def _summary_row(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.layout import SINGLE, Table, detail_table, headline_tables
 from analysis.results import Experiment
-from analysis.tables import summary
+from analysis.tables import published, summary
 
 _TEXT_WIDTH = 100
 
@@ -22,6 +22,12 @@ _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"
 def csv(frame: pd.DataFrame) -> str:
     """Every column of a data frame, numbers unrounded, empty where undefined."""
     return frame.to_csv(index=False, lineterminator="\n")
+
+
+def summary_csv(experiment: Experiment, frame: pd.DataFrame) -> str:
+    """`tables.summary` as CSV, followed by the published values of other methods where there are any."""
+    rows = csv(published(experiment)).splitlines(keepends=True)[1:]
+    return csv(frame) + "".join(rows)
 
 
 def markdown(table: Table) -> str:
@@ -73,7 +79,7 @@ def as_html(table: Table, colours: Mapping[str, str] | None = None) -> str:
     head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in table.header)
     rows = []
     for index, cells in enumerate(table.rows):
-        colour = (colours or {}).get(table.variants[index]) if table.variants else None
+        colour = (colours or {}).get(table.variants[index]) if index < len(table.variants) else None
         chip = f'<span class="chip" style="background:{colour}"></span>' if colour else ""
         first = f'<th scope="row">{chip}{html.escape(cells[0])}</th>'
         rows.append(f"<tr>{first}{''.join(_cell(cell) for cell in cells[1:])}</tr>")
@@ -90,7 +96,7 @@ def render(experiment: Experiment, form: str) -> str:
     """An experiment's tables in one of `FORMATS`."""
     found = summary(experiment)
     if form == "csv":
-        return csv(found)
+        return summary_csv(experiment, found)
     writer = {"markdown": markdown, "latex": latex, "text": text}[form]
     return "\n".join(writer(table) for table in (*headline_tables(experiment, found), detail_table(experiment, found)))
 

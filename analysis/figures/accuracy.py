@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.picture import Picture
 from analysis.figures.style import GROUND, INK, colours, house_style, label_rows, legend, marker, new_figure, seeds
+from analysis.metrics import METRICS, Metric
 from analysis.results import Experiment, MissingResult
 
 SIZES = {"APs": "small\n(< 32² px)", "APm": "medium\n(32² to 96² px)", "APl": "large\n(> 96² px)"}
@@ -18,20 +19,21 @@ SIZES = {"APs": "small\n(< 32² px)", "APm": "medium\n(32² to 96² px)", "APl":
 
 @house_style
 def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame) -> Picture:
-    """Mask AP of every variant with its seeds, and its change against the reference beside the paper's change.
+    """The first headline metric of every variant with its seeds, and its change beside the paper's change.
 
     Args:
         table: of `tables.summary`.
         numbers: of `tables.tidy`.
 
     Raises:
-        MissingResult: no variant has a mask AP.
+        MissingResult: no variant has it.
     """
-    rows = _measured(table, "mask_AP")
+    metric = METRICS[experiment.headline[0]]
+    rows = _measured(table, metric.name)
     names = rows["variant"].tolist()
     figure = new_figure(1.5 + 0.42 * len(names))
     left, right = figure.subplots(1, 2, sharey=True)
-    single = numbers[numbers["metric"] == "mask_AP"]
+    single = numbers[numbers["metric"] == metric.name]
     for place, row in enumerate(rows.itertuples()):
         colour, sign = colours(experiment)[row.variant], marker(experiment, row.variant)
         own = single[single["variant"] == row.variant]["value"].dropna()
@@ -39,8 +41,8 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
         spread = None if math.isnan(row.sd) else row.sd
         left.errorbar(row.mean, place, xerr=spread, fmt=sign, color=colour, capsize=4, markersize=7)
         _draw_change(right, place, row, colour, sign)
-    left.set(xlabel="mask AP (%)", title="ours")
-    right.set(xlabel="change of mask AP (points)", title=f"against {experiment.variant(experiment.reference).label}")
+    left.set(xlabel=f"{metric.label} ({metric.unit})", title="ours")
+    right.set(xlabel=f"change of {metric.label} (points)", title=f"against {experiment.variant(experiment.reference).label}")
     label_rows(left, experiment, names)
     right.grid(axis="x")
     right.tick_params(axis="y", length=0)
@@ -48,19 +50,20 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
     right.axvline(0, color=INK, linewidth=0.9)
     figure.legend(handles=_signs(rows), loc="outside lower center", ncols=3)
     caption = (
-        f"Mask AP (COCO, IoU .50:.95) on {experiment.data}, scale {experiment.scale}. Left: mean over seeds with the sample "
+        f"{_words(metric)} on {experiment.data}, scale {experiment.scale}. Left: mean over seeds with the sample "
         f"standard deviation; ticks below are single seeds ({seeds(rows['n'])}). Right: paired change against the reference "
         "with its 95 % interval, beside the change that the paper prints for its own data."
     )
-    alt = "Mask AP in percent. " + " ".join(f"{row.label}: {row.mean:.1f}." for row in rows.itertuples())
+    alt = f"{_words(metric)} in percent. " + " ".join(f"{row.label}: {row.mean:.1f}." for row in rows.itertuples())
     columns = ["variant", "mean", "sd", "n", "change", "low", "high", "method", "clearly", "paper", "paper_change"]
     return Picture("accuracy", figure, caption, alt, rows[columns])
 
 
 @house_style
 def accuracy_by_size(experiment: Experiment, table: pd.DataFrame) -> Picture:
-    """Mask AP by size of object for every variant, with the spread over seeds; raises as `accuracy` does."""
-    rows = table[table["metric"].isin([f"mask_{size}" for size in SIZES]) & table["mean"].notna()]
+    """AP by size of object for every variant, of masks or of boxes as in the headline; raises as `accuracy` does."""
+    prefix = experiment.headline[0].partition("_")[0]
+    rows = table[table["metric"].isin([f"{prefix}_{size}" for size in SIZES]) & table["mean"].notna()]
     if rows.empty:
         raise MissingResult("no variant has an AP by size of object")
     names = [name for name in experiment.colour_order if name in set(rows["variant"])]
@@ -70,28 +73,29 @@ def accuracy_by_size(experiment: Experiment, table: pd.DataFrame) -> Picture:
     for index, name in enumerate(names):
         own = rows[rows["variant"] == name].set_index("metric")
         for place, size in enumerate(SIZES):
-            if f"mask_{size}" not in own.index:
+            if f"{prefix}_{size}" not in own.index:
                 continue
-            row = own.loc[f"mask_{size}"]
+            row = own.loc[f"{prefix}_{size}"]
             error = None if math.isnan(row["sd"]) else row["sd"]
             axes.bar(place - 0.4 + (index + 0.5) * width, row["mean"], 0.9 * width, yerr=error, color=colours(experiment)[name],
                      ecolor=INK, capsize=2, error_kw={"linewidth": 1},
                      label=row["label"] if place == 0 else None)  # fmt: skip
     axes.set_xticks(range(len(SIZES)), list(SIZES.values()))
-    axes.set(ylabel="mask AP (%)")
+    axes.set(ylabel=f"{prefix} AP (%)")
     axes.grid(axis="y")
     legend(figure, *_unique_legend(axes))
     caption = (
-        f"Mask AP by size of object on {experiment.data}, scale {experiment.scale}: mean over seeds with the sample standard "
-        f"deviation ({seeds(rows['n'])}). COCO's area ranges, in pixels of the original image."
+        f"{prefix.capitalize()} AP by size of object on {experiment.data}, scale {experiment.scale}: mean over seeds with the "
+        f"sample standard deviation ({seeds(rows['n'])}). COCO's area ranges, in pixels of the original image."
     )
-    alt = "Mask AP by size. " + " ".join(f"{row.label}, {row.metric[5:]}: {row.mean:.1f}." for row in rows.itertuples())
+    values = [f"{row.label}, {METRICS[row.metric].label}: {row.mean:.1f}." for row in rows.itertuples()]
+    alt = f"{prefix.capitalize()} AP by size. {' '.join(values)}"
     return Picture("accuracy_by_size", figure, caption, alt, rows[["variant", "metric", "mean", "sd", "n"]])
 
 
 @house_style
 def accuracy_against_latency(experiment: Experiment, table: pd.DataFrame, hardware: str) -> Picture:
-    """Mask AP against latency, both with their spread over seeds.
+    """The first headline metric against latency, both with their spread over seeds.
 
     Args:
         hardware: what the latency was measured on.
@@ -99,29 +103,54 @@ def accuracy_against_latency(experiment: Experiment, table: pd.DataFrame, hardwa
     Raises:
         MissingResult: no variant has both.
     """
-    wide = {name: _measured(table, name).set_index("variant") for name in ("mask_AP", "latency_ms")}
+    metric = METRICS[experiment.headline[0]]
+    wide = {name: _measured(table, name).set_index("variant") for name in (metric.name, "latency_ms")}
     names = [name for name in experiment.colour_order if all(name in frame.index for frame in wide.values())]
     if not names:
-        raise MissingResult("no variant has both a mask AP and a latency")
+        raise MissingResult("no variant has both an accuracy and a latency")
     figure = new_figure(3.8)
     axes = figure.subplots()
     for name in names:
-        ap, latency = wide["mask_AP"].loc[name], wide["latency_ms"].loc[name]
+        ap, latency = wide[metric.name].loc[name], wide["latency_ms"].loc[name]
         axes.errorbar(latency["mean"], ap["mean"], xerr=_bar(latency), yerr=_bar(ap), fmt=marker(experiment, name),
                       color=colours(experiment)[name], markersize=8, capsize=3, elinewidth=1, label=ap["label"])  # fmt: skip
-    axes.set(xlabel="latency per image (ms), shorter is better", ylabel="mask AP (%)")
+    _draw_published(axes, experiment, metric.name)
+    axes.set(xlabel="latency per image (ms), shorter is better", ylabel=f"{metric.label} ({metric.unit})")
     axes.grid()
     legend(figure, *_unique_legend(axes))
     data = pd.DataFrame(
-        {"variant": name, "mask_AP": wide["mask_AP"].loc[name, "mean"], "latency_ms": wide["latency_ms"].loc[name, "mean"]}
+        {"variant": name, metric.name: wide[metric.name].loc[name, "mean"], "latency_ms": wide["latency_ms"].loc[name, "mean"]}
         for name in names
     )
     caption = (
-        f"Mask AP against median latency per image, on {experiment.data}, scale {experiment.scale}; measured on {hardware}. "
-        f"Means over seeds with their sample standard deviations ({seeds(wide['mask_AP']['n'])}). Up and left is better."
+        f"{_words(metric)} against median latency per image, on {experiment.data}, scale {experiment.scale}; measured on "
+        f"{hardware}. Means over seeds with their sample standard deviations ({seeds(wide[metric.name]['n'])}). "
+        "Up and left is better."
+        f"{_published_words(experiment)}"
     )
-    alt = " ".join(f"{row.variant}: {row.mask_AP:.1f} % AP at {row.latency_ms:.1f} ms." for row in data.itertuples())
+    alt = " ".join(f"{row.variant}: {row[metric.name]:.1f} % at {row.latency_ms:.1f} ms." for _, row in data.iterrows())
     return Picture("accuracy_against_latency", figure, caption, alt, data)
+
+
+def _draw_published(axes: Axes, experiment: Experiment, metric: str) -> None:
+    """Other methods' published values, at the paper's scale alone: elsewhere the data and the device are not theirs."""
+    rows = (
+        [row for row in experiment.published if {metric, "latency_ms"} <= set(row.values)] if experiment.at_paper_scale else []
+    )
+    for row in rows:
+        place = (row.values["latency_ms"], row.values[metric])
+        axes.plot(*place, "*", color=INK, markerfacecolor=GROUND, markersize=9, label="published, not run here")
+        axes.annotate(row.label, place, xytext=(5, 3), textcoords="offset points", fontsize=8)
+
+
+def _published_words(experiment: Experiment) -> str:
+    return " Stars are published values on other hardware." if experiment.published and experiment.at_paper_scale else ""
+
+
+def _words(metric: Metric) -> str:
+    """`Mask AP (COCO, IoU .50:.95)`."""
+    text = metric.label[0].upper() + metric.label[1:]
+    return f"{text} (COCO, IoU .50:.95)" if metric.coco_name == "AP" else text
 
 
 def _measured(table: pd.DataFrame, metric: str) -> pd.DataFrame:
