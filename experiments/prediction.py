@@ -42,6 +42,12 @@ class Trained:
     category_ids: Sequence[int]
     class_names: Sequence[str]
 
+    @property
+    def categories(self) -> list[dict[str, Any]]:
+        """COCO's `categories`."""
+        pairs = zip(self.category_ids, self.class_names, strict=True)
+        return [{"id": category_id, "name": name} for category_id, name in pairs]
+
 
 def find_pictures(paths: Iterable[Path]) -> list[Picture]:
     """The pictures named, and those inside the folders named (not in folders below), by name.
@@ -61,7 +67,20 @@ def find_pictures(paths: Iterable[Path]) -> list[Picture]:
         else:
             raise UserError(f"{path}: no such picture or folder")
     taken: set[str] = set()
-    return [Picture(number, path, _free_name(path.stem, taken)) for number, path in enumerate(dict.fromkeys(found), start=1)]
+    unique = enumerate(dict.fromkeys(found), start=1)
+    return [Picture(number, path, free_name(path.stem, taken) + ".png") for number, path in unique]
+
+
+def refuse_to_overwrite(sources: Iterable[Path], targets: Iterable[Path]) -> None:
+    """Hold results off the files they come from.
+
+    Raises:
+        UserError: a target is one of the sources.
+    """
+    kept = {source.resolve() for source in sources}
+    for target in targets:
+        if target.resolve() in kept:
+            raise UserError(f"{target}: the result would take the place of its source; choose another folder with --out")
 
 
 def predict_pictures(
@@ -89,29 +108,28 @@ def predict_pictures(
         except DatasetError as error:
             unreadable.append(str(error))
             continue
-        found = _above(trained.model.predict([image.to(device)], inference)[0], threshold)
+        found = above(trained.model.predict([image.to(device)], inference)[0], threshold)
         records += to_records(found, picture.image_id, trained.category_ids)
         height, width = image.shape[-2:]
         described = {"id": picture.image_id, "file_name": str(picture.path), "height": height, "width": width}
         images.append({**described, "overlay": picture.overlay})
         _write_overlay(folder / picture.overlay, image.permute(1, 2, 0).numpy(), found, trained.class_names)
-    pairs = zip(trained.category_ids, trained.class_names, strict=True)
-    categories = [{"id": category_id, "name": name} for category_id, name in pairs]
     write_json(folder / "detections.json", records, indent=None)
-    write_json(folder / "images.json", {"images": images, "categories": categories})
+    write_json(folder / "images.json", {"images": images, "categories": trained.categories})
     return len(records), unreadable
 
 
-def _free_name(stem: str, taken: set[str]) -> str:
-    """`<stem>.png`, or with a number where another picture has that name; upper and lower case count as the same."""
-    name, number = f"{stem}.png", 2
+def free_name(stem: str, taken: set[str]) -> str:
+    """`stem`, or with a number where `taken` has it already, to which it is added; upper and lower case count as the same."""
+    name, number = stem, 2
     while name.lower() in taken:
-        name, number = f"{stem}-{number}.png", number + 1
+        name, number = f"{stem}-{number}", number + 1
     taken.add(name.lower())
     return name
 
 
-def _above(found: Detections, threshold: float) -> Detections:
+def above(found: Detections, threshold: float) -> Detections:
+    """The detections of at least this score."""
     kept = found.scores >= threshold
     parts = {field.name: getattr(found, field.name) for field in fields(found)}
     return type(found)(

@@ -1,18 +1,22 @@
-"""`yolact predict`, `evaluate` and `speed`: one trained network, or one file of detections, outside of any experiment."""
+"""`yolact evaluate` and `speed`: one file of detections, or one network, outside of any experiment."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from experiments.prediction import Trained, find_pictures, predict_pictures
-from experiments.store import Store
-from yolact.config import InferenceConfig, MaskRCNNConfig, SpeedConfig
-from yolact.errors import UserError
+from experiments.cli.networks import (
+    device_option,
+    from_preset,
+    inference_of,
+    load_network,
+    one_source,
+    preset_option,
+    source_options,
+)
+from yolact.config import SpeedConfig
 from yolact.hardware import usable_cores
 
 if TYPE_CHECKING:
@@ -37,56 +41,6 @@ class Size(click.ParamType):
         return int(width), int(height)
 
 
-def trained_options(command: Callable) -> Callable:
-    """Where a trained network comes from, and where it runs."""
-    for option in (
-        click.option("--device", help="cpu, cuda or cuda:1.  [default: cuda where there is one, else cpu]"),
-        click.option(
-            "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="The results folder."
-        ),
-        click.option("--result", type=click.Path(path_type=Path), help="A folder with model.json and weights.pt."),
-        click.option("--stage", help="Id of a finished train stage, as `yolact status` lists it."),
-    ):
-        command = option(command)
-    return command
-
-
-@click.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@trained_options
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for overlays and detections.json.")
-@click.option("--threshold", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Least score drawn and written.")
-def predict(
-    images: tuple[Path, ...],
-    stage: str | None,
-    result: Path | None,
-    results: Path,
-    device: str | None,
-    out: Path,
-    threshold: float,
-) -> None:
-    """Find instances in IMAGES: files, or folders of files.
-
-    Writes each image with masks, boxes, names and scores drawn on it, detections.json in COCO's result format, and images.json,
-    which says what its ids stand for.
-
-    \b
-    Example:
-      yolact predict photos/ --stage train-0123456789abcdef --out found/
-    """
-    pictures = find_pictures(images)
-    trained, place = _load(_one_source(stage=stage, result=result), results, device)
-    inference = _inference(trained)
-    from rich.console import Console
-    from rich.progress import track
-
-    progress = track(pictures, "Looking", console=Console(stderr=True))
-    count, unreadable = predict_pictures(trained, progress, out, inference, threshold, place)
-    click.echo(f"{count} detections in {len(pictures) - len(unreadable)} images: {out / 'detections.json'}")
-    if unreadable:
-        raise UserError(f"{len(unreadable)} of {len(pictures)} images could not be read:\n  " + "\n  ".join(unreadable))
-
-
 @click.command()
 @click.option("--annotations", required=True, type=click.Path(path_type=Path), help="Ground truth in COCO's instances format.")
 @click.option("--detections", required=True, type=click.Path(path_type=Path), help="Detections in COCO's result format.")
@@ -105,8 +59,9 @@ def evaluate(annotations: Path, detections: Path, out: Path | None) -> None:
 
 
 @click.command()
-@click.option("--preset", "preset_name", help="A published configuration with random weights, such as yolact_base.")
-@trained_options
+@preset_option
+@source_options
+@device_option
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: the cores this process may use]")
 @click.option(
     "--repeats", default=100, show_default=True, type=click.IntRange(min=1), help="Images timed, in each of two passes."
@@ -129,77 +84,17 @@ def speed(
       yolact speed --preset yolact_base --device cuda
       yolact speed --stage train-0123456789abcdef --threads 1 --repeats 20
     """
-    source = _one_source(preset=preset_name, stage=stage, result=result)
+    source = one_source(preset=preset_name, stage=stage, result=result)
     if "preset" in source:
-        model, inference, place = _from_preset(source["preset"], device)
+        model, inference, place = from_preset(source["preset"], device)
     else:
-        trained, place = _load(source, results, device)
-        model, inference = trained.model, _inference(trained)
+        trained, place = load_network(source, results, device)
+        model, inference = trained.model, inference_of(trained)
     from yolact.speed import measure_speed
 
     images = _noise(min(MOST_SPEED_IMAGES, repeats), size)
     record = measure_speed(model, images, inference, SpeedConfig(repeats=repeats), place, threads or usable_cores())
     click.echo(_speed_table(record))
-
-
-def _one_source(**given: Any) -> dict[str, Any]:
-    source = {name: value for name, value in given.items() if value is not None}
-    if len(source) != 1:
-        raise click.UsageError(f"Give exactly one of {', '.join(f'--{name}' for name in given)}.")
-    return source
-
-
-def _load(source: dict[str, Any], results: Path, device: str | None) -> tuple[Trained, str]:
-    """The trained network of a stage or a result folder, and the device it was put on."""
-    folder = _train_result(results, source["stage"]) if "stage" in source else source["result"]
-    for name in ("model.json", "weights.pt"):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder / name} is missing: give the result folder of a train stage")
-    place = _device(device)
-    from experiments.stages import load_trained
-
-    try:
-        model, category_ids, class_names = load_trained(folder, place)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / 'model.json'} does not describe a model: {type(error).__name__}: {error}") from None
-    return Trained(model, category_ids, class_names), place
-
-
-def _train_result(results: Path, stage_id: str) -> Path:
-    view = Store(results).stage(stage_id)
-    if view.kind != "train":
-        raise UserError(f"--stage {stage_id} is a {view.kind} stage: give the train stage it builds on")
-    return view.result
-
-
-def _from_preset(name: str, device: str | None) -> tuple[Any, InferenceConfig, str]:
-    from yolact.presets import preset
-
-    chosen = preset(name)
-    import torch
-
-    from yolact.model import build_model
-
-    torch.manual_seed(0)
-    return build_model(chosen.model, chosen.num_classes, pretrained=False), chosen.inference, _device(device)
-
-
-def _inference(trained: Trained) -> InferenceConfig:
-    """The defaults; for Mask R-CNN with its own suppression."""
-    network: Any = trained.model
-    return InferenceConfig(suppression="standard") if isinstance(network.config, MaskRCNNConfig) else InferenceConfig()
-
-
-def _device(name: str | None) -> str:
-    import torch
-
-    if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name!r} can't be used: {str(error).splitlines()[0]}") from None
-    return name
 
 
 def _noise(count: int, size: tuple[int, int]) -> list[Any]:

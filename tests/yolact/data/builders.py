@@ -53,3 +53,29 @@ def write(folder: Path, data: Any | None = None, split: str = "train") -> tuple[
 def truncate(path: Path, keep: float = 0.6) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep)])
+
+
+def moving_square(frames, size=(48, 64), noise=False):
+    """(H, W, 3) uint8 pictures: a red square that moves right, a white one in the top left corner."""
+    generator = np.random.default_rng(0)
+    for place in range(frames):
+        picture = generator.integers(0, 256, (*size, 3), dtype=np.uint8) if noise else np.zeros((*size, 3), np.uint8)
+        picture[16:32, 2 * place : 2 * place + 16] = (255, 0, 0)
+        picture[:8, :8] = 255
+        yield picture
+
+
+def write_video(path, frames, rate, codec="libx264", rotation=0, noise=False, faststart=False):
+    """`moving_square` as a video file, its container by the suffix; `noise` makes it large enough to be cut up."""
+    import av
+
+    options = {"movflags": "faststart"} if faststart else {}
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.height, stream.width, stream.pix_fmt, stream.gop_size = 48, 64, "yuv420p", 5
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for picture in moving_square(frames, noise=noise):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path

@@ -1,0 +1,79 @@
+"""`yolact predict`: a trained network on pictures and video of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from experiments.cli.networks import device_option, inference_of, load_network, one_source, source_options
+from experiments.prediction import Picture, Trained, find_pictures, predict_pictures, refuse_to_overwrite
+from experiments.video_prediction import Video, find_videos, predict_video
+from yolact.errors import UserError
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@source_options
+@device_option
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for overlays and detections.json.")
+@click.option("--threshold", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Least score drawn and written.")
+def predict(
+    files: tuple[Path, ...],
+    stage: str | None,
+    result: Path | None,
+    results: Path,
+    device: str | None,
+    out: Path,
+    threshold: float,
+) -> None:
+    """Find instances in FILES: images, folders of images, and videos.
+
+    Writes each image with masks, boxes, names and scores drawn on it, detections.json in COCO's result format, and images.json,
+    which says what its ids stand for. From clip.mov come clip.mp4, drawn on in the same way, clip.detections.json, whose image
+    ids are the frames' numbers, and clip.images.json, which gives each frame's time.
+
+    \b
+    Example:
+      yolact predict photos/ clip.mov --stage train-0123456789abcdef --out found/
+    """
+    videos, others = find_videos(files)
+    pictures = find_pictures(others)
+    sources = [picture.path for picture in pictures] + [video.path for video in videos]
+    refuse_to_overwrite(sources, [out / picture.overlay for picture in pictures] + [video.results(out)[0] for video in videos])
+    trained, place = load_network(one_source(stage=stage, result=result), results, device)
+    faults: list[str] = []
+    if pictures:
+        faults += _pictures(trained, pictures, out, threshold, place)
+    for video in videos:
+        faults += _video(trained, video, out, threshold, place)
+    if faults:
+        raise UserError("\n".join(faults))
+
+
+def _pictures(trained: Trained, pictures: list[Picture], out: Path, threshold: float, device: str) -> list[str]:
+    watched = _watch(pictures, len(pictures), "Looking")
+    count, unreadable = predict_pictures(trained, watched, out, inference_of(trained), threshold, device)
+    click.echo(f"{count} detections in {len(pictures) - len(unreadable)} images: {out / 'detections.json'}")
+    if not unreadable:
+        return []
+    return [f"{len(unreadable)} of {len(pictures)} images could not be read:\n  " + "\n  ".join(unreadable)]
+
+
+def _video(trained: Trained, video: Video, out: Path, threshold: float, device: str) -> list[str]:
+    """Faults of one video; the next one is looked at whatever they are."""
+    try:
+        found = predict_video(trained, video, out, inference_of(trained), threshold, device, _watch)
+    except UserError as error:
+        return [str(error)]
+    click.echo(f"{found.detections} detections in {found.frames} frames: {video.results(out)[0]}")
+    return [found.fault] if found.fault else []
+
+
+def _watch(items: Iterable[Any], total: int | None, what: str) -> Iterable[Any]:
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, what, total=total, console=Console(stderr=True))

@@ -1,0 +1,65 @@
+"""`yolact export`, from the command line to the file."""
+
+import json
+
+import pytest
+import torch
+
+from tests.experiments.cli.test_measure import MASK_RCNN, YOLACT, run, write_result
+from yolact.presets import PRESETS
+
+YOLACT_PRESETS = [name for name, preset in PRESETS.items() if preset.model.kind == "yolact"]
+
+
+def agreement(printed):
+    return float(printed.rsplit(" ", 1)[1])
+
+
+def test_a_trained_network_is_exported_with_its_classes(tmp_path, capsys):
+    folder = write_result(tmp_path / "result", YOLACT)
+    out = tmp_path / "new" / "folder" / "net.pt2"
+    status, printed, _ = run(capsys, "export", "--result", folder, "--format", "torch", "--out", out)
+    assert status == 0 and str(out) in printed and agreement(printed) <= 1e-6
+    extra = {"yolact": ""}
+    torch.export.load(out, extra_files=extra)
+    assert json.loads(extra["yolact"])["category_ids"] == [5, 90]
+
+
+def test_onnx_is_the_default(tmp_path, capsys):
+    import onnx
+
+    folder = write_result(tmp_path / "result", YOLACT)
+    status, printed, _ = run(capsys, "export", "--result", folder, "--out", tmp_path / "net.onnx")
+    assert status == 0 and agreement(printed) <= 1e-4
+    onnx.checker.check_model(tmp_path / "net.onnx", full_check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", YOLACT_PRESETS)
+def test_every_preset_at_full_size(tmp_path, capsys, name):
+    for file_format, tolerance in (("onnx", 1e-4), ("torch", 1e-6)):
+        out = tmp_path / f"net.{file_format}"
+        status, printed, error = run(capsys, "export", "--preset", name, "--format", file_format, "--out", out)
+        assert status == 0, error
+        assert agreement(printed) <= tolerance
+        out.unlink()
+
+
+def test_mask_rcnn_is_refused(tmp_path, capsys):
+    folder = write_result(tmp_path / "result", MASK_RCNN)
+    status, _, error = run(capsys, "export", "--result", folder, "--out", tmp_path / "net.onnx")
+    assert status == 2 and "only YOLACT networks can be exported, not MaskRCNN" in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "exactly one of --preset, --stage, --result"),
+        (["--preset", "yolact_bas"], "did you mean 'yolact_base'"),
+        (["--preset", "yolact_base", "--format", "tflite"], "is not one of 'onnx', 'torch'"),
+        (["--result", "nowhere"], "model.json is missing"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, capsys, arguments, message):
+    status, _, error = run(capsys, "export", *arguments, "--out", tmp_path / "net.onnx")
+    assert status == 2 and message in error and "Traceback" not in error

@@ -1,0 +1,153 @@
+"""`yolact predict` on video, from the command line to what it prints and writes."""
+
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.video_prediction import find_videos
+from tests.experiments.cli.test_measure import YOLACT, photos, run, write_result  # noqa: F401 (a fixture)
+from tests.yolact.data.builders import write_video
+from yolact.data.video import open_video
+from yolact.records import from_records
+
+FRAMES, RATE = 8, 5
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return write_result(tmp_path_factory.mktemp("trained") / "result", YOLACT)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return write_video(tmp_path / "clip.mov", FRAMES, RATE)
+
+
+def frames_of(path):
+    with open_video(path) as reader:
+        return list(reader)
+
+
+def predict(capsys, trained, out, *arguments):
+    return run(capsys, "predict", *arguments, "--result", trained, "--out", out, "--device", "cpu")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_every_frame_is_drawn_and_written(tmp_path, capsys, trained, clip):
+    out = tmp_path / "out"
+    status, printed, _ = predict(capsys, trained, out, clip)
+    assert status == 0 and f"in {FRAMES} frames: {out / 'clip.mp4'}" in printed
+    assert names(out) == ["clip.detections.json", "clip.images.json", "clip.mp4"]
+    listed = json.loads((out / "clip.images.json").read_text())
+    assert [image["id"] for image in listed["images"]] == list(range(1, FRAMES + 1))
+    assert [image["time"] for image in listed["images"]] == pytest.approx([place / RATE for place in range(FRAMES)])
+    assert {image["file_name"] for image in listed["images"]} == {str(clip)}
+    assert listed["categories"] == [{"id": 5, "name": "disc"}, {"id": 90, "name": "star"}]
+
+    records = json.loads((out / "clip.detections.json").read_text())
+    assert {record["image_id"] for record in records} == set(range(1, FRAMES + 1))
+    assert printed.startswith(f"{len(records)} detections")
+    first = [record for record in records if record["image_id"] == 1]
+    size = listed["images"][0]["height"], listed["images"][0]["width"]
+    assert size == (48, 64) and len(from_records(first, [5, 90], *size)) == len(first) > 0
+
+    drawn, plain = frames_of(out / "clip.mp4"), frames_of(clip)
+    assert len(drawn) == FRAMES
+    assert all(np.abs(a.pixels.astype(int) - b.pixels).mean() > 5 for a, b in zip(drawn, plain, strict=True))
+
+
+def test_a_frame_is_looked_at_as_a_picture_is(tmp_path, capsys, trained, clip):
+    from PIL import Image
+
+    Image.fromarray(frames_of(clip)[2].pixels).save(tmp_path / "third.png")
+    assert predict(capsys, trained, tmp_path / "out", clip, tmp_path / "third.png")[0] == 0
+    of_video = json.loads((tmp_path / "out" / "clip.detections.json").read_text())
+    of_picture = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [{**r, "image_id": 0} for r in of_video if r["image_id"] == 3] == [{**r, "image_id": 0} for r in of_picture] != []
+
+
+def test_nothing_found_is_an_empty_list_and_an_unchanged_video(tmp_path, capsys, trained, clip):
+    predict(capsys, trained, tmp_path / "out", clip, "--threshold", "1")
+    assert json.loads((tmp_path / "out" / "clip.detections.json").read_text()) == []
+    for drawn, plain in zip(frames_of(tmp_path / "out" / "clip.mp4"), frames_of(clip), strict=True):
+        assert np.abs(drawn.pixels.astype(int) - plain.pixels).mean() < 8
+
+
+def test_pictures_and_videos_of_one_name_go_side_by_side(tmp_path, capsys, trained, photos, clip):  # noqa: F811
+    other = write_video(tmp_path / "Clip.mkv", 2, RATE)
+    out = tmp_path / "out"
+    status, printed, _ = predict(capsys, trained, out, photos, clip, other, clip)
+    assert status == 0 and len(printed.splitlines()) == 3
+    videos = {name for name in names(out) if name.endswith(".mp4")}
+    assert videos == {"clip.mp4", "Clip-2.mp4"} and {"detections.json", "images.json", "a.png"} <= set(names(out))
+
+
+def test_a_half_broken_video_keeps_what_was_read_and_says_so(tmp_path, capsys, trained):
+    path = write_video(tmp_path / "cut.mkv", FRAMES, RATE, noise=True)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 5])
+    status, printed, error = predict(capsys, trained, tmp_path / "out", path)
+    listed = json.loads((tmp_path / "out" / "cut.images.json").read_text())["images"]
+    assert status == 2 and f"in {len(listed)} frames" in printed and 1 < len(listed) < FRAMES
+    assert "cut.mkv: it breaks off at" in error and "Traceback" not in error
+    assert len(frames_of(tmp_path / "out" / "cut.mp4")) == len(listed)
+
+
+def test_a_broken_video_is_passed_over_and_leaves_nothing(tmp_path, capsys, trained, clip):
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("hello")
+    out = tmp_path / "out"
+    status, printed, error = predict(capsys, trained, out, broken, clip)
+    assert status == 2 and f"in {FRAMES} frames" in printed
+    assert "broken.mp4: not a video that can be read" in error and "Traceback" not in error
+    assert names(out) == ["clip.detections.json", "clip.images.json", "clip.mp4"]
+
+
+def test_results_of_before_stay_whole_when_a_run_ends_early(tmp_path, capsys, trained, clip, monkeypatch):
+    out = tmp_path / "out"
+    predict(capsys, trained, out, clip)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("yolact.drawing.draw", stop)
+    assert predict(capsys, trained, out, clip)[0] == 130
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_source_is_never_overwritten(tmp_path, capsys, trained, photos):  # noqa: F811
+    path = write_video(photos / "clip.mp4", 2, RATE)
+    for source in (path, photos / "b.png"):
+        content = source.read_bytes()
+        status, _, error = predict(capsys, trained, photos / ".." / "photos", source)
+        assert status == 2 and "would take the place of its source" in error
+        assert source.read_bytes() == content
+    os.symlink(photos / "b.png", tmp_path / "b.png")
+    assert predict(capsys, trained, tmp_path, photos / "b.png")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["nowhere.mp4"], "nowhere.mp4: no such video"), (["clip.mov", "nowhere"], "nowhere: no such picture or folder")],
+)
+def test_what_is_wrong_is_named(tmp_path, capsys, monkeypatch, trained, clip, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    status, _, error = predict(capsys, trained, tmp_path / "out", *arguments)
+    assert status == 2 and message in error and not (tmp_path / "out").exists()
+
+
+def test_without_pyav_pictures_still_work(tmp_path, capsys, monkeypatch, trained, photos, clip):  # noqa: F811
+    monkeypatch.setitem(sys.modules, "av", None)
+    status, printed, error = predict(capsys, trained, tmp_path / "out", photos / "b.png", clip)
+    assert status == 2 and "in 1 images" in printed and "yolact-workbench[video]" in error
+
+
+def test_a_folder_is_no_video_whatever_its_name(tmp_path):
+    (tmp_path / "frames.mp4").mkdir()
+    assert find_videos([tmp_path / "frames.mp4"]) == ([], [tmp_path / "frames.mp4"])
