@@ -13,9 +13,11 @@ from rich.console import Console
 from experiments.datasets import Dataset, declared_names, find_dataset
 from experiments.document import SpecError
 from experiments.plan import DataInfo, Plan, build_plan
+from experiments.reasons import Reason, reasons
 from experiments.resolve import parse_setting
-from experiments.spec import load_scale, load_spec
+from experiments.spec import load_scale, load_spec, names
 from experiments.store import Store
+from experiments.together import together
 from experiments.variants import data_of
 from yolact.config.base import nearest
 
@@ -25,10 +27,22 @@ class Request:
     """What the user asked to plan or run."""
 
     plan: Plan
+    """With `--all` that of every spec together."""
     store: Store
     chosen: set[str]
     """Ids of the stages that `--only` leaves."""
-    data: Dataset
+    datasets: tuple[Dataset, ...]
+    parts: tuple[Plan, ...]
+    """The plan of each spec asked for."""
+
+    @property
+    def together(self) -> bool:
+        """Whether `--all` specs were asked for."""
+        return self.plan not in self.parts
+
+    def reasons(self) -> dict[str, Reason]:
+        """The reason for each stage, by id."""
+        return {stage_id: reason for part in self.parts for stage_id, reason in reasons(part, self.store).items()}
 
 
 class SeedList(click.ParamType):
@@ -62,9 +76,10 @@ def results_option(command: Callable) -> Callable:
 
 
 def plan_options(command: Callable) -> Callable:
-    """SPEC and the options that say what to plan."""
+    """SPEC or --all, and the options that say what to plan."""
     options: list[Callable] = [
-        click.argument("spec"),
+        click.argument("spec", required=False),
+        click.option("--all", "all_specs", is_flag=True, help="Every spec there is, each training once."),
         click.option("--scale", default="toy", show_default=True, help="toy, small, paper, or a scale's file."),
         click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field; may be repeated."),
         click.option("--seeds", type=SeedList(), help='In place of the spec\'s, such as 0,1,2 or "0 1 2".'),
@@ -78,7 +93,8 @@ def plan_options(command: Callable) -> Callable:
 
 
 def request(
-    spec: str,
+    spec: str | None,
+    all_specs: bool,
     scale: str,
     settings: tuple[str, ...],
     seeds: tuple[int, ...] | None,
@@ -91,15 +107,23 @@ def request(
     Raises:
         UserError: any of them is wrong.
     """
+    if all_specs == (spec is not None):
+        raise click.UsageError("name a spec, such as nms, or give --all")
+    if all_specs and only:
+        raise click.UsageError("--only names variants of one spec; it doesn't go with --all")
     loaded_scale = load_scale(scale)
-    loaded_spec = load_spec(spec)
-    location = data or data_of(loaded_spec, loaded_scale)
-    dataset = find_dataset(location)
-    info = DataInfo(dataset.name, dataset.id, tuple(dataset.splits))
-    location = str(Path(location).absolute()) if Path(location).exists() and location not in declared_names() else location
     parsed = [parse_setting(text) for text in settings]
-    plan = build_plan(loaded_spec, loaded_scale, info, location=location, settings=parsed, seeds=seeds)
-    return Request(plan, Store(results), _chosen(plan, only), dataset)
+    datasets: dict[str, Dataset] = {}
+    parts = []
+    for name in names("specs") if spec is None else [spec]:
+        loaded = load_spec(name)
+        location = data or data_of(loaded, loaded_scale)
+        dataset = datasets.setdefault(location, find_dataset(location))
+        info = DataInfo(dataset.name, dataset.id, tuple(dataset.splits))
+        where = str(Path(location).absolute()) if Path(location).exists() and location not in declared_names() else location
+        parts.append(build_plan(loaded, loaded_scale, info, location=where, settings=parsed, seeds=seeds))
+    plan = together(parts) if all_specs else parts[0]
+    return Request(plan, Store(results), _chosen(plan, only), tuple(datasets.values()), tuple(parts))
 
 
 def _chosen(plan: Plan, only: tuple[str, ...]) -> set[str]:

@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from experiments.budget import Budgets
+from experiments.cli import rows
 from experiments.cli.common import Request, plan_options, request
 from experiments.cli.common import console as make_console
-from experiments.reasons import Reason, reasons
+from experiments.reasons import Reason
 from experiments.resolve import flatten
 
 STYLES = {"cached": "green", "new": "cyan", "changed": "yellow", "failed": "red", "interrupted": "yellow", "running": "blue"}
@@ -26,19 +27,23 @@ STYLES = {"cached": "green", "new": "cyan", "changed": "yellow", "failed": "red"
 def plan(explain: bool, as_json: bool, **options: Any) -> None:
     """What a question would run, and why. Needs neither a GPU nor the data.
 
-    Time and memory are those of stages alike that ran here before; "unknown" where there are none.
+    Time and memory are those of stages alike that ran here before; "unknown" where there are none. With --all, every row of
+    every table is listed with its training, which is done once, and the hours that a measurement of the same network says.
 
     \b
     Example:
       yolact plan prototypes --scale paper
+      yolact plan --all --scale paper
       yolact plan nms --set training.lr=0.004 --explain
     """
     asked = request(**options)
-    why = reasons(asked.plan, asked.store)
+    why = asked.reasons()
     if as_json:
         click.echo(json.dumps(_as_data(asked, why), indent=2))
     elif explain:
         _explain(asked)
+    elif asked.together:
+        rows.show(asked, summary(asked, why))
     else:
         _show(asked, why)
 
@@ -90,4 +95,5 @@ def _as_data(asked: Request, why: dict[str, Reason]) -> dict[str, Any]:
         if stage.id in asked.chosen
     ]
     origins = {name: dict(found.origins) for name, found in asked.plan.resolved.items()}
-    return {**asked.plan.experiment, "stages": stages, "origins": origins}
+    record = {"experiments": [dict(part.experiment) for part in asked.parts]} if asked.together else asked.plan.experiment
+    return {**record, "stages": stages, "origins": origins}

@@ -16,7 +16,6 @@ from experiments.launch.cluster import Cluster, read_cluster
 from experiments.launch.inprocess import InProcess
 from experiments.launch.pool import Pool
 from experiments.progress import Report
-from experiments.reasons import reasons
 from yolact.errors import UserError
 
 
@@ -36,18 +35,21 @@ def run(launcher: str, workers: int | None, config: Path | None, cancel_dropped:
     \b
     Example:
       yolact run quickstart --scale toy --seeds 0
+      yolact run --all --scale toy --seeds 0
       yolact run prototypes --scale small --data path/to/my-data --only k=8
       yolact run prototypes --scale paper --launcher slurm --config cluster.yaml
     """
     cluster = _cluster(launcher, workers, config, cancel_dropped)
     asked = request(**options)
-    why = reasons(asked.plan, asked.store)
+    why = asked.reasons()
     console = Console(highlight=False)
     console.print(summary(asked, why), markup=False)
     todo = [stage_id for stage_id in asked.chosen if why[stage_id].runs]
     if todo:
-        asked.data.ensure(asked.store.root / "data")
-    asked.store.write_experiment(asked.plan.experiment)
+        for dataset in asked.datasets:
+            dataset.ensure(asked.store.root / "data")
+    for part in asked.parts:
+        asked.store.write_experiment(part.experiment)
     if cluster is not None:
         return submit(asked, cluster, cancel_dropped, console)
     if not todo:
@@ -80,5 +82,6 @@ def _conclude(console: Console, outcome, asked) -> None:
     if left:
         console.print(f"{left} of {len(outcome.states)} stages are not done; the same command goes on from here")
     else:
-        record = asked.plan.experiment
-        console.print(f"all done; next: yolact report {record['experiment']} --scale {record['scale']}")
+        record = asked.parts[0].experiment
+        what = "--all" if asked.together else record["experiment"]
+        console.print(f"all done; next: yolact report {what} --scale {record['scale']}")

@@ -1,0 +1,48 @@
+"""`yolact plan --all`: every row of every table, the training behind it, and what the trainings take."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from experiments.cli.common import Request
+from experiments.cli.common import console as make_console
+from experiments.throughput import Throughput, hours, known
+from experiments.together import title
+
+
+def show(asked: Request, summary: str) -> None:
+    """Print the rows, then how many trainings there are and how many hours those that aren't done take."""
+    table = Table("spec", "row", "seed", "training", "hours", box=None, pad_edge=False)
+    throughputs = known(asked.store)
+    costs = {stage.id: hours(stage.content, throughputs) for stage in asked.plan.stages.values() if stage.kind == "train"}
+    done = {stage_id for stage_id in costs if asked.store.state(stage_id) == "done"}
+    first: dict[str, str] = {}
+    for part in asked.parts:
+        labels = {variant["name"]: variant["label"] for variant in part.experiment["variants"]}
+        for run in part.runs:
+            training = run.stages["train"]
+            name = title(part, run.variant)
+            owner = first.setdefault(training, name)
+            said = "done" if training in done else _hours(costs[training])
+            cells = (f"that of {owner}", "") if owner != name else (training, said)
+            table.add_row(part.experiment["experiment"], escape(labels[run.variant]), str(run.seed), escape(cells[0]), cells[1])
+    console = make_console()
+    console.print(table)
+    console.print(summary, markup=False)
+    console.print(_total(costs, done, sum(len(part.runs) for part in asked.parts)), markup=False)
+    for citation in dict.fromkeys(cost[1].citation for cost in costs.values() if cost is not None):
+        console.print(f"measured: {citation}", markup=False)
+
+
+def _total(costs: dict[str, tuple[float, Throughput] | None], done: set[str], rows: int) -> str:
+    left = [cost for stage_id, cost in costs.items() if stage_id not in done]
+    measured = [cost[0] for cost in left if cost is not None]
+    unknown = len(left) - len(measured)
+    parts = [f"{sum(measured):.1f} hours for {len(measured)} of them"] * bool(measured)
+    parts += [f"unknown for {unknown}: no training of the same network was measured"] * bool(unknown)
+    return f"{rows} rows, {len(costs)} distinct trainings, {len(done)} done; the others take: {'; '.join(parts) or 'nothing'}"
+
+
+def _hours(cost: tuple[float, Throughput] | None) -> str:
+    return "unknown" if cost is None else f"{cost[0]:.2f}"
