@@ -160,8 +160,12 @@ def _read_note(note: Path) -> _Part | None:
 @contextmanager
 def _locked(path: Path) -> Iterator[FileIO]:
     """A file opened for appending, unbuffered, that no other process appends to."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab", buffering=0) as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = open(path, "ab", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        raise DownloadError(f"{path}: can't be written ({error.strerror}); choose another folder, or mend this one") from None
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # the other process may have renamed the file between our opening and our locking it

@@ -1,4 +1,4 @@
-"""Published files whose size and hash we don't know beforehand: the first download writes them down, later ones must be the same.
+"""Published files whose size and hash aren't known beforehand: the first download writes them down, later ones must match.
 
 Beside `<name>` lies `<name>.json`: {"url", "size", "sha256", "recorded"}. It stays when the file is deleted.
 """

@@ -115,7 +115,9 @@ def test_a_file_that_changed_meanwhile_comes_whole(web, there, meter, tmp_path, 
     assert (tmp_path / "a.bin").read_bytes() == new
 
 
-def test_another_address_begins_anew(web, there, meter, tmp_path):
+@pytest.mark.parametrize("marks", [True, False])
+def test_another_address_begins_anew(web, there, meter, tmp_path, marks):
+    web.marks = marks
     broken_off(web, meter, there, tmp_path / "a.bin")
     web.files["/b.bin"] = CONTENT[::-1]
     download(f"{web.url}/b.bin", tmp_path / "a.bin", meter)
@@ -210,6 +212,12 @@ def test_a_disk_that_fills_up_keeps_what_came(web, there, meter, tmp_path, monke
     download(there, tmp_path / "a.bin", meter)
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
     assert ranges(web)[-1].startswith("bytes=")
+
+
+def test_a_folder_that_cannot_be_made_is_named(web, there, meter, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DownloadError, match=r"file/a\.bin\.part: can't be written \(.*\); choose another folder"):
+        download(there, tmp_path / "file" / "a.bin", meter)
 
 
 def test_two_at_once_are_told(web, there, meter, tmp_path):
