@@ -17,6 +17,7 @@ from torch import Tensor
 
 from yolact.checkpoint import load_plain, write_state_dict
 from yolact.config.training import TrainingConfig
+from yolact.distributed import Group
 from yolact.errors import UserError
 from yolact.files import written_aside
 from yolact.losses import Normalizer
@@ -73,17 +74,21 @@ def train(
     checkpoint: Path | None = None,
     log: Callable[[Event], None] = lambda event: None,
     should_stop: Callable[[], bool] = lambda: False,
+    group: Group | None = None,
 ) -> History:
     """Train `model` in place for `config.iterations` steps.
 
     Args:
         model: any `yolact.model.Model`, its weights already drawn.
-        batches: called with the iteration to begin at, gives (images (n, 3, S, S) float32 in 0..255, targets) from there on.
+        batches: called with the iteration to begin at, gives (images (n, 3, S, S) float32 in 0..255, targets) from there on;
+            to one of several processes, its share of each batch, as many images as to every other.
         config: length, optimiser, schedule, precision.
         device: "cpu" or "cuda".
         checkpoint: folder that holds the resumable state; a state found there is continued exactly.
         log: receives events ({"event": "step", ...} and {"event": "warning", ...}).
-        should_stop: asked after every step.
+        should_stop: asked after every step; where one process of a group is told to, all stop after the same step.
+        group: the processes that train together (`yolact.distributed.joined`); None for this one alone. All return the same
+            history and end with the same weights; rank 0 alone saves.
 
     Raises:
         Interrupted: `should_stop` said so; the state is saved.
@@ -92,7 +97,8 @@ def train(
     """
     # channels last is what convolution kernels prefer: 1.4 x the images per second on a CPU core
     model = model.to(device).to(memory_format=torch.channels_last).train()
-    loop = _Loop(model, config, device, checkpoint, log)
+    group = group or Group()
+    loop = _Loop(model, config, device, checkpoint, log, group)
     loop.resume()
     started, first = time.perf_counter(), loop.iteration
     source = iter(batches(loop.iteration))
@@ -105,7 +111,7 @@ def train(
             rate = (loop.iteration - first) * config.batch_size / (time.perf_counter() - started)
             loop.report(rate)
         last = loop.iteration == config.iterations
-        if should_stop() and not last:
+        if group.any(should_stop()) and not last:
             loop.save()
             raise Interrupted(f"stopped after iteration {loop.iteration} of {config.iterations}")
         if loop.iteration % config.checkpoint_every == 0 and not last:
@@ -117,9 +123,17 @@ class _Loop:
     """State of a running training: everything a checkpoint holds."""
 
     def __init__(
-        self, model: Model, config: TrainingConfig, device: str, checkpoint: Path | None, log: Callable[[Event], None]
+        self,
+        model: Model,
+        config: TrainingConfig,
+        device: str,
+        checkpoint: Path | None,
+        log: Callable[[Event], None],
+        group: Group,
     ) -> None:
         self.model, self.config, self.device, self.checkpoint, self.log = model, config, device, checkpoint, log
+        self.group = group
+        self.loss = group.wrap(model)
         self.optimizer = torch.optim.SGD(
             [parameter for parameter in model.parameters() if parameter.requires_grad],
             lr=config.lr,
@@ -139,15 +153,16 @@ class _Loop:
         targets = [target.to(self.device) for target in targets]
         parts = self._split(images, targets)
         normalizer = None
-        if len(parts) > 1:
-            normalizer = sum((self.model.normalizer(some) for _, some in parts), start=Normalizer(0, 0))
+        if len(parts) > 1 or self.group.size > 1:
+            normalizer = self.group.total(sum((self.model.normalizer(some) for _, some in parts), start=Normalizer(0, 0)))
         terms: dict[str, Tensor] = {}
-        for some_images, some_targets in parts:
-            with self._autocast():
-                part = self.model.loss(self._place(some_images), some_targets, normalizer)
-            self.scaler.scale(torch.stack(list(part.values())).sum()).backward()
+        for number, (some_images, some_targets) in enumerate(parts, start=1):
+            with self.group.last_of(self.loss, number == len(parts)):
+                with self._autocast():
+                    part = self.loss(self._place(some_images), some_targets, normalizer)
+                self.scaler.scale(torch.stack(list(part.values())).sum()).backward()
             terms = {name: terms[name] + value.detach() if terms else value.detach() for name, value in part.items()}
-        values = {name: float(value) for name, value in terms.items()}
+        values = dict(zip(terms, self.group.sum(float(value) for value in terms.values()), strict=True))
         if all(torch.isfinite(torch.tensor(value)) for value in values.values()):
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -175,7 +190,7 @@ class _Loop:
 
     def save(self) -> None:
         """Write everything needed to go on exactly from here, aside first, then by rename."""
-        if self.checkpoint is None:
+        if self.checkpoint is None or self.group.rank:
             return
         self.checkpoint.mkdir(parents=True, exist_ok=True)
         state = {
@@ -192,13 +207,9 @@ class _Loop:
 
     def resume(self) -> None:
         """Go on from the checkpoint folder's state, where there is one."""
-        if self.checkpoint is None or not (self.checkpoint / _CHECKPOINT).is_file():
+        state = self.group.share(self._saved, self.device)
+        if state is None:
             return
-        path = self.checkpoint / _CHECKPOINT
-        try:
-            state = load_plain(path, self.device)
-        except UserError as error:
-            raise UserError(f"{error} To train from the start, delete this file") from None
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
@@ -207,6 +218,15 @@ class _Loop:
         self.not_finite = state["not_finite"]
         torch.set_rng_state(state["rng"].cpu())
         self.log({"event": "info", "message": f"resumed at iteration {self.iteration}"})
+
+    def _saved(self) -> dict[str, Any] | None:
+        if self.checkpoint is None or not (self.checkpoint / _CHECKPOINT).is_file():
+            return None
+        path = self.checkpoint / _CHECKPOINT
+        try:
+            return load_plain(path, self.device)
+        except UserError as error:
+            raise UserError(f"{error} To train from the start, delete this file") from None
 
     def _split(self, images: Tensor, targets: list[Target]) -> list[Batch]:
         count = self.config.micro_batches
@@ -226,7 +246,7 @@ class _Loop:
     def _skip(self, values: dict[str, float], images: Tensor, targets: list[Target]) -> None:
         self.history.skipped += 1
         self.not_finite += 1
-        ids = [target.image_id for target in targets]
+        ids = self.group.gather([target.image_id for target in targets])
         bad = {name: value for name, value in values.items() if not torch.isfinite(torch.tensor(value))}
         saved = self._save_batch(images, targets)
         message = f"iteration {self.iteration}: step skipped, {bad} is not finite; images {ids}{saved}"
@@ -242,9 +262,11 @@ class _Loop:
             return ""
         folder = self.checkpoint / "not_finite"
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"iteration_{self.iteration}.pt"
+        name, size = f"iteration_{self.iteration}", self.group.size
+        shares = [f"{name}.pt"] if size == 1 else [f"{name}.{rank}.pt" for rank in range(size)]
+        path = folder / shares[self.group.rank]
         batch = {"images": images}
         for index, target in enumerate(targets):
             batch |= {f"{index}.{name}": getattr(target, name) for name in ("boxes", "labels", "masks", "crowd")}
         write_state_dict(batch, path)
-        return f"; batch saved in {path.name}"
+        return f"; batch saved in {', '.join(shares)}"

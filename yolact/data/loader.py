@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -42,8 +43,11 @@ class TrainingBatches:
         iterations: where the stream ends.
         skip_empty: leave out images without any annotation, as the official code does.
         workers: background processes that prepare batches; 0 prepares them here.
+        rank, ranks: of `ranks` processes that train together, the one that these batches are for. Process r gets the r-th of
+            `ranks` equal, consecutive parts of each batch; all processes' parts together are the batch.
 
     Raises:
+        UserError: if `batch_size` can't be split equally.
         DatasetError: if no image is left, or (while iterating) an image cannot be read.
     """
 
@@ -59,20 +63,22 @@ class TrainingBatches:
         start_iteration: int = 0,
         skip_empty: bool = True,
         workers: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
-        self._stream = _Stream(split, augmentation, image_size, seed, skip_empty, CACHE_BYTES // max(workers, 1))
-        self._positions = range(start_iteration * batch_size, iterations * batch_size)
-        self._batch_size = batch_size
+        if batch_size % ranks:
+            raise UserError(f"a batch of {batch_size} images can't be split equally over {ranks} processes")
+        self._stream = _Stream(split, augmentation, image_size, seed, skip_empty, CACHE_BYTES // (max(workers, 1) * ranks))
+        self._batches = _Batches(range(start_iteration, iterations), batch_size, rank, ranks)
         self._workers = workers
 
     def __len__(self) -> int:
-        return len(self._positions) // self._batch_size
+        return len(self._batches)
 
     def __iter__(self) -> Iterator[tuple[Tensor, list[Target]]]:
         loader = DataLoader(
             self._stream,
-            batch_size=self._batch_size,
-            sampler=self._positions,
+            batch_sampler=self._batches,
             num_workers=self._workers,
             collate_fn=_collate,
             generator=torch.Generator(),  # else DataLoader draws from the global generator
@@ -81,6 +87,25 @@ class TrainingBatches:
             if isinstance(batch, UserError):
                 raise batch
             yield batch
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Positions in the stream of one process's part of each batch."""
+
+    iterations: range
+    batch_size: int
+    rank: int
+    ranks: int
+
+    def __len__(self) -> int:
+        return len(self.iterations)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        size = self.batch_size // self.ranks
+        for iteration in self.iterations:
+            start = iteration * self.batch_size + self.rank * size
+            yield list(range(start, start + size))
 
 
 class _Stream(Dataset):
