@@ -66,7 +66,7 @@ def settle(model: YolactModel) -> None:
             module.momentum = None  # the plain average
         if isinstance(module, Bottleneck):
             torch.nn.init.constant_(module.bn3.weight, _BRANCH_SCALE)
-    noise = torch.rand(2, 3, model.image_size, model.image_size, generator=torch.Generator().manual_seed(1)) * 255
+    noise = torch.rand(1, 3, model.image_size, model.image_size, generator=torch.Generator().manual_seed(1)) * 255
     with torch.no_grad():
         model.train()
         model.raw(noise)

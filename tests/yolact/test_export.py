@@ -2,16 +2,19 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.test_docs import blocks
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, tiny_model
 from yolact import export
 from yolact.config import InferenceConfig, YolactConfig
 from yolact.export import ABOUT, OUTPUTS, TOLERANCE, ExportError, export_model, finish
-from yolact.model import resize
+from yolact.model import level_sizes, resize
+from yolact.presets import preset
 
 CONFIGS = {"prototypes, pixels 0..1": TINY.replace(pixels="unit"), "fc_mask": TINY_FC_MASK}
 ANCHORS = 258
@@ -117,3 +120,19 @@ def test_a_file_that_computes_something_else_is_refused(tmp_path, monkeypatch, o
         with pytest.raises(ExportError, match="the exported boxes are off by"):
             export_model(tiny_model(), tmp_path / "net.pt2", "torch")
         assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_the_page_on_export_runs(tmp_path, monkeypatch):
+    page = Path(__file__).parents[2] / "docs" / "export.md"
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    namespace = {"__name__": "export"}
+    for block in blocks(page):
+        exec(compile(block, str(page), "exec"), namespace)
+    assert {path.name for path in tmp_path.iterdir()} == {"net.onnx", "net.pt2"}
+
+
+def test_the_page_gives_the_sizes_of_the_base_network():
+    config = preset("yolact_base").model
+    anchors = sum(rows * columns * config.anchors.per_cell for rows, columns in level_sizes(550, 5))
+    assert f"P is {anchors:,}" in (Path(__file__).parents[2] / "docs" / "export.md").read_text()
