@@ -53,8 +53,10 @@ class Budgets:
         self.contents: dict[str, Mapping[str, Any]] = {stage_id: stage.content for stage_id, stage in (planned or {}).items()}
         self._rates: dict[_Key, list[float]] = {}
         self._memory: dict[_Key, int] = {}
-        for view in store.records():
+        views = store.records()
+        for view in views:
             self.contents.setdefault(view.id, view.record)
+        for view in views:
             status = view.status
             key = self._key(view.record)
             if status.state == "done" and status.wall_seconds and key is not None:

@@ -209,7 +209,9 @@ def slurm_settings(settings: dict[str, str]) -> Iterator[Finding]:
             "ask the administrator for SlurmctldParameters=preempt_send_user_signal; until then keep checkpoint_every small"
         )
         yield Finding("warning", "SLURM: preempted jobs get no signal, and lose what came after their last checkpoint", remedy)
-    if settings.get("AccountingStorageType", "").endswith("/none") or not settings.get("AccountingStorageType"):
+    if not settings.get("AccountingStorageType", "").startswith("accounting_storage/") or settings[
+        "AccountingStorageType"
+    ].endswith("/none"):
         yield Finding(
             "warning",
             "SLURM: accounting is off, so how a job ended is known for some minutes only",

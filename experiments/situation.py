@@ -57,7 +57,7 @@ def _situation(store: Store, stage_id: str, job: SchedulerState | None) -> Situa
     view = store.stage(stage_id)
     status = view.status
     state, error = status.state, status.error["message"] if status.error else None
-    if job is not None and state != "running":
+    if job is not None and state not in ("running", "done"):
         if job.alive:
             state, error = "waiting", None
         elif job.state in LOST and state != "failed":

@@ -6,6 +6,7 @@ Run as a script it is a worker: `python fakes.py RESULTS STAGE_ID`.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a script, fin
 from experiments import worker
 from experiments.kinds import Interrupted, Kind, StageContext
 from experiments.plan import Plan, Run, Stage, stage_id
+from tests.experiments import writes
 from yolact.errors import UserError
 from yolact.files import write_json, write_text
 
@@ -67,6 +69,8 @@ KINDS = {
     "fill": Kind(1, lambda config, split: {}, f"{__name__}:fill"),
     "clock": Kind(1, lambda config, split: {}, f"{__name__}:clock", exclusive=True),
 }
+WRITES = "YOLACT_TEST_WRITES"
+"""Environment variable: a folder through which `writes` stops a worker in the middle of a write."""
 WORKER = (sys.executable, str(Path(__file__).resolve()))
 
 
@@ -92,14 +96,16 @@ def plan_of(*stages: Stage) -> Plan:
     return Plan("fake-toy", record, {made.id: made for made in stages}, runs, {})
 
 
-def chains(count_of: int, steps: int = 5, pause: float = 0.0) -> Plan:
-    """So many countings, each with a doubling after it."""
+def chains(count_of: int, steps: int = 5, pause: float = 0.0, begin: int = 0) -> Plan:
+    """So many countings, seeds from `begin` on, each with a doubling after it."""
     stages = []
-    for seed in range(count_of):
+    for seed in range(begin, begin + count_of):
         first = stage("count", seed=seed, steps=steps, pause=pause)
         stages += [first, stage("double", inputs={"count": first.id})]
     return plan_of(*stages)
 
 
 if __name__ == "__main__":
+    if WRITES in os.environ:
+        writes.install(Path(os.environ[WRITES]), writes.WORKERS)
     sys.exit(worker.main(sys.argv[1:], kinds=KINDS))
