@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -45,6 +46,7 @@ def _put(aside: Path, folder: Path) -> None:
             raise
 
 
+@functools.cache
 def _files() -> dict[str, bytes]:
     root = provenance.ROOT
     code = [path for room in ("yolact", "experiments") for path in (root / room).rglob("*.py")]
