@@ -155,9 +155,7 @@ def data_sets() -> Iterator[Finding]:
         paths = [path for split in dataset.splits for path in dataset.paths(split, dataset.root)]
         missing = [path for path in paths if not path.exists()]
         if missing:
-            remedy = (
-                f"`yolact data get {name}` where it is on offer, else put it there or point YOLACT_DATA at the datasets folder"
-            )
+            remedy = "fetch it (`yolact data --help`), or point YOLACT_DATA at the folder that holds it"
             yield Finding("warning", f"data set {name}: {missing[0]} is missing", remedy)
         else:
             yield Finding("ok", f"data set {name}: {', '.join(dataset.splits)} in {dataset.root}")
