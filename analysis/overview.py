@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from analysis.answer import answer
 from analysis.html import TEMPLATES
 from analysis.results import Experiment, load
 from experiments.store import Store
-from yolact.files import write_text
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ def write_overview(results: Path | str, titles: Mapping[str, str]) -> Path:
     page = environment.get_template("overview.html.j2").render(scales=scales, styles=styles)
     path = store.report_folder("index.html")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, page)
+    aside = path.with_name(f".index.{os.getpid()}.tmp")
+    aside.write_text(page, encoding="utf-8")
+    os.replace(aside, path)
     return path
 
 
