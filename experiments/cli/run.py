@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from experiments.cli.common import plan_options, request
+from experiments.cli.common import Request, plan_options, request
 from experiments.cli.plan import summary
 from experiments.cli.submit import submit
 from experiments.launch.base import Launcher
@@ -46,8 +46,7 @@ def run(launcher: str, workers: int | None, config: Path | None, cancel_dropped:
     console.print(summary(asked, why), markup=False)
     todo = [stage_id for stage_id in asked.chosen if why[stage_id].runs]
     if todo:
-        for dataset in asked.datasets:
-            dataset.ensure(asked.store.root / "data")
+        _ensure(asked, console)
     for part in asked.parts:
         asked.store.write_experiment(part.experiment)
     if cluster is not None:
@@ -72,6 +71,17 @@ def _cluster(launcher: str, workers: int | None, config: Path | None, cancel_dro
     if config is None:
         raise UserError("--launcher slurm needs --config cluster.yaml, which says what to ask for; docs/slurm.md shows one")
     return read_cluster(config)
+
+
+def _ensure(asked: Request, console: Console) -> None:
+    """Make sure of the data. Among several specs, one without its data fails by itself, and the others go on."""
+    for dataset in asked.datasets:
+        try:
+            dataset.ensure(asked.store.root / "data")
+        except UserError as error:
+            if not asked.together:
+                raise
+            console.print(f"going on without: {error}", markup=False)
 
 
 def _conclude(console: Console, outcome, asked) -> None:

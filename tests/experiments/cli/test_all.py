@@ -67,3 +67,21 @@ def test_every_variant_of_every_spec_trains_predicts_is_timed_and_measured(tmp_p
     capsys.readouterr()
     assert call(arguments("run", tmp_path)) == 0
     assert "0 to run" in capsys.readouterr().out
+
+
+def test_a_missing_data_set_fails_its_own_spec_alone(tmp_path, monkeypatch, capsys):
+    from experiments.cli import run
+
+    monkeypatch.setenv("YOLACT_DATA", str(tmp_path / "nowhere"))
+    tried = []
+    monkeypatch.setattr(run.InProcess, "run", lambda self, plan, chosen, store, events: tried.append(plan) or run_outcome())
+    assert call(["run", "--all", "--scale", "paper", "--launcher", "inprocess", "--results", str(tmp_path / "results")]) == 0
+    assert len(tried) == 1
+    assert capsys.readouterr().out.count("going on without: data set") == 2  # COCO and SBD
+    assert call(["run", "nms", "--scale", "paper", "--launcher", "inprocess", "--results", str(tmp_path / "results")]) == 2
+
+
+def run_outcome():
+    from experiments.launch.base import Outcome
+
+    return Outcome({})
