@@ -3,7 +3,7 @@
 A process that calls `install(folder, switch)` notes each publication in `folder`/published. While the file `folder`/<switch> is
 there, it stops in the middle of a write, and marks the spot with a file named by its process id. It removes the file when it
 goes on. So the mark of a dead process shows that it died in the middle of that write.
-The text in the switch names the one write to stop in; where it is empty, every write is one with even odds.
+The text in the switch names the one write to stop in; where it is empty, any write is, by chance.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 WAIT_SECONDS = 1.0
-PROBABILITY = 0.5
+PROBABILITY = 0.1
 WORKERS, LAUNCHERS = "workers-stop", "launchers-stop"
 
 
