@@ -17,7 +17,7 @@ from experiments.kinds import KINDS, Kind
 from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
 from experiments.launch.cluster import Cluster
 from experiments.launch.slurm_arrays import Array, arrays_of, dependency
-from experiments.launch.slurm_query import SchedulerError, largest_array
+from experiments.launch.slurm_query import SchedulerError, largest_array, scancel
 from experiments.launch.slurm_record import write_record
 from experiments.launch.slurm_state import scheduler_states
 from experiments.launch.snapshot import take_snapshot
@@ -52,7 +52,7 @@ class Slurm:
         store = Store(store.root.absolute())
         queue = Queue(plan, chosen, store)
         record_stages(queue, store)
-        jobs = {stage_id: state.job_id for stage_id, state in scheduler_states(store).items() if state.alive}
+        jobs = _queued(plan, store)
         todo = [stage_id for stage_id in queue.stages if stage_id not in queue.states and stage_id not in jobs]
         if todo:
             snapshot = take_snapshot(store)
@@ -120,6 +120,23 @@ class Slurm:
         }
         # submitit would book every job on a workload key of its own name
         return {**{name: value for name, value in found.items() if value is not None}, "wckey": None}
+
+
+def _queued(plan: Plan, store: Store) -> dict[str, str]:
+    """{stage id: job id} of the plan's stages in the queue. Jobs that wait for what will never come are cancelled first."""
+    states = scheduler_states(store)
+    jobs: dict[str, str] = {}
+    doomed = []
+    for stage in plan.stages.values():
+        if stage.id in states and states[stage.id].alive:
+            hopeful = all(needed in jobs or store.state(needed) == "done" for needed in stage.inputs)
+            if hopeful:
+                jobs[stage.id] = states[stage.id].job_id
+            else:
+                doomed.append(states[stage.id].job_id)
+    if doomed:
+        scancel(doomed)
+    return jobs
 
 
 def _environment(snapshot: Path, threads: int) -> list[str]:

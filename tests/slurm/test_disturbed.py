@@ -128,7 +128,8 @@ def test_killed_is_named_without_accounting(slurm_without_accounting, store):
     begun(store, long)
     os.kill(pid(store, long), signal.SIGKILL)
     assert wait_for_state(store, long, "failed").reason == "killed by SIGKILL"
-    submit(store, plan)
+    after = next(stage_id for stage_id in plan.stages if stage_id.startswith("double"))
+    assert set(submit(store, plan)) == {long, after}, "also where SLURM hasn't yet ended what waits for the killed job"
     wait_until_done(store, plan)
 
 
