@@ -26,6 +26,7 @@ from experiments.kinds import Interrupted, Kind, StageContext
 from experiments.lock import LockLost, StageLock
 from experiments.store import StageView, Status, Store, digests
 from yolact.errors import UserError
+from yolact.ranks import ALONE, Ranks
 
 
 class _Log:
@@ -49,9 +50,16 @@ class _Log:
 
 
 def attempt(
-    store: Store, stage_id: str, kinds: Mapping[str, Kind], should_stop: Callable[[], bool], on_event=lambda event: None
+    store: Store,
+    stage_id: str,
+    kinds: Mapping[str, Kind],
+    should_stop: Callable[[], bool],
+    on_event=lambda event: None,
+    ranks: Ranks = ALONE,
 ) -> str:
     """Run a recorded stage unless it is done; returns the state it ended in: done, failed or interrupted.
+
+    Where several processes train together, this is for rank 0; the others follow (`experiments.take_part`).
 
     Raises:
         StageBusy: another living process works on it.
@@ -65,14 +73,15 @@ def attempt(
     lock = StageLock(view.folder)
     lock.acquire()
     try:
-        return _Attempt(store, view, kinds, lock, should_stop, on_event).run()
+        return _Attempt(store, view, kinds, lock, should_stop, on_event, ranks).run()
     finally:
         lock.release()
 
 
 class _Attempt:
-    def __init__(self, store: Store, view: StageView, kinds, lock: StageLock, should_stop, on_event) -> None:
+    def __init__(self, store: Store, view: StageView, kinds, lock: StageLock, should_stop, on_event, ranks: Ranks) -> None:
         self.store, self.view, self.kinds, self.lock, self.on_event = store, view, kinds, lock, on_event
+        self.ranks = ranks
         self.should_stop = lambda: should_stop() or lock.lost.is_set()
         self.before = view.status
         self.started, self.clock = _now(), time.monotonic()
@@ -98,12 +107,12 @@ class _Attempt:
 
     def _work(self, log: _Log) -> str:
         record = self.view.record
-        kind = self._kind(record)
+        kind = kind_of(self.view, self.kinds)
         output = self._fresh_output()
         try:
             self._write_env(record)
             self._discard_foreign_checkpoint(log)
-            kind.load()(self._context(record, kind, output, log))
+            kind.load()(context_of(self.store, self.view, kind, output, self._teller(log), self.should_stop, self.ranks))
             self._publish(output)
         finally:
             shutil.rmtree(output, ignore_errors=True)
@@ -111,15 +120,6 @@ class _Attempt:
                 output.parent.rmdir()
         shutil.rmtree(self.view.folder / "checkpoint", ignore_errors=True)
         return "done"
-
-    def _kind(self, record: Mapping[str, Any]) -> Kind:
-        kind = self.kinds.get(record["kind"])
-        if kind is None or kind.version != record["version"]:
-            raise UserError(
-                f"{self.view.folder}: version {record['version']} of stage kind {record['kind']!r} isn't the one this code "
-                "has; plan and run the experiment again"
-            )
-        return kind
 
     def _fresh_output(self) -> Path:
         """An empty attempts/<token>; what dead attempts left is removed."""
@@ -143,28 +143,12 @@ class _Attempt:
             shutil.rmtree(folder)
         write_json(mark, mine)
 
-    def _context(self, record: Mapping[str, Any], kind: Kind, output: Path, log: _Log) -> StageContext:
-        location = record["location"]
-
+    def _teller(self, log: _Log) -> Callable[[Mapping[str, Any]], None]:
         def tell(event: Mapping[str, Any]) -> None:
             log(event)
             self.on_event(event)
 
-        return StageContext(
-            fields=_with_paths(record["fields"], location["files"]),
-            inputs={name: self.store.stage(record["inputs"][name]).result for name in kind.inputs},
-            seed=record["seed"],
-            data=location["data"],
-            data_id=record["data"],
-            data_root=self.store.root / "data",
-            device=record["device"],
-            threads=record["threads"],
-            workers=location["workers"],
-            output=output,
-            checkpoint=self.view.folder / "checkpoint",
-            log=tell,
-            should_stop=self.should_stop,
-        )
+        return tell
 
     def _publish(self, output: Path) -> None:
         sync_tree(output)
@@ -208,6 +192,48 @@ class _Attempt:
         )
         with contextlib.nullcontext() if "digests" in changes else self.lock.held():
             write_json(self.view.folder / "status.json", {**_data(status), **changes})
+
+
+def kind_of(view: StageView, kinds: Mapping[str, Kind]) -> Kind:
+    """The kind of a recorded stage, in the version it was recorded with."""
+    record = view.record
+    kind = kinds.get(record["kind"])
+    if kind is None or kind.version != record["version"]:
+        raise UserError(
+            f"{view.folder}: version {record['version']} of stage kind {record['kind']!r} isn't the one this code "
+            "has; plan and run the experiment again"
+        )
+    return kind
+
+
+def context_of(
+    store: Store,
+    view: StageView,
+    kind: Kind,
+    output: Path,
+    log: Callable[[Mapping[str, Any]], None],
+    should_stop: Callable[[], bool],
+    ranks: Ranks,
+) -> StageContext:
+    """What the stage's function gets."""
+    record = view.record
+    location = record["location"]
+    return StageContext(
+        fields=_with_paths(record["fields"], location["files"]),
+        inputs={name: store.stage(record["inputs"][name]).result for name in kind.inputs},
+        seed=record["seed"],
+        data=location["data"],
+        data_id=record["data"],
+        data_root=store.root / "data",
+        device=record["device"],
+        threads=record["threads"],
+        workers=location["workers"],
+        output=output,
+        checkpoint=view.folder / "checkpoint",
+        log=log,
+        should_stop=should_stop,
+        ranks=ranks,
+    )
 
 
 def describe(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.config import RunConfig
+from yolact.ranks import ALONE, Ranks
 
 
 class Interrupted(Exception):  # noqa: N818 - not a fault
@@ -43,6 +44,8 @@ class StageContext:
     """Write one event; the time is added."""
     should_stop: Callable[[], bool]
     """Whether to save, raise `Interrupted` and leave."""
+    ranks: Ranks = ALONE
+    """This process among those that work on the stage together; rank 0 alone writes to `output`."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Kind:
     seeded: bool = False
     exclusive: bool = False
     """Runs alone on its machine, since it measures time."""
+    distributed: bool = False
+    """May be worked on by several processes together, `runtime.devices` × `runtime.nodes` of them."""
 
     def load(self) -> Callable[[StageContext], None]:
         """The function itself."""
@@ -66,7 +71,17 @@ class Kind:
 
 
 def _train(config: RunConfig, split: str) -> dict[str, Any]:
-    return {"model": config.model.to_data(), "training": config.training.to_data()}
+    return {"model": config.model.to_data(), "training": config.training.to_data(), **_split_of_batches(config)}
+
+
+def _split_of_batches(config: RunConfig) -> dict[str, Any]:
+    """The number of processes, where it changes what the id promises.
+
+    Batch norm, where it is trained, normalises by the images of one process. Else the split changes no more than the rounding
+    of sums, but on the CPU an id promises the same bytes.
+    """
+    changes = config.runtime.device == "cpu" or not config.model.backbone.freeze_bn
+    return {"processes": config.runtime.processes} if changes and config.runtime.processes > 1 else {}
 
 
 def _predict(config: RunConfig, split: str) -> dict[str, Any]:
@@ -98,7 +113,7 @@ def _device_name(device: str) -> str:
 
 
 KINDS: Mapping[str, Kind] = {
-    "train": Kind(1, _train, "experiments.stages:train", seeded=True),
+    "train": Kind(1, _train, "experiments.stages:train", seeded=True, distributed=True),
     "predict": Kind(1, _predict, "experiments.stages:predict", inputs=("train",)),
     "coco": Kind(1, _coco, "experiments.stages:coco", inputs=("predict",)),
     "speed": Kind(1, _speed, "experiments.stages:speed", inputs=("train",), exclusive=True),

@@ -16,7 +16,7 @@ from experiments.document import SpecError
 from experiments.kinds import KINDS, Kind, with_inputs
 from experiments.resolve import Resolved, resolve
 from experiments.spec import LoadedScale, LoadedSpec
-from experiments.store import digest
+from experiments.store import digest, processes
 from experiments.variants import Setting, Variant, reference_of, seeds_of, variants_of
 
 
@@ -37,7 +37,8 @@ class Stage:
     content: Mapping[str, Any]
     """What the id hashes: kind, version, fields, inputs, seed, data, threads, device."""
     location: Mapping[str, Any]
-    """Where things lie on this machine (data set, weight files, loader processes); no part of the id."""
+    """Where things lie on this machine (data set, weight files), and by how many processes it is worked on; no part of the
+    id."""
 
     @property
     def kind(self) -> str:
@@ -51,6 +52,11 @@ class Stage:
     @property
     def threads(self) -> int:
         return self.content["threads"]
+
+    @property
+    def processes(self) -> int:
+        """Processes that work on it together, each with so many threads."""
+        return processes(self.location)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -172,7 +178,10 @@ class _Parts:
             "threads": self.config.runtime.threads,
             "device": self.config.runtime.device,
         }
-        where = {"data": self.location, "files": files, "workers": self.config.runtime.workers}
+        runtime = self.config.runtime
+        where = {"data": self.location, "files": files, "workers": runtime.workers}
+        if kind.distributed and runtime.processes > 1:
+            where |= {"devices": runtime.devices, "nodes": runtime.nodes}
         return Stage(stage_id(content), content, where)
 
 

@@ -19,6 +19,7 @@ from yolact.config import InferenceConfig, ModelConfig, PrototypesConfig, SpeedC
 from yolact.config.base import Config
 from yolact.data.coco import CocoSplit
 from yolact.data.loader import TrainingBatches
+from yolact.distributed import Group, joined
 from yolact.evaluation import evaluate_to
 from yolact.evaluation_input import IouType
 from yolact.files import write_json, write_text
@@ -32,10 +33,16 @@ PROGRESS_EVERY = 25
 def train(ctx: StageContext) -> None:
     """Draw weights from the seed, train, and write weights.pt, model.json, losses.csv, summary.json."""
     _prepare(ctx)
+    with joined(ctx.ranks, ctx.device) as group:
+        _train(ctx, group)
+
+
+def _train(ctx: StageContext, group: Group) -> None:
     config = TrainingConfig.from_data(ctx.fields["training"])
-    split = _open(ctx, "train")
+    split = group.first(lambda: _open(ctx, "train"))
     torch.manual_seed(ctx.seed or 0)
-    model: Any = build_model(_model_config(ctx.fields["model"]), len(split.category_ids), pretrained=config.start_from is None)
+    network, classes = _model_config(ctx.fields["model"]), len(split.category_ids)
+    model: Any = group.first(lambda: build_model(network, classes, pretrained=config.start_from is None))
     if config.start_from is not None:
         fresh = load_weights(model, config.start_from, fresh_classes=True)
         ctx.log(
@@ -53,6 +60,8 @@ def train(ctx: StageContext) -> None:
             start_iteration=start,
             skip_empty=config.skip_images_without_objects,
             workers=ctx.workers,
+            rank=group.rank,
+            ranks=group.size,
         )
 
     try:
@@ -64,9 +73,12 @@ def train(ctx: StageContext) -> None:
             checkpoint=ctx.checkpoint,
             log=ctx.log,
             should_stop=ctx.should_stop,
+            group=group,
         )
     except training.Interrupted as stop:
         raise Interrupted(str(stop)) from None
+    if group.rank:
+        return
     write_state_dict(model.state_dict(), ctx.output / "weights.pt")
     described = {"model": ctx.fields["model"], "class_names": split.class_names, "category_ids": split.category_ids}
     write_json(ctx.output / "model.json", described)

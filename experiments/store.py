@@ -219,6 +219,11 @@ class Store:
         return self.root / "code"
 
 
+def processes(location: Mapping[str, Any]) -> int:
+    """How many processes work on a stage together, from the `location` of its record."""
+    return location.get("devices", 1) * location.get("nodes", 1)
+
+
 def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
     """The events on the complete lines of a log.jsonl from a byte offset on, and the offset behind them."""
     if not path.exists():

@@ -1,7 +1,9 @@
 """`python -m experiments.worker RESULTS STAGE_ID`: runs one recorded stage in a process of its own.
 
-It gets the id alone; everything else lies in the results folder. SIGTERM and SIGINT make a training save itself and leave.
-A worker whose parent has died does the same. Exit status: 0 done, 1 failed, 3 interrupted, 4 another process has the stage.
+It gets the id alone; everything else lies in the results folder. Several processes that train together are each started so: by
+the worker pool, by `torchrun --nproc-per-node 2 -m experiments.worker RESULTS STAGE_ID`, or by srun.
+SIGTERM and SIGINT make a training save itself and leave, whichever of its processes they reach. A worker whose parent has died
+does the same. Exit status: 0 done, 1 failed, 3 interrupted, 4 another process has the stage.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 
-from experiments.attempt import attempt, describe
+from experiments.attempt import describe
 from experiments.kinds import KINDS, Kind
 from experiments.lock import LockLost, StageBusy
 from experiments.store import Store
+from experiments.take_part import take_part
 from yolact.errors import UserError
 
 DONE, FAILED, INTERRUPTED, BUSY = 0, 1, 3, 4
@@ -36,7 +39,7 @@ def main(arguments: Sequence[str], kinds: Mapping[str, Kind] = KINDS) -> int:
     _stop_with_parent(stop)
     try:
         limit_threads(store.stage(stage_id).record["threads"])
-        state = attempt(store, stage_id, kinds, stop.is_set)
+        state = take_part(store, stage_id, kinds, stop.is_set)
     except (StageBusy, LockLost) as error:
         print(error, file=sys.stderr)
         return BUSY

@@ -88,7 +88,8 @@ def train(
         log: receives events ({"event": "step", ...} and {"event": "warning", ...}).
         should_stop: asked after every step; where one process of a group is told to, all stop after the same step.
         group: the processes that train together (`yolact.distributed.joined`); None for this one alone. All return the same
-            history and end with the same weights; rank 0 alone saves.
+            history and end with the same weights, running averages of a trained batch norm excepted: those of rank 0 count,
+            which alone saves.
 
     Raises:
         Interrupted: `should_stop` said so; the state is saved.

@@ -12,6 +12,7 @@ from experiments.launch.stopping import Stop, counted_interrupts
 from experiments.lock import LockLost, StageBusy
 from experiments.plan import Plan, Stage
 from experiments.store import Store
+from yolact.errors import UserError
 
 WAIT_SECONDS = 1.0
 
@@ -24,6 +25,12 @@ class InProcess:
 
     def run(self, plan: Plan, chosen: set[str], store: Store, events: Events) -> Outcome:
         queue = Queue(plan, chosen, store)
+        for stage in queue.stages.values():
+            if stage.processes > 1 and stage.id not in queue.states:
+                raise UserError(
+                    f"{stage.id} trains by {stage.processes} processes (runtime.devices × runtime.nodes), the in-process "
+                    "launcher has one: use --launcher pool, or set both to 1"
+                )
         record_stages(queue, store)
         with counted_interrupts() as stop:
             while not stop and (ready := queue.ready()):

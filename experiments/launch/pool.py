@@ -1,5 +1,6 @@
 """Stages in worker processes on this machine, never with more threads than cores: too many make all of them crawl.
 
+A training by several processes (`runtime.devices` × `runtime.nodes`) gets them all on this machine.
 Stages that measure time run alone, after everything else that could run. Workers have sessions of their own, so that Ctrl-C
 reaches the launcher only: the first makes workers save and leave, the second kills them.
 """
@@ -8,17 +9,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from experiments.kinds import KINDS, Kind
 from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
+from experiments.launch.crew import Crew
 from experiments.launch.stopping import counted_interrupts
 from experiments.plan import Plan, Stage
 from experiments.store import Store, read_events
@@ -33,10 +32,9 @@ WORKER = (sys.executable, "-m", "experiments.worker")
 @dataclass
 class _Job:
     stage: Stage
-    process: subprocess.Popen
+    crew: Crew
     log: Path
     offset: int
-    errors: IO[bytes]
 
 
 @dataclass
@@ -94,31 +92,23 @@ class Pool:
             return False
         if stage.content["device"] == "cuda" and any(job.stage.content["device"] == "cuda" for job in jobs):
             return False
-        return stage.threads + sum(job.stage.threads for job in jobs) <= self.cores
+        return sum(each.threads * each.processes for each in (stage, *(job.stage for job in jobs))) <= self.cores
 
     def _start(self, stage: Stage, store: Store) -> _Job:
         log = store.stage_folder(stage.id) / "log.jsonl"
-        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the job ends
         threads = dict.fromkeys(THREAD_VARIABLES, str(stage.threads))
-        process = subprocess.Popen(
-            [*self.command, str(store.root), stage.id],
-            env={**os.environ, **threads, PARENT: str(os.getpid())},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,
-        )
-        return _Job(stage, process, log, log.stat().st_size if log.exists() else 0, errors)
+        crew = Crew([*self.command, str(store.root), stage.id], {**threads, PARENT: str(os.getpid())}, stage.processes)
+        return _Job(stage, crew, log, log.stat().st_size if log.exists() else 0)
 
     def _poll(self, job: _Job, queue: Queue, store: Store, events: Events, not_before: dict[str, float]) -> bool:
         """Pass the job's news on; returns whether it has ended."""
-        code = job.process.poll()
+        code = job.crew.poll()
         _forward(job, events)
         if code is None:
             return False
         stage_id = job.stage.id
         if code == BUSY:
-            events(Event(stage_id, "waiting", {"message": _last_words(job.errors)}))
+            events(Event(stage_id, "waiting", {"message": job.crew.last_words()}))
             not_before[stage_id] = time.monotonic() + BUSY_SECONDS
             queue.put_back(stage_id)
             return True
@@ -127,16 +117,17 @@ class Pool:
         events(Event(stage_id, state, message))
         for blocked in queue.end(stage_id, state):
             events(Event(blocked, "blocked", {"by": stage_id}))
-        job.errors.close()
+        job.crew.close()
         return True
 
     def _why(self, job: _Job, code: int, store: Store) -> str:
         status = store.stage(job.stage.id).status
+        killed = job.crew.killed()
         if status.state == "failed" and status.error:
-            return status.error["message"]
-        if code < 0:
-            return f"the worker was killed by {signal.Signals(-code).name}; `yolact run` goes on from its checkpoint"
-        return _last_words(job.errors) or f"the worker ended with status {code}"
+            return "; ".join(filter(None, (status.error["message"], killed)))
+        if killed:
+            return f"{killed}; `yolact run` goes on from its checkpoint"
+        return job.crew.last_words() or f"the worker ended with status {code}"
 
 
 def _forward(job: _Job, events: Events) -> None:
@@ -146,13 +137,6 @@ def _forward(job: _Job, events: Events) -> None:
         events(Event(job.stage.id, event.get("event", "info"), event))
 
 
-def _last_words(errors: IO[bytes]) -> str:
-    errors.seek(0)
-    lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
-
-
 def _signal(jobs: list[_Job], number: int) -> None:
     for job in jobs:
-        if job.process.poll() is None:
-            job.process.send_signal(number)
+        job.crew.signal(number)

@@ -13,6 +13,7 @@ from yolact.data.coco import CocoSplit
 from yolact.data.findings import DatasetError
 from yolact.data.loader import TrainingBatches, derived_seed
 from yolact.data.shapes import generate_shapes
+from yolact.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +129,19 @@ def test_the_cache_is_bounded_and_changes_nothing(split, monkeypatch):
         assert same(list(stream), expected)
         kept = stream._stream._cache.values()
         assert sum(image.numel() + instances.masks.numel() for image, instances in kept) <= room
+
+
+@pytest.mark.parametrize("start", [0, 3])
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_the_processes_parts_together_are_the_batch(split, ranks, start):
+    whole = batches(split, batch_size=6, start_iteration=start)
+    parts = [batches(split, batch_size=6, start_iteration=start, rank=rank, ranks=ranks) for rank in range(ranks)]
+    for (images, targets), pieces in zip(whole, zip(*parts, strict=True), strict=True):
+        together = torch.cat([some for some, _ in pieces]), [target for _, some in pieces for target in some]
+        assert same([(images, targets)], [together])
+        assert {len(some) for some, _ in pieces} == {6 // ranks}
+
+
+def test_a_batch_that_cannot_be_split_equally_is_refused(split):
+    with pytest.raises(UserError, match="batch of 3 images can't be split equally over 2 processes"):
+        batches(split, rank=0, ranks=2)

@@ -1,0 +1,96 @@
+"""The worker processes of one stage on this machine: one, or several that train together and end together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+from experiments.worker import BUSY, DONE, INTERRUPTED
+
+GRACE_SECONDS = 15.0
+"""How long the others may go on after one has failed: enough to notice, write down the cause and leave."""
+_ORDERLY = (DONE, INTERRUPTED, BUSY)
+
+
+class Crew:
+    """Processes started together; rank 0 leads and its exit status counts.
+
+    Args:
+        command: what each of them runs.
+        environment: what is added to this process's own.
+        size: how many.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], size: int) -> None:
+        self._errors: list[IO[bytes]] = []
+        self._processes: list[subprocess.Popen] = []
+        self._first_failure: tuple[int, int] | None = None
+        """(rank, status) of the one that failed first."""
+        self._deadline: float | None = None
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(size)}
+        for rank in range(size):
+            errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the last process has ended and was asked about
+            place = {**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)} if size > 1 else {}
+            process = subprocess.Popen(
+                command,
+                env={**os.environ, **environment, **place},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
+            self._errors.append(errors)
+            self._processes.append(process)
+
+    def poll(self) -> int | None:
+        """The leader's exit status once all have ended, else None. Ends the others when one has failed, or the leader left."""
+        codes = [process.poll() for process in self._processes]
+        failed = [(rank, code) for rank, code in enumerate(codes) if code is not None and code not in _ORDERLY]
+        if failed and self._deadline is None:
+            self._first_failure = min(failed, key=lambda each: each[1])  # killed before failed on account of it
+        if None not in codes:
+            return codes[0]
+        if failed or codes[0] is not None:
+            now = time.monotonic()
+            self._deadline = self._deadline or now + GRACE_SECONDS
+            if now > self._deadline or codes[0] not in (None, DONE):
+                self.signal(signal.SIGKILL)
+        return None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all that still run."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    def close(self) -> None:
+        """Forget what was written on standard error."""
+        for errors in self._errors:
+            errors.close()
+
+    def killed(self) -> str:
+        """Who was killed first, and by which signal, in words; "" where nobody was, or only those that were left over."""
+        if self._first_failure is None or self._first_failure[1] >= 0:
+            return ""
+        rank, code = self._first_failure
+        who = "the worker" if len(self._processes) == 1 else f"process {rank} of {len(self._processes)}"
+        return f"{who} was killed by {signal.Signals(-code).name}"
+
+    def last_words(self) -> str:
+        """The last line that the process which failed first, else the leader, wrote on its standard error."""
+        errors = self._errors[self._first_failure[0] if self._first_failure else 0]
+        errors.seek(0)
+        lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+        return lines[-1] if lines else ""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
