@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.launch.slurm_state import scheduler_states
 from experiments.lock import StageBusy, StageLock
 from experiments.results_view import Contents, size
 from experiments.store import StageView, Store, StoreError
@@ -43,8 +44,9 @@ def removable(contents: Contents, ids: Iterable[str], downstream: bool) -> list[
             "give --downstream to remove that too"
         )
     together = {*chosen, *above} if downstream else set(chosen)
+    queued = _queued(contents.store)
     for stage_id in together:
-        _refuse_living(contents.stages[stage_id])
+        _refuse_living(contents.stages[stage_id], queued)
     return [*[stage_id for stage_id in reversed(above) if stage_id in together], *chosen]
 
 
@@ -71,14 +73,20 @@ def remove(store: Store, stage_id: str) -> None:
 
 
 def garbage(contents: Contents) -> tuple[list[str], list[Leftover]]:
-    """(stages that no experiment needs, leftovers of processes that died). Nothing that a living process works on."""
+    """(stages that no experiment needs, leftovers of processes that died). What is being worked on or queued is neither.
+
+    Raises:
+        SchedulerError: stages were handed to SLURM, and it doesn't answer.
+    """
+    queued = _queued(contents.store)
     needed = set(contents.owners)
     needed |= set(contents.upstream(needed))
     unneeded = [stage_id for stage_id in contents.stages if stage_id not in needed]
-    living = {stage_id for stage_id in unneeded if contents.stages[stage_id].worked_on}
+    living = {stage_id for stage_id in unneeded if stage_id in queued or contents.stages[stage_id].worked_on}
     living |= set(contents.upstream(living))
     stages = [stage_id for stage_id in unneeded if stage_id not in living]
-    return stages, list(_leftovers(contents, set(stages)))
+    snapshots = [] if queued else _old_snapshots(contents.store)
+    return stages, [*_leftovers(contents, set(stages)), *snapshots]
 
 
 def sweep(store: Store, leftovers: Iterable[Leftover]) -> None:
@@ -147,7 +155,19 @@ def _old_sources(contents: Contents, going: set[str]) -> Iterator[Leftover]:
             yield Leftover(path, "sources that no stage ran with", size(path))
 
 
-def _refuse_living(view: StageView) -> None:
+def _old_snapshots(store: Store) -> list[Leftover]:
+    found = [path for path in sorted(store.code_folder.glob("snapshot-*")) if _old(path)]
+    return [Leftover(path, "code that no queued job needs any more", size(path)) for path in found]
+
+
+def _queued(store: Store) -> set[str]:
+    """Stages whose jobs wait or run; where nobody can say, those that were submitted."""
+    return {stage_id for stage_id, job in scheduler_states(store).items() if job.alive or job.state == "unknown"}
+
+
+def _refuse_living(view: StageView, queued: set[str]) -> None:
+    if view.id in queued:
+        raise StoreError(f"{view.id} is in SLURM's queue; take it out with `yolact cancel {view.id}` first")
     holder = view.worked_on
     if holder is not None:
         raise StoreError(

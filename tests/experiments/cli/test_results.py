@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from experiments import results_transfer
+from experiments import results_remove, results_transfer
 from experiments.atomic import write_json
 from experiments.cli.main import call
+from experiments.launch.slurm_state import SchedulerState
 from experiments.lock import StageLock
 from experiments.store import Store, digests
 from tests.experiments import fakes
@@ -136,6 +137,22 @@ def test_gc_keeps_what_is_being_worked_on_and_what_it_needs(store, capsys):
     assert {view.id for view in store.records()} == {count.id, double.id}
     assert (store.stage_folder(double.id) / "attempts" / lock.token).is_dir()
     lock.release()
+
+
+@pytest.mark.parametrize("queued", [True, False])
+def test_what_waits_in_a_queue_stays(store, monkeypatch, queued, capsys):
+    (store.root / "experiments" / "fake-toy.json").unlink()
+    count, double = chain(0)
+    job = SchedulerState("12", "pending" if queued else "cancelled", "", "", store.root)
+    monkeypatch.setattr(results_remove, "scheduler_states", lambda store: {double.id: job})
+    snapshot = store.code_folder / "snapshot-1"
+    snapshot.mkdir()
+    os.utime(snapshot, (1, 1))
+    assert results(store, "rm", double.id, "--yes") == (2 if queued else 0)
+    assert ("SLURM's queue" in capsys.readouterr().err) is queued
+    assert results(store, "gc", "--delete") == 0
+    assert {view.id for view in store.records()} == ({count.id, double.id} if queued else set())
+    assert snapshot.exists() is queued
 
 
 def test_an_export_stands_alone(store, tmp_path, capsys):
