@@ -131,7 +131,9 @@ class _Attempt:
     def _write_env(self, record: Mapping[str, Any]) -> None:
         provenance.keep_sources(self.store.code_folder)
         precision = record["fields"].get("training", {}).get("precision")
-        write_json(self.view.folder / "env.json", provenance.environment(record["device"], record["threads"], precision))
+        found = provenance.environment(record["device"], record["threads"], precision)
+        with self.lock.held():
+            write_json(self.view.folder / "env.json", found)
 
     def _discard_foreign_checkpoint(self, log: _Log) -> None:
         """A stage resumes with the code it began with, or starts again."""
@@ -174,7 +176,7 @@ class _Attempt:
 
     def _failed(self, error: Exception, log: _Log) -> None:
         details = {"type": type(error).__name__, "message": describe(error), "traceback": traceback.format_exc()}
-        with contextlib.suppress(OSError):
+        with self.lock.held(), contextlib.suppress(OSError):
             log({"event": "error", "message": f"{details['type']}: {details['message']}"})
         self.on_event({"event": "error", "message": f"{details['type']}: {details['message']}"})
         self._write("failed", error=details)
