@@ -32,6 +32,7 @@ def build_detector(config: MaskRCNNConfig, num_classes: int, pretrained: bool) -
     return detection.MaskRCNN(
         _Pyramid(config, pretrained),
         rpn_anchor_generator=_Anchors(sizes, ((0.5, 1.0, 2.0),) * len(sizes)),
+        box_batch_size_per_image=config.regions_per_image,
         box_roi_pool=pool(output_size=_BOX_POOL),
         box_head=TwoMLPHead(channels * _BOX_POOL**2, config.representation),
         box_predictor=FastRCNNPredictor(config.representation, num_classes + 1),

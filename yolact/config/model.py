@@ -185,6 +185,8 @@ class MaskRCNNConfig(Config):
     """Channels of the feature pyramid."""
     representation: Positive = 1024
     """Units of the box head's two fully connected layers."""
+    regions_per_image: Positive = 512
+    """Regions that the box head learns from, per image; at most a quarter of them hold objects and teach the mask head."""
     anchor_sizes: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=3)] = (32, 64, 128, 256, 512)
     """Side of the RPN's anchors in input pixels, one per level from P3 upwards; levels above P5 are pooled."""
 
