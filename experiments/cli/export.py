@@ -11,7 +11,7 @@ from experiments.cli.networks import from_preset, load_network, one_source, pres
 from experiments.prediction import Trained
 
 if TYPE_CHECKING:
-    from yolact.model import YolactModel
+    from yolact.model import Model
 
 _BRANCH_SCALE = 0.2
 """Of each residual branch of a ResNet with random weights, so that a hundred layers don't multiply the rounding of float32."""
@@ -55,11 +55,13 @@ def _from_preset(name: str) -> tuple[Any, dict[str, Any]]:
     return model, {}
 
 
-def settle(model: YolactModel) -> None:
+def settle(model: Model) -> None:
     """Make random weights give outputs of usual size: batch norm takes the statistics of noise."""
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
     from torchvision.models.resnet import Bottleneck
+
+    from yolact.structures import Target
 
     for module in model.modules():
         if isinstance(module, _BatchNorm):
@@ -67,7 +69,10 @@ def settle(model: YolactModel) -> None:
         if isinstance(module, Bottleneck):
             torch.nn.init.constant_(module.bn3.weight, _BRANCH_SCALE)
     noise = torch.rand(1, 3, model.image_size, model.image_size, generator=torch.Generator().manual_seed(1)) * 255
+    nothing = torch.zeros(0, dtype=torch.long)
+    size = model.image_size
+    target = Target(torch.zeros(0, 4), nothing, torch.zeros(0, size, size, dtype=torch.uint8), nothing.bool(), image_id=1)
     with torch.no_grad():
         model.train()
-        model.raw(noise)
+        model.loss(noise, [target])
         model.eval()

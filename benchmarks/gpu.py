@@ -1,0 +1,198 @@
+"""All that a GPU is asked: does it agree with the CPU, how fast is every preset, which of the paper's trends do real data show.
+
+Called by `benchmarks/gpu.sh`; docs/gpu.md says how, what it writes, and how long it takes. One call stops by itself before its
+time is over; the next one goes on from what lies in the results folder, to the end of the list:
+
+1. agreement of CPU and GPU, preset by preset
+2. speed of every preset at batch 1, in every precision
+3. the specs, one seed of each; then all of them with two seeds, then with three
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu_agreement import agreement
+from benchmarks.gpu_networks import IMAGE, TINY_IMAGE, presets
+from benchmarks.gpu_speed import precisions, speed
+from benchmarks.gpu_tables import Folders, write_outputs
+from experiments.provenance import source_digest
+from yolact.errors import UserError
+from yolact.files import write_json
+from yolact.hardware import device_name, usable_cores
+
+SPECS = ("nms", "prototypes", "mask_methods", "activations", "crop")
+ROUNDS = ("0", "0,1", "0,1,2")
+"""Seeds of each round; what an earlier round did isn't done again."""
+MOST_LOADERS = 12
+RECOMPRESSED = Path(".gpu/nuclei-jpeg")
+PRETRAINED = "mobilenet_v2-*.pth"
+TINY_DATA = "kind: shapes\nname: shapes\nshapes: {image_size: 64, train: 8, val: 2, test: 4}\n"
+_STOPPED = 130
+_GRACE = 20.0
+"""Seconds that a run has for saving its training once it is asked to stop."""
+
+
+class TimeUp(Exception):  # noqa: N818 - not a fault
+    """This call's time is over."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one call is to do."""
+
+    device: str
+    tiny: bool
+    folders: Folders
+    stop_at: float
+    """On the clock of time.monotonic."""
+
+    def check_time(self) -> None:
+        """Raise TimeUp when it is time to write the outputs."""
+        if time.monotonic() >= self.stop_at:
+            raise TimeUp
+
+
+def main() -> int:
+    """Exit status 0 unless something was done and is wrong: a disagreement, a measurement or a stage that failed."""
+    begun = time.monotonic()
+    options = _options()
+    folders = Folders(options.results, options.out)
+    task = Task(options.device, options.tiny, folders, begun + options.seconds - _reserve(options.seconds))
+    for folder in (folders.agreement, folders.speed, folders.out):
+        folder.mkdir(parents=True, exist_ok=True)
+    wrong: list[str] = []
+    finished = False
+    try:
+        for failure in chain(_networks(task), _specs(task)):
+            wrong.append(failure)
+        finished = True
+    except TimeUp:
+        pass
+    wrong += write_outputs(folders, task.device)
+    for line in wrong:
+        print(f"wrong: {line}", flush=True)
+    print(f"{'done' if finished else 'to be continued'}: {folders.out}", flush=True)
+    return 1 if wrong else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks/gpu.sh")
+    parser.add_argument("seconds", type=float, help="that this call may take")
+    parser.add_argument("out", type=Path, help="folder for tables and figures")
+    parser.add_argument("--results", type=Path, default=Path("results/gpu"), help="folder that calls go on from")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--tiny", action="store_true", help="all of it in miniature, to try the script")
+    return parser.parse_args()
+
+
+def _reserve(seconds: float) -> float:
+    """What stopping a training and writing the outputs may take."""
+    return min(75.0, seconds / 4)
+
+
+def _networks(task: Task) -> Iterator[str]:
+    """Agreement, then speed: one file for each measurement, which is not made again for the same code and device.
+
+    Yields what failed.
+    """
+    chosen, size = presets(task.tiny), TINY_IMAGE if task.tiny else IMAGE
+    for name, preset in chosen.items():
+        yield from _once(
+            task, task.folders.agreement / f"{name}.json", lambda preset=preset: agreement(preset, task.device, size)
+        )
+    for name, preset in chosen.items():
+        for precision in precisions(task.device):
+            path = task.folders.speed / f"{name}-{precision}.json"
+            yield from _once(
+                task, path, lambda preset=preset, precision=precision: speed(preset, precision, task.device, task.tiny)
+            )
+
+
+def _once(task: Task, path: Path, measure: Callable[[], Any]) -> Iterator[str]:
+    key = {"source": source_digest(), "device": device_name(task.device)}
+    if path.is_file() and key.items() <= task.folders.read(path).items():
+        return
+    task.check_time()
+    begun = time.monotonic()
+    what = f"{path.parent.name} {path.stem}"
+    try:
+        write_json(path, {**key, "found": measure()})
+    except Exception as error:  # whatever it is, the others are worth measuring
+        traceback.print_exc()
+        yield f"{what}: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        return
+    print(f"{what}: {time.monotonic() - begun:.1f} s", flush=True)
+
+
+def _specs(task: Task) -> Iterator[str]:
+    """Run the specs round by round; yields what failed."""
+    settings = _tiny_settings(task) if task.tiny else _settings(task)
+    for seeds in ROUNDS[:2] if task.tiny else ROUNDS:
+        for spec in ("crop",) if task.tiny else SPECS:
+            task.check_time()
+            print(f"{spec}, seeds {seeds}", flush=True)
+            status = _run(task, [spec, "--seeds", seeds, "--results", str(task.folders.results), *settings])
+            if status == _STOPPED:
+                raise TimeUp
+            if status:
+                yield f"yolact run {spec} --seeds {seeds} ended with status {status}"
+
+
+def _run(task: Task, arguments: list[str]) -> int:
+    """`yolact run` until it ends or the time is up, in which case it saves what it is doing."""
+    command = [sys.executable, "-m", "experiments.cli.main", "run", "--launcher", "inprocess", *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        return process.wait(max(0.0, task.stop_at - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()  # the training goes on from its last checkpoint
+        process.wait()
+    return _STOPPED
+
+
+def _settings(task: Task) -> list[str]:
+    """Scale small; loader processes change no result, so there are as many as cores allow."""
+    data = str(RECOMPRESSED) if RECOMPRESSED.is_dir() else "nuclei"
+    workers = max(0, min(MOST_LOADERS, usable_cores() - 2))
+    settings = ["--scale", "small", "--data", data, "--set", f"runtime.device={task.device}"]
+    settings += ["--set", f"runtime.workers={workers}"]
+    return settings if _pretrained() else [*settings, "--set", "model.backbone.weights=null"]
+
+
+def _pretrained() -> bool:
+    """Whether the small scale's ImageNet weights lie in torch hub's cache."""
+    from experiments.recorded import torch_checkpoints
+
+    return any(torch_checkpoints().glob(PRETRAINED))
+
+
+def _tiny_settings(task: Task) -> list[str]:
+    declaration = task.folders.results / "tiny.yaml"
+    declaration.write_text(TINY_DATA, encoding="utf-8")
+    settings = ["--scale", "toy", "--data", str(declaration)]
+    for setting in ("training.iterations=2", "speed.warmup=0", "speed.repeats=2", f"runtime.device={task.device}"):
+        settings += ["--set", setting]
+    return settings
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,199 @@
+"""From the GPU benchmark's results folder to a few small files: tables as CSV and markdown, figures, and what made them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from analysis import results as stored
+from analysis.figures.accuracy import accuracy
+from analysis.figures.style import OKABE_ITO, house_style, new_figure
+from analysis.layout import detail_table, headline_tables
+from analysis.results import Experiment, MissingResult
+from analysis.tables import summary, tidy
+from analysis.writers import csv, markdown
+from experiments.provenance import environment
+from experiments.store import Store
+from yolact.errors import UserError
+from yolact.files import write_json, write_text, written_aside
+from yolact.hardware import usable_cores
+
+_QUARTILES = ("median", "p25", "p75")
+_HOW = {
+    "agreement": "Random weights; `count` values, detections or pixels were compared. fp32 without TF32.",
+    "speed": "Batch 1, images in the device's memory, random weights; medians, quartiles in speed.csv. "
+    "TF32 in a precision's name: fp32 whose convolutions round to TF32, PyTorch's default.",
+}
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the benchmark keeps what it did, and where it writes what to keep."""
+
+    results: Path
+    out: Path
+
+    @property
+    def agreement(self) -> Path:
+        return self.results / "agreement"
+
+    @property
+    def speed(self) -> Path:
+        return self.results / "speed"
+
+    @staticmethod
+    def read(path: Path) -> dict[str, Any]:
+        """One measurement's file."""
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise UserError(f"{path}: is not JSON; delete it, and it is measured again") from None
+
+    def found(self, folder: Path) -> list[Any]:
+        """What every measurement in a folder found, by file name."""
+        return [self.read(path)["found"] for path in sorted(folder.glob("*.json"))]
+
+
+def write_outputs(folders: Folders, device: str) -> list[str]:
+    """Write every table and figure there is something for; returns what is wrong in them, a line each."""
+    agreement = pd.DataFrame([row for rows in folders.found(folders.agreement) for row in rows])
+    speeds = pd.DataFrame([_speed_row(record) for record in folders.found(folders.speed)])
+    experiments = [
+        stored.load(folders.results, record["experiment"], record["scale"]) for record in Store(folders.results).experiments()
+    ]
+    made = {key: value for key, value in environment(device, usable_cores(), None).items() if key not in ("host", "executable")}
+    write_json(folders.out / "environment.json", {"date": datetime.now(UTC).date().isoformat(), **made})
+    parts = [f"# On {made['device_name']}\n\nHardware, versions and date: environment.json.\n"]
+    for name, frame, shown in (("agreement", agreement, _agreement_shown), ("speed", speeds, _speed_shown)):
+        if len(frame):
+            write_text(folders.out / f"{name}.csv", csv(frame))
+            parts.append(f"## {name.capitalize()}\n\n{_HOW[name]}\n\n{_pipes(shown(frame))}")
+    if len(speeds):
+        _save(folders.out / "speed.png", [_drawn(lambda: _speed_figure(speeds))])
+    parts += _experiments(folders, experiments)
+    write_text(folders.out / "tables.md", "\n".join(parts))
+    return _wrong(agreement, experiments)
+
+
+def _wrong(agreement: pd.DataFrame, experiments: list[Experiment]) -> list[str]:
+    lines = []
+    if len(agreement):
+        for row in agreement[~agreement["agrees"]].itertuples():
+            lines.append(f"{row.preset}, {row.quantity}: {row.difference:.2g}, tolerance {row.tolerance:g}, count {row.count}")
+    for experiment in experiments:
+        failed = [stage_id for stage_id, _, _ in experiment.stages() if experiment.state(stage_id) == "failed"]
+        lines += [f"{experiment.name}: {stage_id} failed" for stage_id in failed]
+    return lines
+
+
+def _experiments(folders: Folders, experiments: list[Experiment]) -> list[str]:
+    """The text of each experiment's tables; writes ablations.csv and ablations.png."""
+    parts, frames, pictures = [], [], []
+    for experiment in experiments:
+        found = summary(experiment)
+        frames.append(found.assign(experiment=experiment.name))
+        tables = (*headline_tables(experiment, found), detail_table(experiment, found))
+        parts.append("\n".join([f"## {experiment.title}\n", *map(markdown, tables)]))
+        try:
+            picture = accuracy(experiment, found, tidy(experiment))
+        except MissingResult:
+            continue
+        picture.figure.suptitle(f"{experiment.title} ({experiment.data}, scale {experiment.scale})")
+        pictures.append(_drawn(lambda picture=picture: picture.figure))
+    if frames:
+        write_text(folders.out / "ablations.csv", csv(pd.concat(frames)))
+    if pictures:
+        _save(folders.out / "ablations.png", pictures)
+    return parts
+
+
+def _speed_row(record: dict[str, Any]) -> dict[str, Any]:
+    row = {"preset": record["preset"], "precision": record["precision"]}
+    protocol = record["protocol"]
+    latency = {f"latency_ms{'' if part == 'median' else f'_{part}'}": record["latency_ms"][part] for part in _QUARTILES}
+    stages = {f"{name}_ms": part["median"] for name, part in record["stages_ms"].items()}
+    return {
+        **row,
+        "tf32_convolutions": record["tf32_convolutions"],
+        "image_size": protocol["image_size"],
+        "suppression": protocol["suppression"],
+        "detections": protocol["detections_per_image"],
+        "repeats": protocol["repeats"],
+        "threads": protocol["threads"],
+        "fps": record["fps"]["median"],
+        **latency,
+        **stages,
+    }
+
+
+def _agreement_shown(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({
+        "preset": frame["preset"],
+        "quantity": frame["quantity"],
+        "difference": [f"{value:.1e}" for value in frame["difference"]],
+        "tolerance": [f"{value:.0e}" for value in frame["tolerance"]],
+        "agrees": ["yes" if value else "NO" for value in frame["agrees"]],
+        "count": frame["count"],
+        "measured as": frame["measure"],
+    })  # fmt: skip
+
+
+def _speed_shown(frame: pd.DataFrame) -> pd.DataFrame:
+    named = [f"{row.precision} (TF32)" if row.tf32_convolutions is True else row.precision for row in frame.itertuples()]
+    return pd.DataFrame({
+        "preset": frame["preset"],
+        "precision": named,
+        "ms": [f"{value:.2f}" for value in frame["latency_ms"]],
+        "frames per second": [f"{value:.1f}" for value in frame["fps"]],
+        "detections": [f"{value:.0f}" for value in frame["detections"]],
+        "NMS": frame["suppression"],
+    })  # fmt: skip
+
+
+def _pipes(frame: pd.DataFrame) -> str:
+    lines = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *frame.astype(str).to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+@house_style
+def _speed_figure(speeds: pd.DataFrame) -> Any:
+    """Latency of each preset, a bar for each precision, with its quartiles."""
+    names, precisions = list(dict.fromkeys(speeds["preset"])), list(dict.fromkeys(speeds["precision"]))
+    figure = new_figure(1.5 + 0.25 * len(names) * len(precisions))
+    axes = figure.subplots()
+    height = 0.8 / len(precisions)
+    for index, precision in enumerate(precisions):
+        rows = speeds[(speeds["precision"] == precision)]
+        places = [names.index(name) + (index - (len(precisions) - 1) / 2) * height for name in rows["preset"]]
+        spread = [rows["latency_ms"] - rows["latency_ms_p25"], rows["latency_ms_p75"] - rows["latency_ms"]]
+        axes.barh(places, rows["latency_ms"], height, xerr=spread, label=precision, color=OKABE_ITO[index])
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set(xlabel="latency at batch 1 (ms, median and quartiles)")
+    axes.legend()
+    return figure
+
+
+def _drawn(figure: Callable[[], Any]) -> Image.Image:
+    buffer = io.BytesIO()
+    house_style(lambda: figure().savefig(buffer, format="png", dpi=110, facecolor="white"))()
+    return Image.open(buffer)
+
+
+def _save(path: Path, pictures: list[Image.Image]) -> None:
+    """One below the other, in one file."""
+    whole = Image.new("RGB", (max(each.width for each in pictures), sum(each.height for each in pictures)), "white")
+    top = 0
+    for picture in pictures:
+        whole.paste(picture, (0, top))
+        top += picture.height
+    with written_aside(path) as aside:
+        whole.quantize(256).save(aside, format="PNG", optimize=True)
