@@ -12,8 +12,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PYTHON=${PYTHON:-python3}
 export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
 
-# packages that the machine lacks, from wheels: nothing is fetched
-if compgen -G '.whl/*.whl' >/dev/null; then
+# where the machine lacks a package, from wheels: nothing is fetched
+needed="import click, matplotlib, pandas, pycocotools, pydantic, rich, ruamel.yaml"
+if ! "$PYTHON" -c "$needed" 2>/dev/null && compgen -G '.whl/*.whl' >/dev/null; then
     site=$PWD/results/gpu-site-$(ls .whl | sha256sum | cut -c1-12)
     if [[ ! -d $site ]]; then
         rm -rf "$site.part"

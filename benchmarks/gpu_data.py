@@ -1,4 +1,4 @@
-"""A COCO-format data set with its images recompressed as JPEG, so that it travels in two fifths of the size.
+"""A COCO-format data set with its images recompressed as JPEG, so that it travels in a third of the size.
 
     python -m benchmarks.gpu_data SOURCE TARGET
 
@@ -18,7 +18,7 @@ from yolact.data.images import read_image
 from yolact.data.records import read_annotations
 from yolact.errors import UserError
 
-QUALITY = 95
+QUALITY = 90
 
 
 def recompress(source: Path, target: Path) -> int:

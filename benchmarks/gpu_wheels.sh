@@ -36,9 +36,10 @@ rm -rf .whl && mv .whl.part .whl
 
 PYTHONPATH=$PWD "$PYTHON" -m benchmarks.gpu_data "$nuclei" .gpu/nuclei-jpeg
 cache=${TORCH_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/torch}/hub/checkpoints
-if compgen -G "$cache/mobilenet_v2-*.pth" >/dev/null; then
-    mkdir -p .gpu/torch/hub/checkpoints && cp "$cache"/mobilenet_v2-*.pth .gpu/torch/hub/checkpoints/
+pretrained=mobilenet_v2-b0353104.pth
+if [[ -f $cache/$pretrained ]]; then
+    mkdir -p .gpu/torch/hub/checkpoints && cp --no-preserve=mode "$cache/$pretrained" .gpu/torch/hub/checkpoints/
 else
-    echo "no ImageNet weights of MobileNetV2 in $cache: without them the small scale trains from random weights"
+    echo "no $pretrained in $cache: without ImageNet weights the networks train from random ones"
 fi
 du -sm .whl .gpu

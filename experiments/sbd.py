@@ -21,14 +21,10 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from yolact import rle
+from yolact.classes import PASCAL
 from yolact.data.findings import DatasetError
 from yolact.errors import UserError
 
-CLASSES = (
-    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
-)
-"""In Pascal VOC's order; category ids count from 1."""
 SPLITS = ("train", "val")
 
 Track = Callable[[list[str], str], Iterable[str]]
@@ -95,7 +91,7 @@ def _split(
 ) -> dict[str, Any]:
     images.mkdir()
     data: dict[str, Any] = {"info": {"description": f"Semantic Boundaries Dataset, {split}"}, "images": [], "annotations": []}
-    data["categories"] = [{"id": number, "name": name} for number, name in enumerate(CLASSES, 1)]
+    data["categories"] = [{"id": number, "name": name} for number, name in PASCAL.items()]
     for name in track(_names(source / f"{split}.txt"), split):
         image = source / "img" / f"{name}.jpg"
         width, height = _size(image)
@@ -106,7 +102,7 @@ def _split(
         for number, label in enumerate(classes, 1):
             mask = ids == number
             if not mask.any():
-                converted.left_out.append(f"{split}: {name}: instance {number} ({CLASSES[label - 1]}) has no pixels")
+                converted.left_out.append(f"{split}: {name}: instance {number} ({PASCAL[label]}) has no pixels")
                 continue
             data["annotations"].append(_annotation(mask, annotation_id, image_id, label))
             annotation_id += 1
@@ -163,8 +159,8 @@ def _instances(path: Path, height: int, width: int) -> tuple[np.ndarray, list[in
 def _wrong(ids: np.ndarray, classes: list[int], height: int, width: int) -> str:
     if ids.shape != (height, width):
         return f"Segmentation is {ids.shape}, the image (height, width) ({height}, {width})"
-    if any(not 1 <= label <= len(CLASSES) for label in classes):
-        return f"Categories {classes} has a class outside 1..{len(CLASSES)}"
+    if any(label not in PASCAL for label in classes):
+        return f"Categories {classes} has a class outside 1..{len(PASCAL)}"
     return ""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from yolact.classes import COCO, PASCAL
 from yolact.config import (
     AnchorConfig,
     BackboneConfig,
@@ -21,8 +22,8 @@ from yolact.config import (
 )
 from yolact.config.base import ConfigError, nearest
 
-COCO_CLASSES = 80
-PASCAL_CLASSES = 20
+COCO_CLASSES = len(COCO)
+PASCAL_CLASSES = len(PASCAL)
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Preset:
     training: TrainingConfig
     inference: InferenceConfig
     num_classes: int
+
+    @property
+    def categories(self) -> dict[int, str]:
+        """{category id: name} of the data set that it was published for, in the order of the labels."""
+        return PASCAL if self.num_classes == PASCAL_CLASSES else COCO
 
 
 def scaled_anchors(image_size: int, base_size: int = 550) -> AnchorConfig:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from experiments.cli.networks import from_preset, load_network, one_source, preset_option, source_options
-from experiments.prediction import Trained
+from experiments.cli.networks import load_network, one_source, preset_options, source_options
 
 if TYPE_CHECKING:
     from yolact.model import Model
@@ -18,11 +17,19 @@ _BRANCH_SCALE = 0.2
 
 
 @click.command()
-@preset_option
+@preset_options("random weights")
 @source_options
 @click.option("--format", "file_format", type=click.Choice(["onnx", "torch"]), default="onnx", show_default=True)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file, such as net.onnx or net.pt2.")
-def export(preset_name: str | None, stage: str | None, result: Path | None, results: Path, file_format: str, out: Path) -> None:
+def export(
+    preset_name: str | None,
+    weights: Path | None,
+    stage: str | None,
+    result: Path | None,
+    results: Path,
+    file_format: str,
+    out: Path,
+) -> None:
     """Write a YOLACT network as an ONNX graph, or as a program of torch.export.
 
     The graph goes from pixels to decoded boxes, class probabilities, mask parameters and prototypes; docs/export.md says how to
@@ -31,28 +38,21 @@ def export(preset_name: str | None, stage: str | None, result: Path | None, resu
     \b
     Example:
       yolact export --stage train-0123456789abcdef --out net.onnx
+      yolact export --preset yolact_base --weights yolact_base_54_800000.pth --out base.onnx
       yolact export --preset yolact_base --format torch --out base.pt2
     """
     source = one_source(preset=preset_name, stage=stage, result=result)
-    model, classes = _from_preset(source["preset"]) if "preset" in source else _trained(load_network(source, results, "cpu")[0])
+    trained = load_network(source, weights, results, "cpu").trained
+    model: Any = trained.model
     from yolact.export import export_model
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    differences = export_model(model, out, file_format, **classes)
-    click.echo(f"{out}: {out.stat().st_size / 2**20:.1f} MiB, agrees with the network to {max(differences.values()):.0e}")
-
-
-def _trained(trained: Trained) -> tuple[Any, dict[str, Any]]:
-    return trained.model, {"category_ids": trained.category_ids, "class_names": trained.class_names}
-
-
-def _from_preset(name: str) -> tuple[Any, dict[str, Any]]:
     from yolact.model import YolactModel
 
-    model, _, _ = from_preset(name, "cpu")
-    if isinstance(model, YolactModel):
+    if "preset" in source and weights is None and isinstance(model, YolactModel):
         settle(model)
-    return model, {}
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    differences = export_model(model, out, file_format, category_ids=trained.category_ids, class_names=trained.class_names)
+    click.echo(f"{out}: {out.stat().st_size / 2**20:.1f} MiB, agrees with the network to {max(differences.values()):.0e}")
 
 
 def settle(model: Model) -> None:

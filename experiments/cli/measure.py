@@ -9,11 +9,9 @@ import click
 
 from experiments.cli.networks import (
     device_option,
-    from_preset,
-    inference_of,
     load_network,
     one_source,
-    preset_option,
+    preset_options,
     source_options,
 )
 from yolact.config import SpeedConfig
@@ -59,7 +57,7 @@ def evaluate(annotations: Path, detections: Path, out: Path | None) -> None:
 
 
 @click.command()
-@preset_option
+@preset_options("random weights")
 @source_options
 @device_option
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: the cores this process may use]")
@@ -69,6 +67,7 @@ def evaluate(annotations: Path, detections: Path, out: Path | None) -> None:
 @click.option("--size", type=Size(), default="640x480", show_default=True, help="Of the images, in pixels.")
 def speed(
     preset_name: str | None,
+    weights: Path | None,
     stage: str | None,
     result: Path | None,
     results: Path,
@@ -85,15 +84,12 @@ def speed(
       yolact speed --stage train-0123456789abcdef --threads 1 --repeats 20
     """
     source = one_source(preset=preset_name, stage=stage, result=result)
-    if "preset" in source:
-        model, inference, place = from_preset(source["preset"], device)
-    else:
-        trained, place = load_network(source, results, device)
-        model, inference = trained.model, inference_of(trained)
+    network = load_network(source, weights, results, device)
     from yolact.speed import measure_speed
 
     images = _noise(min(MOST_SPEED_IMAGES, repeats), size)
-    record = measure_speed(model, images, inference, SpeedConfig(repeats=repeats), place, threads or usable_cores())
+    config = SpeedConfig(repeats=repeats)
+    record = measure_speed(network.trained.model, images, network.inference, config, network.device, threads or usable_cores())
     click.echo(_speed_table(record))
 
 

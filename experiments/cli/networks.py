@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,23 @@ def source_options(command: Callable) -> Callable:
     return command
 
 
-def preset_option(command: Callable) -> Callable:
-    """--preset, in place of a trained network."""
-    return click.option("--preset", "preset_name", help="A published configuration with random weights, such as yolact_base.")(
-        command
-    )
+def preset_options(without_weights: str | None) -> Callable[[Callable], Callable]:
+    """--preset and --weights, in place of a trained network.
+
+    Args:
+        without_weights: what a preset alone stands for; None where weights are needed.
+    """
+    alone = f"; {without_weights} without --weights" if without_weights else "; needs --weights"
+
+    def add(command: Callable) -> Callable:
+        for option in (
+            click.option("--weights", type=click.Path(path_type=Path), help="The preset's weights, in either layout."),
+            click.option("--preset", "preset_name", help=f"A published configuration, such as yolact_base{alone}."),
+        ):
+            command = option(command)
+        return command
+
+    return add
 
 
 def device_option(command: Callable) -> Callable:
@@ -51,8 +64,32 @@ def one_source(**given: Any) -> dict[str, Any]:
     return source
 
 
-def load_network(source: dict[str, Any], results: Path, device: str | None) -> tuple[Trained, str]:
-    """The trained network of a stage or a result folder, and the device it was put on."""
+@dataclass(frozen=True)
+class Network:
+    """A network, ready for use."""
+
+    trained: Trained
+    inference: InferenceConfig
+    """A preset's own; else the defaults, for Mask R-CNN with its own suppression."""
+    device: str
+    """The one it lies on."""
+
+
+def load_network(source: dict[str, Any], weights: Path | None, results: Path, device: str | None) -> Network:
+    """The network of a preset, a stage or a result folder, on a device.
+
+    Args:
+        source: of `one_source`.
+        weights: of a preset; None draws them from a fixed seed.
+
+    Raises:
+        UserError: there is no such network or device, or the weights don't fit.
+        click.UsageError: weights for a network that has its own.
+    """
+    if "preset" in source:
+        return _of_preset(source["preset"], weights, device)
+    if weights is not None:
+        raise click.UsageError("--weights belongs to --preset; a stage has its own.")
     folder = _train_result(results, source["stage"]) if "stage" in source else source["result"]
     for name in ("model.json", "weights.pt"):
         if not (folder / name).is_file():
@@ -64,7 +101,7 @@ def load_network(source: dict[str, Any], results: Path, device: str | None) -> t
         model, category_ids, class_names = load_trained(folder, place)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{folder / 'model.json'} does not describe a model: {type(error).__name__}: {error}") from None
-    return Trained(model, category_ids, class_names), place
+    return Network(Trained(model, category_ids, class_names), _inference_of(model), place)
 
 
 def _train_result(results: Path, stage_id: str) -> Path:
@@ -74,23 +111,26 @@ def _train_result(results: Path, stage_id: str) -> Path:
     return view.result
 
 
-def from_preset(name: str, device: str | None) -> tuple[Any, InferenceConfig, str]:
-    """The network of a preset, weights drawn from a fixed seed; its inference; and the device that was asked for."""
+def _of_preset(name: str, weights: Path | None, device: str | None) -> Network:
     from yolact.presets import preset
 
     chosen = preset(name)
+    place = choose_device(device)
     import torch
 
+    from yolact.checkpoint import load_weights
     from yolact.model import build_model
 
     torch.manual_seed(0)
-    return build_model(chosen.model, chosen.num_classes, pretrained=False), chosen.inference, choose_device(device)
+    model = build_model(chosen.model, chosen.num_classes, pretrained=False)
+    if weights is not None:
+        load_weights(model, weights)
+    trained = Trained(model.to(place).eval(), list(chosen.categories), list(chosen.categories.values()))
+    return Network(trained, chosen.inference, place)
 
 
-def inference_of(trained: Trained) -> InferenceConfig:
-    """The defaults; for Mask R-CNN with its own suppression."""
-    network: Any = trained.model
-    return InferenceConfig(suppression="standard") if isinstance(network.config, MaskRCNNConfig) else InferenceConfig()
+def _inference_of(model: Any) -> InferenceConfig:
+    return InferenceConfig(suppression="standard") if isinstance(model.config, MaskRCNNConfig) else InferenceConfig()
 
 
 def choose_device(name: str | None) -> str:

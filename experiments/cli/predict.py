@@ -8,20 +8,23 @@ from typing import Any
 
 import click
 
-from experiments.cli.networks import device_option, inference_of, load_network, one_source, source_options
-from experiments.prediction import Picture, Trained, find_pictures, predict_pictures, refuse_to_overwrite
+from experiments.cli.networks import Network, device_option, load_network, one_source, preset_options, source_options
+from experiments.prediction import Picture, find_pictures, predict_pictures, refuse_to_overwrite
 from experiments.video_prediction import Video, find_videos, predict_video
 from yolact.errors import UserError
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@preset_options(None)
 @source_options
 @device_option
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for overlays and detections.json.")
 @click.option("--threshold", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Least score drawn and written.")
 def predict(
     files: tuple[Path, ...],
+    preset_name: str | None,
+    weights: Path | None,
     stage: str | None,
     result: Path | None,
     results: Path,
@@ -38,34 +41,38 @@ def predict(
     \b
     Example:
       yolact predict photos/ clip.mov --stage train-0123456789abcdef --out found/
+      yolact predict photos/ --preset yolact_base --weights yolact_base_54_800000.pth --out found/
     """
     videos, others = find_videos(files)
     pictures = find_pictures(others)
     sources = [picture.path for picture in pictures] + [video.path for video in videos]
     refuse_to_overwrite(sources, [out / picture.overlay for picture in pictures] + [video.results(out)[0] for video in videos])
-    trained, place = load_network(one_source(stage=stage, result=result), results, device)
+    source = one_source(preset=preset_name, stage=stage, result=result)
+    if "preset" in source and weights is None:
+        raise click.UsageError("--preset needs --weights FILE; `yolact weights get` fetches published ones.")
+    network = load_network(source, weights, results, device)
     faults: list[str] = []
     if pictures:
-        faults += _pictures(trained, pictures, out, threshold, place)
+        faults += _pictures(network, pictures, out, threshold)
     for video in videos:
-        faults += _video(trained, video, out, threshold, place)
+        faults += _video(network, video, out, threshold)
     if faults:
         raise UserError("\n".join(faults))
 
 
-def _pictures(trained: Trained, pictures: list[Picture], out: Path, threshold: float, device: str) -> list[str]:
+def _pictures(network: Network, pictures: list[Picture], out: Path, threshold: float) -> list[str]:
     watched = _watch(pictures, len(pictures), "Looking")
-    count, unreadable = predict_pictures(trained, watched, out, inference_of(trained), threshold, device)
+    count, unreadable = predict_pictures(network.trained, watched, out, network.inference, threshold, network.device)
     click.echo(f"{count} detections in {len(pictures) - len(unreadable)} images: {out / 'detections.json'}")
     if not unreadable:
         return []
     return [f"{len(unreadable)} of {len(pictures)} images could not be read:\n  " + "\n  ".join(unreadable)]
 
 
-def _video(trained: Trained, video: Video, out: Path, threshold: float, device: str) -> list[str]:
+def _video(network: Network, video: Video, out: Path, threshold: float) -> list[str]:
     """Faults of one video; the next one is looked at whatever they are."""
     try:
-        found = predict_video(trained, video, out, inference_of(trained), threshold, device, _watch)
+        found = predict_video(network.trained, video, out, network.inference, threshold, network.device, _watch)
     except UserError as error:
         return [str(error)]
     click.echo(f"{found.detections} detections in {found.frames} frames: {video.results(out)[0]}")

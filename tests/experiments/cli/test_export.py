@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from experiments.cli.export import settle
-from experiments.cli.networks import from_preset
+from experiments.cli.networks import load_network
 from tests.experiments.cli.test_measure import MASK_RCNN, YOLACT, run, write_result
 from yolact.export import export_model
 from yolact.presets import PRESETS
@@ -40,7 +40,7 @@ def test_onnx_is_the_default(tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", YOLACT_PRESETS)
 def test_every_preset_at_full_size(tmp_path, name):
-    model, _, _ = from_preset(name, "cpu")
+    model = load_network({"preset": name}, None, tmp_path, "cpu").trained.model
     settle(model)
     for file_format, tolerance in (("onnx", 1e-4), ("torch", 1e-6)):
         assert max(export_model(model, tmp_path / "net", file_format).values()) <= tolerance

@@ -191,7 +191,7 @@ def test_predict_finds_a_stage_in_the_results_folder(tmp_path, capsys, photos):
     [
         (["nowhere"], "nowhere: no such picture or folder"),
         (["empty"], "empty: the folder holds no pictures"),
-        (["photos", "--stage", "train-0"], "exactly one of --stage, --result"),
+        (["photos", "--stage", "train-0"], "exactly one of --preset, --stage, --result"),
         (["photos", "--device", "abacus"], "--device 'abacus' can't be used"),
         (["photos", "--threshold", "2"], "is not in the range"),
     ],
