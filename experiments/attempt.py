@@ -24,9 +24,9 @@ from experiments import provenance
 from experiments.atomic import sync_folder, sync_tree, write_json
 from experiments.kinds import Interrupted, Kind, StageContext
 from experiments.lock import LockLost, StageLock
-from experiments.store import StageView, Status, Store, digests
+from experiments.store import StageView, Status, Store, digests, processes
 from yolact.errors import UserError
-from yolact.ranks import ALONE, Ranks
+from yolact.ranks import ALONE, Ranks, RanksError
 
 
 class _Log:
@@ -108,6 +108,7 @@ class _Attempt:
     def _work(self, log: _Log) -> str:
         record = self.view.record
         kind = kind_of(self.view, self.kinds)
+        self._check_ranks(record)
         output = self._fresh_output()
         try:
             self._write_env(record)
@@ -120,6 +121,14 @@ class _Attempt:
                 output.parent.rmdir()
         shutil.rmtree(self.view.folder / "checkpoint", ignore_errors=True)
         return "done"
+
+    def _check_ranks(self, record: Mapping[str, Any]) -> None:
+        planned = processes(record["location"])
+        if self.ranks.size != planned:
+            raise RanksError(
+                f"{self.view.id} was planned for {planned} processes (runtime.devices × runtime.nodes), and this launcher has "
+                f"started {self.ranks.size}; use the worker pool or torchrun, or plan with both set to 1"
+            )
 
     def _fresh_output(self) -> Path:
         """An empty attempts/<token>; what dead attempts left is removed."""

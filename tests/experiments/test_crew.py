@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from experiments.attempt import attempt
 from experiments.document import SpecError
 from experiments.launch import crew
 from experiments.launch.inprocess import InProcess
@@ -99,3 +100,10 @@ def test_one_process_refuses_what_needs_several(store):
         InProcess(crew_fakes.KINDS).run(plan, set(plan.stages), store, lambda event: None)
     assert run(store, stage)[0].exit_status == 0
     assert InProcess(crew_fakes.KINDS).run(plan, set(plan.stages), store, lambda event: None).exit_status == 0
+
+
+def test_a_launcher_that_starts_too_few_is_a_recorded_failure(store):
+    stage = crew_fakes.stage(2)
+    store.write_stage(stage.id, stage.record)
+    assert attempt(store, stage.id, crew_fakes.KINDS, lambda: False) == "failed"
+    assert "planned for 2 processes" in store.stage(stage.id).status.error["message"]
