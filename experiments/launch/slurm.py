@@ -100,14 +100,19 @@ class Slurm:
             raise UserError(
                 f"cpus: {cpus} for {array.kind} stages, which compute with {array.threads} threads; give them as many"
             )
+        cards = 0
+        if array.device == "cuda":
+            cards = array.devices if array.devices > 1 else asked.gpus
         found = {
+            "nodes": array.nodes,
+            "ntasks_per_node": array.devices,
             "job_name": f"{experiment}:{array.kind}",
             "partition": asked.partition,
             "account": asked.account,
             "constraint": asked.constraint,
             "time": asked.time,
             "cpus_per_task": cpus,
-            "gpus_per_node": asked.gpus if array.device == "cuda" and asked.gpus else None,
+            "gpus_per_node": cards or None,
             "mem": f"{round(asked.memory * 1024)}M" if asked.memory else None,
             "exclusive": True if self.kinds[array.kind].exclusive else None,
             "dependency": waits_for,
@@ -116,7 +121,7 @@ class Slurm:
             "setup": [*asked.setup, *_environment(snapshot, array.threads)],
             "additional_parameters": {"requeue": True, "kill-on-invalid-dep": "yes"},
             # since SLURM 22.05 a step no longer inherits the job's cores per task
-            "srun_args": [f"--cpus-per-task={cpus}"],
+            "srun_args": [f"--cpus-per-task={cpus}", *(["--kill-on-bad-exit=1"] if array.nodes * array.devices > 1 else [])],
         }
         # submitit would book every job on a workload key of its own name
         return {**{name: value for name, value in found.items() if value is not None}, "wckey": None}

@@ -19,6 +19,9 @@ class Array:
     threads: int
     workers: int
     device: str
+    nodes: int
+    devices: int
+    """Processes per node."""
     stages: tuple[Stage, ...]
 
 
@@ -30,20 +33,21 @@ def arrays_of(plan: Plan, chosen: Iterable[str], unfinished: set[str], largest: 
     """
     wanted = set(chosen)
     depths: dict[str, int] = {}
-    groups: dict[tuple, list[Stage]] = {}
+    groups: dict[tuple[int, str, bool, tuple[int, int, str, int, int]], list[Stage]] = {}
     for stage in plan.stages.values():
         depths[stage.id] = 1 + max((depths[needed] for needed in stage.inputs), default=-1)
         if stage.id in wanted:
             waits = any(needed in unfinished for needed in stage.inputs)
-            key = (depths[stage.id], stage.kind, waits, stage.threads, stage.location["workers"], stage.content["device"])
-            groups.setdefault(key, []).append(stage)
+            where = stage.location
+            shape = (stage.threads, where["workers"], stage.content["device"], where.get("nodes", 1), where.get("devices", 1))
+            groups.setdefault((depths[stage.id], stage.kind, waits, shape), []).append(stage)
     arrays: list[Array] = []
     place: dict[str, int] = {}
-    for (depth, kind, _, threads, workers, device), stages in sorted(groups.items()):
+    for (depth, kind, _, shape), stages in sorted(groups.items()):
         ordered = sorted(stages, key=lambda stage: (min((place.get(i, 0) for i in stage.inputs), default=0), -work(stage)))
         place |= {stage.id: number for number, stage in enumerate(ordered)}
         for first in range(0, len(ordered), largest):
-            arrays.append(Array(kind, depth, threads, workers, device, tuple(ordered[first : first + largest])))
+            arrays.append(Array(kind, depth, *shape, tuple(ordered[first : first + largest])))
     return arrays
 
 

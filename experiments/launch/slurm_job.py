@@ -18,12 +18,13 @@ from pathlib import Path
 from submitit import JobEnvironment
 from submitit.helpers import DelayedSubmission
 
-from experiments.attempt import attempt, describe
+from experiments.attempt import describe
 from experiments.kinds import Kind
 from experiments.launch.slurm_reasons import BLOCKED, TOO_SHORT
 from experiments.launch.slurm_record import write_record
 from experiments.lock import LockLost, StageBusy
 from experiments.store import StageView, Store
+from experiments.take_part import take_part
 from experiments.worker import BUSY, FAILED, INTERRUPTED, limit_threads
 from yolact.errors import UserError
 
@@ -45,9 +46,11 @@ class StageJob:
         """Run the stage. The exit status is that of `experiments.worker`, or one of `slurm_reasons`."""
         stop = _Stop()
         store = Store(self.results)
+        leads = JobEnvironment().global_rank == 0
         try:
             view = store.stage(self.stage_id)
-            write_record(store, self.stage_id, JobEnvironment().job_id, self.experiment, self.folder)
+            if leads:
+                write_record(store, self.stage_id, JobEnvironment().job_id, self.experiment, self.folder)
             limit_threads(view.record["threads"])
             _leave_if_blocked(store, view)
             before = _checkpoint(view)
@@ -58,7 +61,7 @@ class StageJob:
             _leave(FAILED, describe(error))
         if state == "failed":
             _leave(FAILED, (view.status.error or {}).get("message", "the stage failed"))
-        if state == "interrupted":
+        if state == "interrupted" and leads:  # the other processes of a training just leave
             stop.leave(progress=_checkpoint(view) != before)
 
     def checkpoint(self) -> DelayedSubmission:
@@ -70,7 +73,7 @@ class StageJob:
         told = False
         while not stop():
             try:
-                return attempt(store, self.stage_id, _kinds(self.kinds), stop)
+                return take_part(store, self.stage_id, _kinds(self.kinds), stop)
             except StageBusy as busy:
                 if not told:
                     print(f"waiting: {busy}", file=sys.stderr)

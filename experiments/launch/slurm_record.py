@@ -24,6 +24,8 @@ class JobRecord:
     """Where its array's files lie, below the results folder: batch script, and what jobs printed."""
     submitted: str
     """ISO 8601, UTC."""
+    cancelled: bool = False
+    """The workbench cancelled it. SLURM keeps no trace of an array's element that was cancelled before it began."""
 
     @property
     def array_id(self) -> str:
@@ -47,6 +49,13 @@ def write_record(store: Store, stage_id: str, job_id: str, experiment: str, fold
     """Note the job that a recorded stage was handed to."""
     submitted = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(_path(store, stage_id), asdict(JobRecord(job_id, experiment, folder, submitted)))
+
+
+def note_cancelled(store: Store, stage_id: str) -> None:
+    """Note that the stage's job was cancelled."""
+    record = read_record(store, stage_id)
+    if record is not None:
+        write_json(_path(store, stage_id), {**asdict(record), "cancelled": True})
 
 
 def unfinished_records(store: Store) -> Iterator[tuple[str, JobRecord]]:

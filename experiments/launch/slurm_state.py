@@ -17,7 +17,7 @@ from pathlib import Path
 
 from experiments.launch.slurm_query import Answer, ended, queued, scancel
 from experiments.launch.slurm_reasons import why_ended, why_pending
-from experiments.launch.slurm_record import JobRecord, unfinished_records
+from experiments.launch.slurm_record import JobRecord, note_cancelled, unfinished_records
 from experiments.store import Store
 
 ALIVE = ("pending", "running", "suspended")
@@ -79,6 +79,8 @@ def cancel(store: Store, stage_ids: Iterable[str]) -> list[str]:
     found = {stage_id: states[stage_id].job_id for stage_id in stage_ids if stage_id in states and states[stage_id].alive}
     if found:
         scancel(found.values())
+    for stage_id in found:
+        note_cancelled(store, stage_id)
     return list(found)
 
 
@@ -93,6 +95,8 @@ def _answers(records: Mapping[str, JobRecord]) -> dict[str, Answer]:
 def _state(store: Store, stage_id: str, record: JobRecord, answers: Mapping[str, Answer]) -> SchedulerState:
     answer = answers.get(record.job_id)
     log = record.log(store)
+    if answer is None and record.cancelled:
+        return SchedulerState(record.job_id, "cancelled", "by yolact cancel, before it began", "", log)
     if answer is None:
         return SchedulerState(record.job_id, "gone", "the scheduler no longer knows the job", "", log)
     found = SchedulerState(record.job_id, answer.state, "", answer.node, log)

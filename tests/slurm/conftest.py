@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -88,6 +91,14 @@ def submit(store, plan, **resources):
     return jobs
 
 
+def yolact(folder, *arguments):
+    """Run one command line there; returns what it printed."""
+    command = [sys.executable, "-m", "experiments.cli.main", *arguments]
+    found = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+    return found.stdout
+
+
 def wait(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
@@ -120,9 +131,10 @@ def digests(store, plan):
 
 
 def undisturbed(folder, plan):
-    """Digests of the plan run in this process."""
+    """Digests of the plan run in this process, without its pauses."""
     store = Store(folder / "undisturbed")
-    InProcess(KINDS).run(plan, set(plan.stages), store, lambda event: None)
+    with patch("time.sleep"):
+        InProcess(KINDS).run(plan, set(plan.stages), store, lambda event: None)
     return digests(store, plan)
 
 

@@ -11,6 +11,7 @@
 #SBATCH --kill-on-invalid-dep=yes
 #SBATCH --mem=1536M
 #SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
 #SBATCH --open-mode=append
 #SBATCH --output='RESULTS/slurm/ARRAY/%A_%a_0_log.out'
 #SBATCH --partition=gpu

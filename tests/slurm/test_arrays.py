@@ -14,7 +14,7 @@ from experiments.cli.submit import dropped
 from experiments.launch.slurm_state import cancel, scheduler_states
 from experiments.store import Store
 from tests.experiments import fakes
-from tests.slurm.conftest import ROOT, steps, submit, wait, wait_for_state, wait_until_done
+from tests.slurm.conftest import ROOT, steps, submit, wait, wait_for_state, wait_until_done, yolact
 
 pytestmark = pytest.mark.slow
 
@@ -53,13 +53,6 @@ def held(slurm):
     set_to("DOWN")
     yield lambda: set_to("UP")
     set_to("UP")
-
-
-def yolact(folder, *arguments):
-    command = [sys.executable, "-m", "experiments.cli.main", *arguments]
-    found = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
-    assert found.returncode == 0, found.stdout + found.stderr
-    return found.stdout
 
 
 def test_eight_real_stages_give_the_bytes_of_the_local_launcher(slurm, tmp_path):
@@ -133,7 +126,7 @@ def test_what_a_question_dropped_is_cancelled_only_when_asked(held, store):
     store.write_experiment(record)
     assert dropped(one, store) == [double], "another experiment needs the count"
     assert cancel(store, [double]) == [double]
-    wait_for_state(store, double, "cancelled")
+    assert wait_for_state(store, double, "cancelled").reason == "by yolact cancel, before it began"
     assert {stage_id for stage_id, state in scheduler_states(store).items() if state.alive} == set(both.stages) - {double}
 
 

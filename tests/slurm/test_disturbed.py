@@ -9,8 +9,9 @@ import signal
 import pytest
 
 from experiments.launch.slurm_state import cancel, scheduler_states
+from experiments.store import Store
 from tests.experiments import fakes
-from tests.slurm.conftest import digests, steps, submit, undisturbed, wait, wait_for_state, wait_until_done
+from tests.slurm.conftest import digests, steps, submit, undisturbed, wait, wait_for_state, wait_until_done, yolact
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +111,36 @@ def test_node_set_down(slurm, store, tmp_path):
     wait_until_done(store, plan)
     assert store.stage(short).status.attempt == 1
     assert digests(store, plan) == undisturbed(tmp_path, plan)
+
+
+TWO_NODES = """
+title: Two nodes
+question: Does an interruption change it?
+preset: yolact_base
+reference: baseline
+measure: []
+base: {training.iterations: 30, training.batch_size: 2, training.log_every: 1}
+variants: {baseline: {label: YOLACT}}
+"""
+
+
+def test_a_training_on_two_nodes_is_interrupted_and_ends_with_the_same_bits(slurm, tmp_path):
+    (tmp_path / "pair.yaml").write_text(TWO_NODES)
+    (tmp_path / "tiny.yaml").write_text("{kind: shapes, name: tiny, shapes: {train: 8, val: 2, test: 2}}\n")
+    (tmp_path / "cluster.yaml").write_text("{time: 20, memory: 1.9}\n")
+    question = ("pair.yaml", "--scale", "toy", "--seeds", "0", "--data", "tiny.yaml", "--set", "runtime.nodes=2")
+    yolact(tmp_path, "run", *question, "--launcher", "slurm", "--config", "cluster.yaml", "--results", "cluster")
+    store = Store(tmp_path / "cluster")
+    (view,) = store.records()
+    wait(lambda: len(steps(store, view.id)) >= 3, 120)
+    job = scheduler_states(store)[view.id].job_id
+    for name in ("TERM", "USR2"):  # what SLURM sends before it preempts
+        slurm.ask("scancel", f"--signal={name}", job)
+    wait(lambda: store.state(view.id) == "interrupted")
+    yolact(tmp_path, "run", *question, "--results", "local")
+    wait(lambda: store.state(view.id) == "done", 150)
+    assert view.status.attempt == 2 and kept(store, view.id)
+    assert dict(view.status.digests) == dict(Store(tmp_path / "local").stage(view.id).status.digests)
 
 
 def test_out_of_memory_is_named(slurm, store):

@@ -99,6 +99,16 @@ def test_resources_per_kind_and_device(calls, store):
     assert asked == [("2", "10"), (None, "5")]
 
 
+def test_a_training_by_several_processes_gets_them(calls, store):
+    stage = fakes.stage("count", steps=1)
+    stage.location.update({"nodes": 2, "devices": 4})
+    stage.content["device"] = "cuda"
+    submit(store, fakes.plan_of(stage), gpus=1)
+    (script,) = scripts(calls)
+    assert [option(script, name) for name in ("nodes", "ntasks-per-node", "gpus-per-node")] == ["2", "4", "4"]
+    assert "--kill-on-bad-exit=1" in script
+
+
 def test_fewer_cores_than_threads_are_refused(calls, store):
     plan = fakes.plan_of(fakes.stage("count", threads=4, steps=1))
     with pytest.raises(UserError, match="cpus: 2 for count stages, which compute with 4 threads"):
