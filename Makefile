@@ -29,7 +29,7 @@ demo: .venv/installed
 	printf 'Took %d min %d s.\n' $$((($$(date +%s) - start) / 60)) $$((($$(date +%s) - start) % 60)); \
 	exit $$status
 
-# 29 trainings of 1000 iterations, half the toy scale's length, so that all of it ends within 75 minutes. A folder of its own
+# 29 trainings of 600 iterations, a third of the toy scale's length, so that all of it ends within 75 minutes. A folder of its own
 # keeps the demo's record.
 paper-toy: .venv/installed
 	@$(BIN)/yolact run --all --scale toy --seeds 0 --set training.iterations=600 --results results/paper-toy; status=$$?; \
