@@ -17,7 +17,8 @@ from torch import Tensor
 
 from benchmarks.gpu_networks import drawn, noise
 from yolact.inference import detect
-from yolact.model import Model, YolactModel
+from yolact.model import Model
+from yolact.network import YolactModel
 from yolact.presets import Preset
 from yolact.structures import Detections, RawOutputs, Target
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from experiments.cli.export import settle
+from yolact.build import build_model
 from yolact.config import (
     AnchorConfig,
     BackboneConfig,
@@ -19,7 +20,7 @@ from yolact.config import (
     TrainingConfig,
     YolactConfig,
 )
-from yolact.model import Model, build_model
+from yolact.model import Model
 from yolact.presets import PRESETS, Preset
 
 LOGIT_SPREAD = 3.0

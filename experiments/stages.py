@@ -14,6 +14,7 @@ import torch
 from experiments.datasets import Dataset, find_dataset
 from experiments.kinds import Interrupted, StageContext
 from yolact import training
+from yolact.build import build_model
 from yolact.checkpoint import load_weights, write_state_dict
 from yolact.config import InferenceConfig, ModelConfig, PrototypesConfig, SpeedConfig, TrainingConfig
 from yolact.config.base import Config
@@ -23,7 +24,6 @@ from yolact.distributed import Group, joined
 from yolact.evaluation import evaluate_to
 from yolact.evaluation_input import IouType
 from yolact.files import write_json, write_text
-from yolact.model import build_model
 from yolact.records import to_records
 from yolact.speed import measure_speed
 

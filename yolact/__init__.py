@@ -18,7 +18,7 @@ _HOME = {
     "assemble": "yolact.masks",
     "binarize": "yolact.masks",
     "box_loss": "yolact.losses",
-    "build_model": "yolact.model",
+    "build_model": "yolact.build",
     "class_loss": "yolact.losses",
     "decode": "yolact.boxes",
     "detect": "yolact.inference",

@@ -27,7 +27,7 @@ from yolact.config.model import YolactConfig
 from yolact.errors import UserError
 from yolact.files import written_aside
 from yolact.masks import to_pixels
-from yolact.model import YolactModel
+from yolact.network import YolactModel
 from yolact.nms import suppress
 from yolact.structures import Detections
 

@@ -1,27 +1,17 @@
-"""The model interface that trainer, evaluator and clock know, and YOLACT behind it."""
+"""The model interface: all that trainer, evaluator and clock know of a network."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yolact.anchors import make_anchors
-from yolact.backbone import build_backbone, freeze_batch_norm
-from yolact.branches import build_branch
 from yolact.config.inference import InferenceConfig
-from yolact.config.model import MaskRCNNConfig, ModelConfig, YolactConfig
-from yolact.fpn import FPN
-from yolact.head import PredictionHead
-from yolact.inference import detect
-from yolact.losses import Normalizer, losses, match_target
-from yolact.matching import Matches
+from yolact.losses import Normalizer
 from yolact.sections import Sections, no_sections
-from yolact.structures import Detections, RawOutputs, Target
+from yolact.structures import Detections, Target
 
 IMAGENET_MEAN = (123.68, 116.78, 103.94)
 IMAGENET_STD = (58.40, 57.12, 57.38)
@@ -76,143 +66,6 @@ class Model(nn.Module):
         raise NotImplementedError
 
 
-def build_model(config: ModelConfig, num_classes: int, pretrained: bool = True) -> Model:
-    """The model that `config` describes, weights drawn from torch's global generator.
-
-    Args:
-        config: a `YolactConfig` or `MaskRCNNConfig`.
-        num_classes: without background.
-        pretrained: False leaves the backbone at random weights, for a model about to load its own.
-
-    Raises:
-        UserError: backbone weights can't be fetched, read or fitted.
-    """
-    if isinstance(config, MaskRCNNConfig):
-        from yolact.mask_rcnn import MaskRCNN
-
-        return MaskRCNN(config, num_classes, pretrained)
-    return YolactModel(config, num_classes, pretrained)
-
-
-class YolactModel(Model):
-    """YOLACT: backbone, pyramid, shared head, and a mask branch. Source: paper sections 3 and 4."""
-
-    def __init__(self, config: YolactConfig, num_classes: int, pretrained: bool = True) -> None:
-        super().__init__()
-        self.config = config
-        self.image_size = config.image_size
-        self.num_classes = num_classes
-        channels = config.fpn.channels
-        self.backbone = build_backbone(config.backbone, pretrained)
-        self.fpn = FPN(config.fpn, self.backbone.channels)
-        self.branch = build_branch(config.mask_branch, channels)
-        self.head = PredictionHead(
-            config.head, channels, config.anchors.per_cell, num_classes, self.branch.parameters_per_anchor
-        )
-        self.semantic = nn.Conv2d(channels, num_classes, 1) if config.loss.semantic > 0 else None
-        for part in (self.fpn, self.branch, self.head, self.semantic):
-            if part is not None:
-                part.apply(_xavier)
-        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if config.pixels == "imagenet" else ((0.0,) * 3, (255.0,) * 3)
-        self.pixel_mean: Tensor
-        self.pixel_std: Tensor
-        self.register_buffer("pixel_mean", torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(std)[:, None, None], persistent=False)
-        maps = (self.branch.maps_section,) if self.branch.maps_section else ()
-        self.section_names = ("preprocess", "backbone", "fpn", *maps, "head", "nms", "assembly")
-
-    def train(self, mode: bool = True) -> YolactModel:
-        """Training or inference mode; a frozen backbone's batch norm stays in inference mode."""
-        super().train(mode)
-        if self.config.backbone.freeze_bn:
-            freeze_batch_norm(self.backbone)
-        return self
-
-    def raw(self, images: Tensor, sections: Sections = no_sections, masks: bool = True) -> RawOutputs:
-        """The network's outputs for (n, 3, S, S) float32 RGB images in 0..255; without masks, neither maps nor parameters."""
-        with sections("backbone"):
-            features = self.backbone((images - self.pixel_mean) / self.pixel_std)
-        with sections("fpn"):
-            levels = self.fpn(features)
-        maps = None
-        if masks and self.branch.maps_section:
-            with sections(self.branch.maps_section):
-                maps = self.branch.maps(levels)
-        with sections("head"):
-            offsets, logits, parameters = self.head(levels, masks)
-            parameters = self.branch.activate(parameters)
-            prior = self._anchors([(level.shape[-2], level.shape[-1]) for level in levels], images.device)
-        semantic = self.semantic(levels[0]) if self.training and self.semantic is not None else None
-        return RawOutputs(offsets, logits, parameters, maps, semantic, prior)
-
-    def match(self, targets: Sequence[Target]) -> list[Matches]:
-        """The anchors' matches with each target."""
-        size = self.image_size
-        prior = self._anchors(self._level_sizes(), self.pixel_mean.device)
-        return [match_target(target, prior, size, self.config.matching) for target in targets]
-
-    def normalizer(self, targets: Sequence[Target]) -> Normalizer:
-        return _normalizer(self.match(targets))
-
-    def loss(self, images: Tensor, targets: Sequence[Target], normalizer: Normalizer | None = None) -> dict[str, Tensor]:
-        """Terms `box`, `class`, `mask` and, in training mode, `semantic`; see `yolact.losses.losses`."""
-        return self.criterion(self.raw(images), targets, normalizer)
-
-    def criterion(self, raw: RawOutputs, targets: Sequence[Target], normalizer: Normalizer | None = None) -> dict[str, Tensor]:
-        """The loss terms of given raw outputs; always in float32."""
-        matches = self.match(targets)
-        divisor = normalizer or _normalizer(matches)
-        with torch.autocast(raw.offsets.device.type, enabled=False):
-            return losses(_float(raw), targets, matches, divisor, self.branch, self.config.loss, self.image_size)
-
-    def detect(
-        self, images: Sequence[Tensor], inference: InferenceConfig, sections: Sections, keep_prototypes: bool
-    ) -> list[Detections]:
-        with sections("preprocess"):
-            batch = torch.stack([resize(image, self.image_size) for image in images])
-        raw = _float(self.raw(batch, sections, inference.masks))
-        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-        return detect(raw, sizes, self.branch, inference, self.image_size, sections, keep_prototypes)
-
-    def _level_sizes(self) -> list[tuple[int, int]]:
-        return level_sizes(self.image_size, len(self.config.anchors.scales))
-
-    def _anchors(self, level_sizes: list[tuple[int, int]], device: torch.device) -> Tensor:
-        return _cached_anchors(self.config.anchors, self.image_size, tuple(level_sizes), device)
-
-
 def resize(image: Tensor, size: int) -> Tensor:
     """Squash a (3, H, W) uint8 image to (3, size, size) float32 in 0..255: bilinear, without antialiasing."""
     return F.interpolate(image[None].float(), size=(size, size), mode="bilinear", align_corners=False)[0]
-
-
-def level_sizes(image_size: int, levels: int) -> list[tuple[int, int]]:
-    """Sides of P3, P4, ...: every stride-2 step rounds up, three of them before P3."""
-    side, sides = image_size, []
-    for step in range(3 + levels - 1):
-        side = (side + 1) // 2
-        if step >= 2:
-            sides.append((side, side))
-    return sides
-
-
-@lru_cache(maxsize=16)
-def _cached_anchors(config, image_size: int, level_sizes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        return make_anchors(config, image_size, list(level_sizes)).to(device)
-
-
-def _normalizer(matches: Sequence[Matches]) -> Normalizer:
-    return Normalizer(int(sum(matched.positive.sum() for matched in matches)), len(matches))
-
-
-def _float(raw: RawOutputs) -> RawOutputs:
-    fields: dict[str, Any] = {name: None if tensor is None else tensor.float() for name, tensor in vars(raw).items()}
-    return RawOutputs(**fields)
-
-
-def _xavier(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

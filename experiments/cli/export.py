@@ -45,7 +45,7 @@ def export(
     trained = load_network(source, weights, results, "cpu").trained
     model: Any = trained.model
     from yolact.export import export_model
-    from yolact.model import YolactModel
+    from yolact.network import YolactModel
 
     if "preset" in source and weights is None and isinstance(model, YolactModel):
         settle(model)

@@ -112,8 +112,8 @@ def _loaded(file: Path, preset_name: str | None) -> Model:
     from yolact.presets import preset
 
     chosen = preset(preset_name)
+    from yolact.build import build_model
     from yolact.checkpoint import load_weights
-    from yolact.model import build_model
 
     model: Any = build_model(chosen.model, chosen.num_classes, pretrained=False)
     load_weights(model, file)

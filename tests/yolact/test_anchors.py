@@ -4,7 +4,7 @@ import pytest
 from tests.reference import slow_yolact
 from yolact.anchors import make_anchors
 from yolact.config import AnchorConfig
-from yolact.model import level_sizes
+from yolact.network import level_sizes
 from yolact.presets import PRESETS
 
 COCO = ((24,), (48,), (96,), (192,), (384,))

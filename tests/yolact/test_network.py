@@ -6,9 +6,10 @@ import torch
 
 from tests.reference.slow_network import SlowNetwork
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, random_batch, tiny_model
+from yolact.build import build_model
 from yolact.checkpoint import to_official
 from yolact.config import FCMaskConfig, InferenceConfig, LossConfig, YolactConfig
-from yolact.model import IMAGENET_MEAN, IMAGENET_STD, build_model, resize
+from yolact.model import IMAGENET_MEAN, IMAGENET_STD, resize
 from yolact.presets import PRESETS
 
 

@@ -148,7 +148,7 @@ class LossConfig(Config):
 
 
 class YolactConfig(Config):
-    """A YOLACT network (`yolact/model.py`)."""
+    """A YOLACT network (`yolact/network.py`)."""
 
     kind: Literal["yolact"] = "yolact"
     image_size: Positive = 550

@@ -12,11 +12,11 @@ from PIL import Image
 
 from experiments.cli.main import call
 from experiments.store import Store
+from yolact.build import build_model
 from yolact.checkpoint import write_state_dict
 from yolact.config import AnchorConfig, BackboneConfig, FPNConfig, MaskRCNNConfig, PrototypeConfig, YolactConfig
 from yolact.evaluation import METRICS
 from yolact.files import write_json
-from yolact.model import build_model
 from yolact.records import from_records
 
 REFERENCES = Path(__file__).resolve().parents[4] / "shared" / "data" / "evaluator_refs"

@@ -1,0 +1,24 @@
+"""From a configuration to the network it describes."""
+
+from __future__ import annotations
+
+from yolact.config.model import MaskRCNNConfig, ModelConfig
+from yolact.mask_rcnn import MaskRCNN
+from yolact.model import Model
+from yolact.network import YolactModel
+
+
+def build_model(config: ModelConfig, num_classes: int, pretrained: bool = True) -> Model:
+    """The model that `config` describes, weights drawn from torch's global generator.
+
+    Args:
+        config: a `YolactConfig` or `MaskRCNNConfig`.
+        num_classes: without background.
+        pretrained: False leaves the backbone at random weights, for a model about to load its own.
+
+    Raises:
+        UserError: backbone weights can't be fetched, read or fitted.
+    """
+    if isinstance(config, MaskRCNNConfig):
+        return MaskRCNN(config, num_classes, pretrained)
+    return YolactModel(config, num_classes, pretrained)
