@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.budget import Budgets
 from experiments.kinds import KINDS, Kind
 from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
 from experiments.launch.cluster import Cluster
+from experiments.launch.limits import check_partitions, shortfalls
 from experiments.launch.slurm_arrays import Array, arrays_of, dependency
 from experiments.launch.slurm_query import SchedulerError, largest_array, scancel
 from experiments.launch.slurm_record import write_record
@@ -46,6 +48,7 @@ class Slurm:
         """Submit what is neither done nor in the queue; the states of the outcome are "done" and "submitted".
 
         Raises:
+            UserError: the cluster file asks for more than a partition allows.
             SchedulerError: SLURM refuses; what it took before is recorded, and the same command goes on from there.
         """
         _check_installed()
@@ -55,6 +58,9 @@ class Slurm:
         jobs = _queued(plan, store)
         todo = [stage_id for stage_id in queue.stages if stage_id not in queue.states and stage_id not in jobs]
         if todo:
+            check_partitions(self.cluster, [plan.stages[stage_id].kind for stage_id in todo])
+            for stage_id, warning in shortfalls([plan.stages[s] for s in todo], self.cluster, Budgets(store, plan.stages)):
+                events(Event(stage_id, "warning", {"message": warning}))
             snapshot = take_snapshot(store)
             for array in arrays_of(plan, todo, {*todo, *jobs}, largest_array()):
                 submitted = self._submit(plan.name, array, dependency(array.stages, jobs), store, snapshot)

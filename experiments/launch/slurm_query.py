@@ -98,6 +98,38 @@ def largest_array() -> int:
     return int(found[1]) - 1 if found and int(found[1]) > 1 else 1000
 
 
+@dataclass(frozen=True)
+class PartitionLimits:
+    """The most that a job may ask of a partition; None where there is no limit, or where SLURM doesn't say."""
+
+    name: str
+    minutes: float | None = None
+    memory_gib: float | None = None
+    """Main memory of the partition's largest node."""
+
+
+def partition_limits(name: str | None) -> PartitionLimits:
+    """The limits of a partition, of the default one where `name` is None."""
+    chosen = [f"--partition={name}"] if name else []
+    best = PartitionLimits(name or "default")
+    for partition, limit, memory in _rows(_call(["sinfo", "--noheader", *chosen, "--format=%P|%l|%m"]).stdout, 3):
+        if name is None and not partition.endswith("*"):
+            continue
+        size = re.match(r"\d+", memory)
+        gib = max(int(size[0]) / 1024 if size else 0.0, best.memory_gib or 0.0) or None
+        best = PartitionLimits(partition.rstrip("*"), _minutes(limit), gib)
+    return best
+
+
+def _minutes(limit: str) -> float | None:
+    """SLURM's [days-]hours:minutes:seconds, or minutes:seconds."""
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
+    if not match:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return days * 1440 + hours * 60 + minutes + seconds / 60
+
+
 def _remembered(array_id: str) -> Iterator[tuple[str, Answer]]:
     """What the controller still knows: some minutes after a job's end."""
     for line in _call(["scontrol", "--oneliner", "show", "job", array_id]).stdout.splitlines():

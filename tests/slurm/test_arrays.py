@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from experiments.cli.submit import dropped
+from experiments.launch.slurm_query import partition_limits
 from experiments.launch.slurm_state import cancel, scheduler_states
 from experiments.store import Store
 from tests.experiments import fakes
@@ -139,3 +140,9 @@ def test_a_job_gets_what_it_asked_for(slurm, store):
     seen = [json.loads((store.stage(look.id).result / "seen.json").read_text()) for look in looks]
     assert all(one["CUDA_VISIBLE_DEVICES"] in ("0", "1") for one in seen)
     assert [(one["SLURM_CPUS_PER_TASK"], one["OMP_NUM_THREADS"], one["SEEN_SETUP"]) for one in seen] == [("2", "2", "a b")] * 2
+
+
+def test_the_partition_says_what_it_allows(slurm):
+    limits = partition_limits(None)
+    assert limits.minutes == 60 and limits.memory_gib > 0.5
+    assert partition_limits(limits.name) == limits

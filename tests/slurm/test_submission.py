@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from experiments.budget import Budget
 from experiments.document import SpecError
 from experiments.launch.cluster import Cluster, read_cluster
+from experiments.launch.limits import shortfalls
 from experiments.launch.slurm import Slurm
 from experiments.launch.slurm_arrays import arrays_of, dependency
 from experiments.launch.slurm_query import _expand
@@ -26,6 +28,7 @@ COMMANDS = {
     "srun": "exit 1",
     "squeue": "exit 0",
     "scancel": "exit 0",
+    "sinfo": 'echo "small*|2:00:00|8192+"; echo "small*|2:00:00|16384"; echo "long|3-12:30:00|4096"',
     "scontrol": 'echo "MaxArraySize = ${MAX_ARRAY:-1001}"',
 }
 
@@ -196,6 +199,35 @@ def test_a_wrong_cluster_file_is_named_with_its_line(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(SpecError, match=message):
         read_cluster(path)
+
+
+@pytest.mark.parametrize(("asked", "message"), [
+    ({"time": 121}, r"time: 121 min for .* stages, but partition small allows 120; ask for less"),
+    ({"partition": "long", "time": 5071}, r"but partition long allows 5070"),
+    ({"memory": 17}, r"memory: 17 GiB for .* stages, but no node of partition small has more than 16.0"),
+])  # fmt: skip
+def test_what_a_partition_does_not_allow_is_refused_before_submission(calls, store, asked, message):
+    commands = calls.parent / "bin" / "sinfo"
+    if "partition" in asked:
+        commands.write_text("#!/bin/sh\necho 'long|3-12:30:00|4096'\n")
+    with pytest.raises(UserError, match=message):
+        submit(store, fakes.chains(1), **asked)
+    assert not list(calls.iterdir())
+
+
+def test_stages_that_were_measured_to_need_more_are_warned_of(store):
+    plan = fakes.chains(1)
+
+    class Measured:
+        def of(self, stage):
+            return Budget(90 * 60.0, 3 * 2**30, 1)
+
+    warnings = dict(shortfalls(plan.stages.values(), Cluster.from_data({"time": 60, "memory": 2}), Measured()))
+    assert set(warnings) == set(plan.stages)
+    assert "expected to need 3.0 GiB, memory gives it 2" in next(iter(warnings.values()))
+    times = [text for _, text in shortfalls(plan.stages.values(), Cluster.from_data({"time": 60}), Measured())]
+    assert all("expected to take 1 h 30 min, the time limit is 60 min" in text for text in times)
+    assert list(shortfalls(plan.stages.values(), Cluster.from_data({"time": 100, "memory": 4}), Measured())) == []
 
 
 def test_a_kind_takes_what_it_does_not_say_from_the_rest():

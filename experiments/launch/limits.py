@@ -1,0 +1,49 @@
+"""Before submission: what is asked for, against the partition's limits and against what stages were measured to take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from experiments.budget import Budgets
+from experiments.launch.cluster import Cluster
+from experiments.launch.slurm_query import PartitionLimits, partition_limits
+from experiments.plan import Stage
+from experiments.progress import duration
+from yolact.errors import UserError
+
+
+def check_partitions(cluster: Cluster, kinds: Iterable[str]) -> None:
+    """Refuse what the partitions don't allow.
+
+    Raises:
+        UserError: naming the field, what was asked for and what the partition gives.
+    """
+    known: dict[str | None, PartitionLimits] = {}
+    for kind in sorted(set(kinds)):
+        asked = cluster.resources(kind)
+        if asked.partition not in known:
+            known[asked.partition] = partition_limits(asked.partition)
+        limits = known[asked.partition]
+        if limits.minutes is not None and asked.time > limits.minutes:
+            raise UserError(
+                f"time: {asked.time} min for {kind} stages, but partition {limits.name} allows {limits.minutes:g}; "
+                "ask for less: a training that needs longer saves itself and is queued again"
+            )
+        if limits.memory_gib is not None and asked.memory is not None and asked.memory > limits.memory_gib:
+            raise UserError(
+                f"memory: {asked.memory:g} GiB for {kind} stages, but no node of partition {limits.name} has more than "
+                f"{limits.memory_gib:.1f}"
+            )
+
+
+def shortfalls(stages: Iterable[Stage], cluster: Cluster, budgets: Budgets) -> Iterator[tuple[str, str]]:
+    """(stage id, warning) of stages that were measured to need more than they are about to get."""
+    for stage in stages:
+        asked, expected = cluster.resources(stage.kind), budgets.of(stage)
+        if expected.seconds is not None and expected.seconds > asked.time * 60:
+            then = "it will save itself and be queued again" if stage.kind == "train" else "it cannot save itself: raise time"
+            yield stage.id, f"expected to take {duration(expected.seconds)}, the time limit is {asked.time} min; {then}"
+        if expected.memory_bytes and asked.memory and stage.content["device"] == "cpu":
+            needed = expected.memory_bytes / 2**30
+            if needed > asked.memory:
+                yield stage.id, f"expected to need {needed:.1f} GiB, memory gives it {asked.memory:g}; raise memory"
