@@ -58,7 +58,7 @@ def test_a_wrong_option_would_be_noticed():
         parse("yolact run nms --scael toy")
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if re.match(r"yolact (plan|run) (?!.*--data)", c)])
+@pytest.mark.parametrize("command", [c for c in commands() if re.match(r"yolact (plan|run) (?!.*--(?:data|launcher))", c)])
 def test_a_question_can_be_planned(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "crop_padding.yaml").write_text(example())
