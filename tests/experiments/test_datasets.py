@@ -53,6 +53,7 @@ def test_golden_ids():
     assert {name: find_dataset(name).id for name in declared_names()} == {
         "coco": "f0b4903868ca26f0",
         "nuclei": "bb122eaed50ddaa6",
+        "sbd": "b14c1ed213932fe5",
         "shapes": "4e0651d3edb9f716",
     }
 
@@ -102,7 +103,7 @@ def test_layouts_that_are_refused(folder, tmp_path):
         find_dataset(str(folder))
     (folder / "annotations" / "instances_train2017.json").unlink()
     shutil.rmtree(folder / "val")
-    with pytest.raises(DatasetError, match="found none of the image folders val, images/val"):
+    with pytest.raises(DatasetError, match="found none of the image folders val, images/val, images in"):
         find_dataset(str(folder))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"there is no annotations/instances_<split>\.json"):
