@@ -187,7 +187,7 @@ def folder_dataset(folder: Path, name: str | None = None) -> CocoDataset:
         if split in found:
             both = f"{found[split].annotations} and annotations/{file.name}"
             raise DatasetError(f"{folder}: {both} both look like the split {split!r}; write a declaration that names one")
-        candidates = (full, f"images/{full}", split, f"images/{split}", "images")
+        candidates = list(dict.fromkeys((full, f"images/{full}", split, f"images/{split}", "images")))
         images = next((candidate for candidate in candidates if (folder / candidate).is_dir()), None)
         if images is None:
             raise DatasetError(f"{file}: found none of the image folders {', '.join(candidates)} in {folder}; add one")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
@@ -15,6 +16,7 @@ from yolact.config import Config, ConfigError
 from yolact.errors import UserError
 
 C = TypeVar("C", bound=Config)
+_KINDS = {type(None): "found nothing", list: "found a list", str: "found text"}
 
 
 class SpecError(UserError):
@@ -75,7 +77,7 @@ def read_document(path: Path) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
-        data = YAML(typ="safe", pure=True).load(text)
+        data = _load(text)
         node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -83,7 +85,7 @@ def read_document(path: Path) -> Document:
     except (YAMLError, ValueError) as error:
         raise SpecError(f"{path}: is not YAML: {_first_line(str(error))}") from None
     if not isinstance(data, dict):
-        raise SpecError(f"{path}:1: expected a mapping of fields, found {type(data).__name__}")
+        raise SpecError(f"{path}:1: expected a mapping of fields (`title: ...`), {_KINDS.get(type(data), 'found one value')}")
     document = Document(path, _text_keys(data), {})
     _collect_lines(node, (), document.lines)
     return document
@@ -92,9 +94,22 @@ def read_document(path: Path) -> Document:
 def parse_scalar(text: str) -> Any:
     """A value as YAML reads it: numbers, true, null, lists such as [1, 2]; anything else is text."""
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
+        return _load(text)
+    except (YAMLError, ValueError) as error:
         raise SpecError(f"{text!r} is not a YAML value: {_first_line(str(error))}") from None
+
+
+class _Constructor(SafeConstructor):
+    """Plain data alone: no field is a date, so that 2026-11-20 is text."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
+def _load(text: str) -> Any:
+    reader = YAML(typ="safe", pure=True)
+    reader.Constructor = _Constructor
+    return reader.load(text)
 
 
 def _collect_lines(node: Node, path: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:

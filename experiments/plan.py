@@ -17,7 +17,7 @@ from experiments.kinds import KINDS, Kind, with_inputs
 from experiments.resolve import Resolved, resolve
 from experiments.spec import LoadedScale, LoadedSpec
 from experiments.store import digest, processes
-from experiments.variants import Setting, Variant, reference_of, seeds_of, variants_of
+from experiments.variants import Setting, Variant, check_names, reference_of, seeds_of, variants_of
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,7 @@ def build_plan(
     settings = tuple(settings)
     variants = variants_of(spec, scale)
     resolved = {variant.name: resolve(spec, scale, variant, settings) for variant in variants}
+    check_names(spec, scale, variants)
     chosen = tuple(seeds) if seeds is not None else seeds_of(spec, scale)
     wanted = with_inputs(measure or ("train", *spec.spec.measure), kinds)
     weights = _WeightFiles()

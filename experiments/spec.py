@@ -153,7 +153,7 @@ def find(room: str, name: str) -> Path:
     """
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():
-            raise SpecError(f"{name}: no such file")
+            raise SpecError(f"{name}: is a folder, not a file" if Path(name).is_dir() else f"{name}: no such file")
         return Path(name)
     if name not in names(room):
         raise SpecError(f"unknown {room.removesuffix('s')} {name!r}{nearest(name, names(room))}")

@@ -80,16 +80,22 @@ def variants_of(loaded: LoadedSpec, scale: LoadedScale) -> list[Variant]:
     """The variants at this scale, in the spec's order.
 
     Raises:
-        SpecError: a grid without values at this scale, two variants of one name, an unknown reference, or paper values of
-            an unknown variant or metric; an unknown scale or headline metric.
+        SpecError: a grid without values at this scale, or two variants of one name.
+    """
+    return _at(loaded, scale.name, scale_names(scale))
+
+
+def check_names(loaded: LoadedSpec, scale: LoadedScale, variants: list[Variant]) -> None:
+    """Check what a spec says of its variants. After they are resolved: a grid's misspelt field misnames its variants too.
+
+    Raises:
+        SpecError: an unknown reference, or paper values of an unknown variant or metric; an unknown scale or headline metric.
     """
     known = scale_names(scale)
-    variants = _at(loaded, scale.name, known)
     everywhere = {v.name for name in known for v in _at(loaded, name, known, strict=False)}
     _check_paper(loaded, sorted(everywhere))
-    _check_names(loaded, known)
+    _check_keys(loaded, known)
     reference_of(loaded, scale, variants)
-    return variants
 
 
 def reference_of(loaded: LoadedSpec, scale: LoadedScale, variants: list[Variant]) -> str:
@@ -177,7 +183,7 @@ def _check_metrics(loaded: LoadedSpec, where: tuple[str, ...], metrics: Iterable
             raise loaded.document.error((*where, metric), f"{where[0]}: unknown metric {metric!r}{hint}")
 
 
-def _check_names(loaded: LoadedSpec, scales: list[str]) -> None:
+def _check_keys(loaded: LoadedSpec, scales: list[str]) -> None:
     _check_metrics(loaded, ("headline",), loaded.spec.headline)
     named = [
         (("variants", name, "scales"), scale) for name, body in loaded.spec.variants.items() for scale in body.scales or ()

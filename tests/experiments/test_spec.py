@@ -59,6 +59,8 @@ FAULTS = [
     ("base:", "grid: {model.mask_branch.k: 8}\nbase:", ":6:", "expected a list of values"),
     ("base:", "grid: {model.mask_branch.k: {tooy: [8]}}\nbase:", ":6:", "unknown scale 'tooy', did you mean 'toy'?"),
     ("base:", "grid: {model.mask_branch.k: {paper: [8]}}\nbase:", ":6:", "such a list for scale 'toy'"),
+    ("reference: fast", "reference: crop=true\ngrid: {inference.corp: [true]}", ":5:", "did you mean 'crop'?"),
+    ("title: A title", "title: [2026-11-20]", ":1:", "got ['2026-11-20']"),
 ]
 
 
@@ -93,6 +95,8 @@ def test_fault_names_file_line_and_remedy(spec_file, old, new, line, says):
         ("training.lr=fast", "valid number"),
         ("training.lr", "expected field=value"),
         ("training.lr=[1", "not a YAML value"),
+        ("training.lr=!!int x", "not a YAML value"),
+        ("training.lr=2026-99-99", "valid number"),
         ("runtime.device=gpu", "'cpu' or 'cuda'"),
         ("evaluation.split=tset", "no split 'tset'"),
     ],
@@ -117,6 +121,20 @@ def test_unreadable_bytes_are_said(tmp_path):
     path.write_bytes(b"title: \xff\xfe")
     with pytest.raises(SpecError, match="cannot be read"):
         load_spec(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("# later\n", "found nothing"), ("- a\n", "found a list"), ("a", "found text"), ("5", "found one value")]
+)
+def test_a_file_that_is_no_mapping_is_refused(spec_file, text, says):
+    with pytest.raises(SpecError, match=f":1: expected a mapping of fields .*, {says}$"):
+        load_spec(str(spec_file(text)))
+
+
+def test_a_folder_is_no_spec(tmp_path):
+    (tmp_path / "spec.yaml").mkdir()
+    with pytest.raises(SpecError, match="is a folder, not a file"):
+        load_spec(str(tmp_path / "spec.yaml"))
 
 
 def test_a_spec_without_variants_is_refused(spec_file):
