@@ -140,6 +140,8 @@ def build_plan(
     check_names(spec, scale, variants)
     chosen = tuple(seeds) if seeds is not None else seeds_of(spec, scale)
     wanted = with_inputs(measure or ("train", *spec.spec.measure), kinds)
+    if "train" in wanted and "train" not in data.splits:
+        raise SpecError(f"data set {data.name!r} has no split 'train' to learn from; it has: {', '.join(data.splits)}")
     weights = _WeightFiles()
     stages: dict[str, Stage] = {}
     runs = []

@@ -57,6 +57,7 @@ def check(context: click.Context, name_or_folder: str) -> None:
     if not isinstance(dataset, datasets.CocoDataset):
         raise DatasetError(f"data set {dataset.name} is generated; `yolact data shapes OUT` makes one that can be checked")
     findings = check_splits({split: dataset.paths(split, dataset.root) for split in dataset.splits})
+    findings += _missing_splits(dataset)
     for finding in findings:
         _print_finding(finding)
     levels = Counter(finding.level for finding in findings)
@@ -150,6 +151,22 @@ def declare(folder: Path, name: str, out: Path | None) -> None:
     except OSError as error:
         raise DatasetError(f"{out}: cannot be written ({error.strerror}); choose a file with --out") from None
     click.echo(f"{out}: declares {name}: {', '.join(declaration.splits)}")
+
+
+def _missing_splits(dataset: datasets.CocoDataset) -> list[Finding]:
+    """A warning for each purpose that no split serves: a set for evaluation alone is sound."""
+    purposes = {"to train on": ("train",), "to report results on": ("test", "val")}
+    return [
+        Finding(
+            "warning",
+            dataset.root,
+            "",
+            f"no split {' or '.join(names)} {purpose}",
+            f"add annotations/instances_{names[-1]}.json",
+        )
+        for purpose, names in purposes.items()
+        if not set(names) & set(dataset.splits)
+    ]
 
 
 def _print_finding(finding: Finding) -> None:

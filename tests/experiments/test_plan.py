@@ -52,6 +52,14 @@ def test_specs_share_stages():
 
 
 @pytest.mark.parametrize(
+    ("splits", "says"), [(("val",), "no split 'train' to learn from"), (("train",), "neither a test nor a val")]
+)
+def test_data_without_a_needed_split_is_refused(splits, says):
+    with pytest.raises(SpecError, match=says):
+        plan_for(data=DataInfo("cells", "0123456789abcdef", splits))
+
+
+@pytest.mark.parametrize(
     ("setting", "changed"),
     [
         ("training.lr=0.5", {"train", "predict", "coco", "speed"}),

@@ -35,9 +35,19 @@ def test_list():
 
 
 def test_check_of_sound_data(tmp_path):
-    write(tmp_path, dataset(categories=[{"id": 3, "name": "square"}]))
+    for split in ("train", "val"):
+        write(tmp_path, dataset(categories=[{"id": 3, "name": "square"}]), split=split)
     result = run("check", tmp_path)
-    assert (result.exit_code, result.output) == (0, f"{tmp_path}: train: 0 errors, 0 warnings\n")
+    assert (result.exit_code, result.output) == (0, f"{tmp_path}: train, val: 0 errors, 0 warnings\n")
+
+
+@pytest.mark.parametrize(
+    ("split", "says"), [("train", "no split test or val to report results on"), ("val", "no split train to train on")]
+)
+def test_check_misses_splits(tmp_path, split, says):
+    write(tmp_path, dataset(categories=[{"id": 3, "name": "square"}]), split=split)
+    result = run("check", tmp_path)
+    assert result.exit_code == 0 and f"warning  {tmp_path}\n         {says}\n" in result.output
 
 
 def test_check_tells_everything(tmp_path):
@@ -50,7 +60,7 @@ def test_check_tells_everything(tmp_path):
     assert "annotation 2 of image 1\n         bbox [0, 0, -1, 1] has a negative side" in result.output
     assert "warning " in result.output and "area is 500" in result.output
     assert f"error    {images / '2.png'}: image 2\n         the image is broken or cut short" in result.output
-    assert result.output.endswith("train: 3 errors, 2 warnings\n")  # the second: category 7 is never used
+    assert result.output.endswith("train: 3 errors, 3 warnings\n")  # also: category 7 is never used, no split to report on
 
 
 def test_check_by_declared_name_that_is_absent(tmp_path, monkeypatch):
