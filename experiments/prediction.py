@@ -129,8 +129,8 @@ def free_name(stem: str, taken: set[str]) -> str:
 
 
 def above(found: Detections, threshold: float) -> Detections:
-    """The detections of at least this score."""
-    kept = found.scores >= threshold
+    """The detections of at least this score, and whose box is one: weights that diverged give boxes that are no numbers."""
+    kept = (found.scores >= threshold) & found.boxes.isfinite().all(dim=1)
     parts = {field.name: getattr(found, field.name) for field in fields(found)}
     return type(found)(
         **{name: part[kept] if part is not None and name != "prototypes" else part for name, part in parts.items()}
