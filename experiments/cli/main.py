@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from importlib import import_module
 
@@ -72,6 +73,8 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: a user's error is one message and exit status 2, anything else a bug and its traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # "±" on a terminal that knows ASCII alone is no reason to end
     sys.exit(call(sys.argv[1:]))
 
 
@@ -105,7 +108,7 @@ def os_message(error: OSError) -> str | None:
     if error.errno in FULL:
         return f"the disk is full{where}. What was finished is kept; make room and give the same command again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"no permission to write{where}. Choose another folder with --results, or change its owner"
+        return f"no permission to write{where}. Choose another folder (--results, --out), or change its owner"
     if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
         return f"{error.strerror}{where}: a file stands where a folder is needed, or the other way round"
     return None

@@ -288,3 +288,10 @@ def test_a_full_disk_loses_nothing_and_says_so(done, small_disk):
     assert any(text in answer.stdout + answer.stderr for text in ("No space left", "disk is full", "File too large"))
     for view in Store(bench.results).records():
         assert view.state != "done" or view.damaged() == []
+
+
+def test_a_terminal_that_knows_ascii_alone_is_written_to():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "experiments.cli.main", "list"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0 and "\\xd7 3" in done.stdout and done.stderr == ""
