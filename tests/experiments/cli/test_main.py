@@ -280,7 +280,7 @@ def test_a_full_disk_loses_nothing_and_says_so(done, small_disk):
     folder, prefix = small_disk
     bench = Bench(folder)
     shutil.copytree(done.results / "data", bench.results / "data")
-    arguments = bench.arguments("run", "--launcher", "inprocess", "--only", "fast", "--set", "model.fpn.channels=256")
+    arguments = bench.arguments("run", "--launcher", "inprocess", "--only", "fast", "--set", "model.backbone.width=96")
     command = prefix + shlex.join([sys.executable, "-m", "experiments.cli.main", *arguments])
     answer = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert answer.returncode in (1, 2)
