@@ -87,9 +87,10 @@ def precision_recall(experiment: Experiment, variants: tuple[str, ...]) -> Pictu
     Raises:
         MissingResult: none of them is measured.
     """
-    curves = pd.concat([_curves(experiment, name) for name in dict.fromkeys(variants)], ignore_index=True)
-    if curves.empty:
+    measured = [frame for name in dict.fromkeys(variants) for frame in _curves(experiment, name)]
+    if not measured:
         raise MissingResult("no precision-recall curve was measured")
+    curves = pd.concat(measured, ignore_index=True)
     figure = new_figure(3.6)
     for axes, iou in zip(figure.subplots(1, 2, sharey=True), ("0.50", "0.75"), strict=True):
         for name in dict.fromkeys(variants):
@@ -109,9 +110,9 @@ def precision_recall(experiment: Experiment, variants: tuple[str, ...]) -> Pictu
     return Picture("precision_recall", figure, caption, alt, curves)
 
 
-def _curves(experiment: Experiment, variant: str) -> pd.DataFrame:
-    """Columns variant, seed, iou, recall, precision; without rows where nothing was measured."""
-    frames = [pd.DataFrame(columns=["variant", "seed", "iou", "recall", "precision"])]
+def _curves(experiment: Experiment, variant: str) -> list[pd.DataFrame]:
+    """Columns variant, seed, iou, recall, precision: a frame per seed and IoU that was measured."""
+    frames = []
     for seed in experiment.seeds_of(variant):
         try:
             found = experiment.read(variant, seed, "coco", "curves.json")["segm"]
@@ -120,7 +121,7 @@ def _curves(experiment: Experiment, variant: str) -> pd.DataFrame:
         for iou, precision in found["precision"].items():
             frames.append(pd.DataFrame({"variant": variant, "seed": seed, "iou": iou, "recall": found["recall"],
                                         "precision": precision}))  # fmt: skip
-    return pd.concat(frames[1:] or frames, ignore_index=True)
+    return frames
 
 
 def _draw_term(axes: Axes, experiment: Experiment, name: str, values) -> None:

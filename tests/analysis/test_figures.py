@@ -66,6 +66,12 @@ def test_without_results_a_figure_says_what_is_missing(name, nothing):
         draw(name, nothing)
 
 
+def test_curves_are_drawn_though_the_reference_has_none(single_seed):
+    gone = {**single_seed.record, "runs": [run for run in single_seed.record["runs"] if run["variant"] != "baseline"]}
+    picture = figures.precision_recall(Experiment(single_seed.store, gone), ("no_crop", "baseline"))
+    assert set(picture.data["variant"]) == {"no_crop"}
+
+
 def test_the_svg_in_a_page_is_well_formed_themed_and_names_its_ids_for_itself(single_seed):
     source = draw("speed_by_stage", single_seed).as_html("figures")
     svg = source[source.index("<svg") : source.index("</svg>") + 6]
