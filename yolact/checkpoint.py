@@ -5,7 +5,7 @@ Source of the official layout: reference `yolact.py` load_weights and the releas
 
 from __future__ import annotations
 
-import os
+import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from yolact.config.model import PrototypeConfig, YolactConfig
 from yolact.errors import UserError
+from yolact.files import written_aside
 
 State = dict[str, Tensor]
 
@@ -51,17 +52,23 @@ def read_state_dict(path: Path) -> State:
 
 
 def write_state_dict(state: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors by name, on the CPU, through a temporary folder: the bytes depend on tensors and file name alone."""
-    aside = path.parent / f".{path.name}.{os.getpid()}"
-    aside.mkdir()
-    try:
-        # a clone, for `contiguous` leaves the strides of 1 x 1 kernels as the memory format made them
-        plain = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
-        torch.save(plain, aside / path.name)
-        os.replace(aside / path.name, path)
-    finally:
-        (aside / path.name).unlink(missing_ok=True)
-        aside.rmdir()
+    """Write tensors by name, on the CPU; the bytes depend on the tensors alone."""
+    # a clone, for `contiguous` leaves the strides of 1 x 1 kernels as the memory format made them
+    plain = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+    write_plain(plain, path)
+
+
+def write_plain(value: Any, path: Path) -> None:
+    """`torch.save` by way of memory: it puts a path's last part into the file where the path is ASCII, and calls a full disk
+    a broken invariant.
+
+    Raises:
+        OSError: the file cannot be written; what stood there still stands.
+    """
+    memory = io.BytesIO()
+    torch.save(value, memory)
+    with written_aside(path) as aside:
+        aside.write_bytes(memory.getbuffer())
 
 
 def load_weights(model: nn.Module, path: str | Path, fresh_classes: bool = False) -> list[str]:

@@ -15,11 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from yolact.checkpoint import load_plain, write_state_dict
+from yolact.checkpoint import load_plain, write_plain, write_state_dict
 from yolact.config.training import TrainingConfig
 from yolact.distributed import Group
 from yolact.errors import UserError
-from yolact.files import written_aside
 from yolact.losses import Normalizer
 from yolact.model import Model
 from yolact.schedule import learning_rate
@@ -203,8 +202,7 @@ class _Loop:
             "not_finite": self.not_finite,
             "rng": torch.get_rng_state(),
         }
-        with written_aside(self.checkpoint / _CHECKPOINT) as aside:
-            torch.save(state, aside)
+        write_plain(state, self.checkpoint / _CHECKPOINT)
 
     def resume(self) -> None:
         """Go on from the checkpoint folder's state, where there is one."""

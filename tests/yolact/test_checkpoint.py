@@ -213,10 +213,10 @@ def test_missing_files_and_folders(tmp_path):
 
 def test_the_same_weights_give_the_same_bytes(tmp_path):
     """Wherever the file lies and however the tensors lie in memory."""
-    for folder, memory_format in (("a", torch.contiguous_format), ("b", torch.channels_last)):
+    for folder, memory_format in (("a", torch.contiguous_format), ("ü", torch.channels_last)):
         (tmp_path / folder).mkdir()
         write_state_dict(tiny_model().to(memory_format=memory_format).state_dict(), tmp_path / folder / "weights.pt")
-    assert (tmp_path / "a" / "weights.pt").read_bytes() == (tmp_path / "b" / "weights.pt").read_bytes()
+    assert (tmp_path / "a" / "weights.pt").read_bytes() == (tmp_path / "ü" / "weights.pt").read_bytes()
     assert os.listdir(tmp_path / "a") == ["weights.pt"]
 
 
