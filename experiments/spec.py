@@ -18,7 +18,9 @@ from yolact.config import Config
 from yolact.config.base import nearest
 
 HERE = Path(__file__).parent
-Seeds = tuple[Annotated[int, Field(ge=0)], ...]
+MOST_SEED = 2**63 - 1
+"""The largest that torch's generators take."""
+Seeds = tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...]
 Settings = dict[str, Any]
 
 

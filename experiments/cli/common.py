@@ -15,7 +15,7 @@ from experiments.document import SpecError
 from experiments.plan import DataInfo, Plan, build_plan
 from experiments.reasons import Reason, reasons
 from experiments.resolve import parse_setting
-from experiments.spec import load_scale, load_spec, names
+from experiments.spec import MOST_SEED, load_scale, load_spec, names
 from experiments.store import Store
 from experiments.together import together
 from experiments.variants import data_of
@@ -57,8 +57,8 @@ class SeedList(click.ParamType):
             seeds = tuple(int(part) for part in str(value).replace(",", " ").split())
         except ValueError:
             self.fail(f"{value!r} is not a list of whole numbers such as 0,1,2", param, ctx)
-        if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
-            self.fail(f"{value!r}: give one or more different seeds, 0 or larger", param, ctx)
+        if not seeds or min(seeds) < 0 or max(seeds) > MOST_SEED or len(set(seeds)) != len(seeds):
+            self.fail(f"{value!r}: give one or more different seeds, from 0 to {MOST_SEED}", param, ctx)
         return seeds
 
 

@@ -195,6 +195,7 @@ def test_schema_is_json(what, capsys):
         (["plan", "nms", "--only", "fsat"], "did you mean 'fast'?"),
         (["plan", "nms", "--seeds", "a"], "not a list of whole numbers"),
         (["plan", "nms", "--seeds", "1,1"], "different seeds"),
+        (["plan", "nms", "--seeds", str(2**63)], "from 0 to 9223372036854775807"),
         (["plan", "nms", "--set", "training.lr=-1"], "greater than 0"),
         (["plan", "nms", "--data", "/missing"], "/missing"),
         (["status", "missing-toy"], "no experiment 'missing-toy'"),
