@@ -113,6 +113,8 @@ class Pool:
             queue.put_back(stage_id)
             return True
         state = {DONE: "done", INTERRUPTED: "interrupted"}.get(code, "failed")
+        if job.crew.killed() and store.state(stage_id) == "done":
+            state = "done"  # Python no longer hears signals while it closes down: Ctrl-C then ends what has published already
         message = {} if state == "done" else {"message": self._why(job, code, store)}
         events(Event(stage_id, state, message))
         for blocked in queue.end(stage_id, state):

@@ -203,6 +203,24 @@ def test_kill_of_the_parent_ends_its_workers_which_save(store, undisturbed):
     assert digests(store, plan) == undisturbed(plan)
 
 
+CLOSING_DOWN = """
+import os, signal, sys
+from experiments import worker
+from tests.experiments import fakes
+worker.main(sys.argv[1:], kinds=fakes.KINDS)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_worker_killed_after_it_published_is_done(store):
+    plan = fakes.chains(1)
+    events = []
+    outcome = pool(command=(sys.executable, "-c", CLOSING_DOWN)).run(plan, set(plan.stages), store, events.append)
+    assert outcome.exit_status == 0
+    assert [event.what for event in events if event.what in ("done", "failed", "blocked")] == ["done", "done"]
+
+
 @pytest.mark.slow
 def test_kill_of_a_worker_is_a_failure_that_the_next_run_mends(store, undisturbed):
     plan = fakes.chains(2, 40, 0.02)
