@@ -96,7 +96,7 @@ def _state(store: Store, stage_id: str, record: JobRecord, answers: Mapping[str,
     answer = answers.get(record.job_id)
     log = record.log(store)
     if answer is None and record.cancelled:
-        return SchedulerState(record.job_id, "cancelled", "by yolact cancel, before it began", "", log)
+        return SchedulerState(record.job_id, "cancelled", _cancelled_by_us(""), "", log)
     if answer is None:
         return SchedulerState(record.job_id, "gone", "the scheduler no longer knows the job", "", log)
     found = SchedulerState(record.job_id, answer.state, "", answer.node, log)
@@ -105,7 +105,13 @@ def _state(store: Store, stage_id: str, record: JobRecord, answers: Mapping[str,
     if found.alive:
         return found
     state, reason = why_ended(answer, log)
+    if record.cancelled and state == "cancelled":  # sacct names who did, but not by what
+        reason = _cancelled_by_us(answer.node)
     return dataclasses.replace(found, state=state, reason=reason)
+
+
+def _cancelled_by_us(node: str) -> str:
+    return "by yolact cancel" if node else "by yolact cancel, before it began"
 
 
 def _without_scheduler(store: Store, record: JobRecord) -> SchedulerState:
