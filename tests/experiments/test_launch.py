@@ -236,11 +236,11 @@ def test_kill_of_a_worker_is_a_failure_that_the_next_run_mends(store, undisturbe
 @pytest.mark.slow
 def test_random_kills(store, undisturbed):
     """kill -9 of workers and parents at random moments until everything is done: the bytes of an undisturbed run."""
-    plan = fakes.chains(4, 30, 0.01)
+    plan = fakes.chains(4, 60, 0.05)  # a stage takes longer than a launcher lives, so kills meet it on any machine
     draw = random.Random(1)
     kills = 0
     while any(store.state(stage_id) != "done" for stage_id in plan.stages):
-        parent = _parent(store, chains=4, steps=30, pause=0.01)
+        parent = _parent(store, chains=4, steps=60, pause=0.05)
         end = time.monotonic() + draw.uniform(0.3, 2.5)
         while time.monotonic() < end and parent.poll() is None:
             time.sleep(draw.uniform(0.01, 0.3))
