@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-IOU_TYPES = ("segm", "bbox")
 AREAS = ("all", "small", "medium", "large")
 
 AP_NAMES = {"AP": ("all", None), "AP50": ("all", 0.5), "AP75": ("all", 0.75),

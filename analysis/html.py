@@ -16,7 +16,6 @@ class Heading:
     """What stands on top of the page."""
 
     title: str
-    lead: str
     facts: tuple[tuple[str, str], ...]
     """(name, value) pairs, such as ("scale", "toy")."""
 

@@ -158,7 +158,7 @@ def _section(notebook: NotebookNode, index: int) -> str:
 def _heading(experiment: Experiment) -> Heading:
     facts = [("scale", experiment.scale), ("data", experiment.data), ("seeds", str(len(experiment.seeds))),
              ("variants", str(len(experiment.variants))), ("run", str(experiment.record.get("created", ""))[:10])]  # fmt: skip
-    return Heading(experiment.title, experiment.question, tuple(fact for fact in facts if fact[1]))
+    return Heading(experiment.title, tuple(fact for fact in facts if fact[1]))
 
 
 @contextmanager

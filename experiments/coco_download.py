@@ -20,8 +20,6 @@ from experiments.unpack import DamagedArchiveError, unpack
 from yolact import files
 from yolact.errors import UserError
 
-HOST = "http://images.cocodataset.org"
-
 
 @dataclass(frozen=True)
 class Archive:

@@ -6,6 +6,7 @@ Source: paper section 5; reference `train.py`.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -163,7 +164,7 @@ class _Loop:
                 self.scaler.scale(torch.stack(list(part.values())).sum()).backward()
             terms = {name: terms[name] + value.detach() if terms else value.detach() for name, value in part.items()}
         values = dict(zip(terms, self.group.sum(float(value) for value in terms.values()), strict=True))
-        if all(torch.isfinite(torch.tensor(value)) for value in values.values()):
+        if all(math.isfinite(value) for value in values.values()):
             self.scaler.step(self.optimizer)
             self.scaler.update()
             self.history.add(values)
@@ -246,7 +247,7 @@ class _Loop:
         self.history.skipped += 1
         self.not_finite += 1
         ids = self.group.gather([target.image_id for target in targets])
-        bad = {name: value for name, value in values.items() if not torch.isfinite(torch.tensor(value))}
+        bad = {name: value for name, value in values.items() if not math.isfinite(value)}
         saved = self._save_batch(images, targets)
         message = f"iteration {self.iteration}: step skipped, {bad} is not finite; images {ids}{saved}"
         self.log({"event": "warning", "message": message})

@@ -17,10 +17,9 @@ from torchvision.transforms import v2
 
 from yolact.config import AugmentationConfig
 from yolact.data.coco import Instances
+from yolact.model import IMAGENET_MEAN
 from yolact.structures import Target
 
-MEAN_RGB = (123.68, 116.78, 103.94)
-"""Fills the canvas of the expansion."""
 CROP_MODES = (None, 0.1, 0.3, 0.7, 0.9, 0.0)
 """Drawn with equal chance: no crop, or the smallest IoU between the window and any object."""
 CROP_TRIES = 50
@@ -167,7 +166,7 @@ def build_augmentation(config: AugmentationConfig | None, image_size: int) -> v2
     if config is not None and config.photometric:
         steps.append(Photometric())
     if config is not None and config.expand:
-        fill = {tv_tensors.Image: list(MEAN_RGB), tv_tensors.Mask: 0}
+        fill = {tv_tensors.Image: list(IMAGENET_MEAN), tv_tensors.Mask: 0}
         steps.append(v2.RandomZoomOut(fill=fill, side_range=(1.0, config.max_expand), p=0.5))
     if config is not None and config.crop:
         steps.append(SampleCrop(config.crop_checks_iou))

@@ -12,8 +12,9 @@ from torchvision import tv_tensors
 
 from yolact.config import AugmentationConfig
 from yolact.data import augment
-from yolact.data.augment import MEAN_RGB, Photometric, SampleCrop, shift_hsv, training_sample
+from yolact.data.augment import Photometric, SampleCrop, shift_hsv, training_sample
 from yolact.data.coco import Instances
+from yolact.model import IMAGENET_MEAN
 
 OFF = AugmentationConfig(photometric=False, expand=False, crop=False, mirror=False)
 FULL = AugmentationConfig()
@@ -110,7 +111,7 @@ def test_expansion_puts_half_of_the_images_on_a_mean_coloured_canvas():
     for image, target in shares(OFF.replace(expand=True), 200, image=black):
         if image.max() == 0:
             continue
-        assert torch.allclose(image.amax((1, 2)), torch.tensor(MEAN_RGB), atol=1e-3)
+        assert torch.allclose(image.amax((1, 2)), torch.tensor(IMAGENET_MEAN), atol=1e-3)
         ratios.append(float((TWO.boxes[0, 2] - TWO.boxes[0, 0]) / 60 * 32 / (target.boxes[0, 2] - target.boxes[0, 0])))
     assert 70 < len(ratios) < 130
     assert 1 <= min(ratios) < 1.3 and 3.7 < max(ratios) <= 4.0
