@@ -7,12 +7,19 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from yolact.config import (
+    CoefficientsConfig,
     Config,
+    ErrorsConfig,
     EvaluationConfig,
     InferenceConfig,
+    LeakageConfig,
     ModelConfig,
+    ProbesConfig,
     PrototypesConfig,
+    RedundancyConfig,
+    ResponsesConfig,
     SpeedConfig,
+    StabilityConfig,
     TrainingConfig,
     YolactConfig,
 )
@@ -48,6 +55,13 @@ class RunConfig(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     speed: SpeedConfig = SpeedConfig()
     prototypes: PrototypesConfig = PrototypesConfig()
+    responses: ResponsesConfig = ResponsesConfig()
+    probes: ProbesConfig = ProbesConfig()
+    redundancy: RedundancyConfig = RedundancyConfig()
+    coefficients: CoefficientsConfig = CoefficientsConfig()
+    leakage: LeakageConfig = LeakageConfig()
+    errors: ErrorsConfig = ErrorsConfig()
+    stability: StabilityConfig = StabilityConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
     @model_validator(mode="after")

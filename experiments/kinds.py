@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.config import RunConfig
+from yolact.config import Config
 from yolact.ranks import ALONE, Ranks
+
+Fields = dict[str, Config | Any]
+"""What a kind reads: configuration values and plain data."""
 
 
 class Interrupted(Exception):  # noqa: N818 - not a fault
@@ -53,8 +57,8 @@ class Kind:
     """One row of the table."""
 
     version: int
-    fields: Callable[[RunConfig, str], dict[str, Any]]
-    """(configuration, evaluated split) -> the plain data this kind reads; it enters the id."""
+    fields: Callable[[RunConfig, str], Fields]
+    """(configuration, evaluated split) -> what this kind reads. It enters the id, as far as it differs from the defaults."""
     function: str
     """"module:function", imported only where the stage runs."""
     inputs: tuple[str, ...] = ()
@@ -70,11 +74,11 @@ class Kind:
         return getattr(import_module(module), name)
 
 
-def _train(config: RunConfig, split: str) -> dict[str, Any]:
-    return {"model": config.model.to_data(), "training": config.training.to_data(), **_split_of_batches(config)}
+def _train(config: RunConfig, split: str) -> Fields:
+    return {"model": config.model, "training": config.training, **_split_of_batches(config)}
 
 
-def _split_of_batches(config: RunConfig) -> dict[str, Any]:
+def _split_of_batches(config: RunConfig) -> Fields:
     """The number of processes, where it changes what the id promises.
 
     Batch norm, where it is trained, normalises by the images of one process. Else the split changes no more than the rounding
@@ -84,26 +88,31 @@ def _split_of_batches(config: RunConfig) -> dict[str, Any]:
     return {"processes": config.runtime.processes} if changes and config.runtime.processes > 1 else {}
 
 
-def _predict(config: RunConfig, split: str) -> dict[str, Any]:
-    return {"inference": config.inference.to_data(), "split": split}
+def _predict(config: RunConfig, split: str) -> Fields:
+    return {"inference": config.inference, "split": split}
 
 
-def _coco(config: RunConfig, split: str) -> dict[str, Any]:
-    return {"evaluation": {**config.evaluation.to_data(), "split": split}}
+def _coco(config: RunConfig, split: str) -> Fields:
+    return {"evaluation": config.evaluation.replace(split=split)}
 
 
-def _speed(config: RunConfig, split: str) -> dict[str, Any]:
+def _speed(config: RunConfig, split: str) -> Fields:
     return {
-        "inference": config.inference.to_data(),
-        "speed": config.speed.to_data(),
+        "inference": config.inference,
+        "speed": config.speed,
         "split": split,
         "device_name": _device_name(config.runtime.device),
         "libraries": {name: metadata.version(name) for name in ("torch", "torchvision")},
     }
 
 
-def _prototypes(config: RunConfig, split: str) -> dict[str, Any]:
-    return {"inference": config.inference.to_data(), "prototypes": config.prototypes.to_data(), "split": split}
+def _errors(config: RunConfig, split: str) -> Fields:
+    return {"errors": config.errors, "split": split}
+
+
+def _look(name: str) -> Callable[[RunConfig, str], Fields]:
+    """Fields of a kind that looks at the network through images: its own, those of inference, and the split."""
+    return lambda config, split: {"inference": config.inference, name: getattr(config, name), "split": split}
 
 
 def _device_name(device: str) -> str:
@@ -117,7 +126,14 @@ KINDS: Mapping[str, Kind] = {
     "predict": Kind(1, _predict, "experiments.stages:predict", inputs=("train",)),
     "coco": Kind(1, _coco, "experiments.stages:coco", inputs=("predict",)),
     "speed": Kind(1, _speed, "experiments.stages:speed", inputs=("train",), exclusive=True),
-    "prototypes": Kind(1, _prototypes, "experiments.stages:prototypes", inputs=("train",)),
+    "prototypes": Kind(1, _look("prototypes"), "experiments.stages:prototypes", inputs=("train",)),
+    "responses": Kind(1, _look("responses"), "experiments.measures:responses", inputs=("train",)),
+    "probes": Kind(1, _look("probes"), "experiments.measures:probes", inputs=("train",)),
+    "redundancy": Kind(1, _look("redundancy"), "experiments.measures:redundancy", inputs=("train",)),
+    "coefficients": Kind(1, _look("coefficients"), "experiments.measures:coefficients", inputs=("train",)),
+    "leakage": Kind(1, _look("leakage"), "experiments.measures:leakage", inputs=("train",)),
+    "errors": Kind(1, _errors, "experiments.measures:errors", inputs=("predict",)),
+    "stability": Kind(1, _look("stability"), "experiments.measures:stability", inputs=("train",)),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -13,11 +13,12 @@ from typing import Any
 
 from experiments.config import RunConfig
 from experiments.document import SpecError
-from experiments.kinds import KINDS, Kind, with_inputs
+from experiments.kinds import KINDS, Fields, Kind, with_inputs
 from experiments.resolve import Resolved, resolve
 from experiments.spec import LoadedScale, LoadedSpec
 from experiments.store import digest, processes
 from experiments.variants import Setting, Variant, check_names, reference_of, seeds_of, variants_of
+from yolact.config import Config
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Stage:
 
     id: str
     content: Mapping[str, Any]
-    """What the id hashes: kind, version, fields, inputs, seed, data, threads, device."""
+    """Kind, version, fields, inputs, seed, data, threads, device. The id hashes them, without the fields at their defaults."""
     location: Mapping[str, Any]
     """Where things lie on this machine (data set, weight files), and by how many processes it is worked on; no part of the
     id."""
@@ -165,12 +166,14 @@ class _Parts:
 
     def __init__(self, config: RunConfig, split: str, data: DataInfo, location: str, weights: _WeightFiles) -> None:
         self.config, self.split, self.data, self.location, self.weights = config, split, data, location, weights
-        self.fields: dict[str, tuple[dict[str, Any], dict[str, str]]] = {}
+        self.fields: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {}
 
     def stage(self, name: str, kind: Kind, ids: Mapping[str, str], seed: int) -> Stage:
         if name not in self.fields:
-            self.fields[name] = self.weights.by_digest(kind.fields(self.config, self.split))
-        fields, files = self.fields[name]
+            read = kind.fields(self.config, self.split)
+            fields, files = self.weights.by_digest(_plain(read, Config.to_data))
+            self.fields[name] = fields, self.weights.by_digest(_plain(read, Config.essence))[0], files
+        fields, essence, files = self.fields[name]
         content = {
             "kind": name,
             "version": kind.version,
@@ -185,7 +188,7 @@ class _Parts:
         where = {"data": self.location, "files": files, "workers": runtime.workers}
         if kind.distributed and runtime.processes > 1:
             where |= {"devices": runtime.devices, "nodes": runtime.nodes}
-        return Stage(stage_id(content), content, where)
+        return Stage(stage_id({**content, "fields": essence}), content, where)
 
 
 _WEIGHTS = (("model", "backbone", "weights"), ("training", "start_from"))
@@ -227,6 +230,10 @@ def _value_at(fields: Mapping[str, Any], field: tuple[str, ...]) -> Any:
 def _with_value(fields: dict[str, Any], field: tuple[str, ...], value: Any) -> dict[str, Any]:
     first, *rest = field
     return {**fields, first: _with_value(fields[first], tuple(rest), value) if rest else value}
+
+
+def _plain(fields: Fields, write: Callable[[Config], dict[str, Any]]) -> dict[str, Any]:
+    return {name: write(value) if isinstance(value, Config) else value for name, value in fields.items()}
 
 
 def stage_id(content: Mapping[str, Any]) -> str:

@@ -22,6 +22,9 @@ MOST_SEED = 2**63 - 1
 """The largest that torch's generators take."""
 Seeds = tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...]
 Settings = dict[str, Any]
+Measure = Literal[
+    "coco", "speed", "prototypes", "responses", "probes", "redundancy", "coefficients", "leakage", "errors", "stability"
+]
 
 
 class VariantSpec(Config):
@@ -68,7 +71,7 @@ class Spec(Config):
     """The published configuration to start from (`yolact/presets.py`)."""
     reference: str | dict[str, str]
     """The variant that changes are measured against; per scale where its name differs."""
-    measure: tuple[Literal["coco", "speed", "prototypes"], ...] = ("coco",)
+    measure: tuple[Measure, ...] = ("coco",)
     """Kinds of stages to run beside training; what they need is added."""
     headline: Annotated[tuple[str, ...], Field(min_length=1)] = ("mask_AP", "fps")
     """Metrics that get a table of their own; the first is the one that answers the question."""

@@ -24,6 +24,9 @@ from yolact.distributed import Group, joined
 from yolact.evaluation import evaluate_to
 from yolact.evaluation_input import IouType
 from yolact.files import write_json, write_text
+from yolact.interventions import prepare
+from yolact.measures.look import Look
+from yolact.padding import set_padding
 from yolact.records import to_records
 from yolact.speed import measure_speed
 
@@ -39,7 +42,7 @@ def train(ctx: StageContext) -> None:
 
 def _train(ctx: StageContext, group: Group) -> None:
     config = TrainingConfig.from_data(ctx.fields["training"])
-    split = group.first(lambda: _open(ctx, "train"))
+    split = group.first(lambda: open_split(ctx, "train"))
     torch.manual_seed(ctx.seed or 0)
     network, classes = _model_config(ctx.fields["model"]), len(split.category_ids)
     model: Any = group.first(lambda: build_model(network, classes, pretrained=config.start_from is None))
@@ -98,13 +101,18 @@ def predict(ctx: StageContext) -> None:
     _prepare(ctx)
     model, category_ids, _ = trained_model(ctx)
     inference = InferenceConfig.from_data(ctx.fields["inference"])
-    split = _open(ctx, ctx.fields["split"])
+    split = open_split(ctx, ctx.fields["split"])
+    changed = inference.intervention.kind != "none"
+    intervene = prepare(inference.intervention, model, open_split(ctx, "train"), ctx.device) if changed else None
     records: list[dict[str, Any]] = []
     masks = True
     for number, image_id in enumerate(split.image_ids, start=1):
         if ctx.should_stop():
             raise Interrupted(f"stopped after {number - 1} of {len(split)} images")
-        detections = model.predict([split.image(image_id).to(ctx.device)], inference)[0]
+        image = split.image(image_id).to(ctx.device)
+        detections = model.predict([image], inference, keep_prototypes=intervene is not None)[0]
+        if intervene is not None:
+            detections = intervene(detections, split.instances(image_id), image_id, inference)
         records += to_records(detections, image_id, category_ids)
         masks = detections.masks is not None
         if number % PROGRESS_EVERY == 0 or number == len(split):
@@ -115,7 +123,7 @@ def predict(ctx: StageContext) -> None:
 
 def coco(ctx: StageContext) -> None:
     """Evaluate the detections of the predict stage; the files are those of `yolact.evaluation.evaluate_to`."""
-    dataset, evaluation = _dataset(ctx), ctx.fields["evaluation"]
+    dataset, evaluation = open_dataset(ctx), ctx.fields["evaluation"]
     split = evaluation["split"]
     _, annotations = dataset.paths(split, dataset.ensure(ctx.data_root, [split]))
     found = ctx.inputs["predict"]
@@ -129,7 +137,7 @@ def speed(ctx: StageContext) -> None:
     _prepare(ctx)
     model, _, _ = trained_model(ctx)
     config = SpeedConfig.from_data(ctx.fields["speed"])
-    split = _open(ctx, ctx.fields["split"])
+    split = open_split(ctx, ctx.fields["split"])
     images = [split.image(image_id) for image_id in split.image_ids[: config.repeats]]
     inference = InferenceConfig.from_data(ctx.fields["inference"])
     write_json(ctx.output / "speed.json", measure_speed(model, images, inference, config, ctx.device, ctx.threads))
@@ -143,7 +151,17 @@ def prototypes(ctx: StageContext) -> None:
     model, _, _ = trained_model(ctx)
     config = PrototypesConfig.from_data(ctx.fields["prototypes"])
     inference = InferenceConfig.from_data(ctx.fields["inference"])
-    collect(ctx.output, model, _open(ctx, ctx.fields["split"]), inference, config, ctx.device)
+    collect(ctx.output, model, open_split(ctx, ctx.fields["split"]), inference, config, ctx.device)
+
+
+def look(ctx: StageContext) -> Look:
+    """The trained network and the evaluated split, for a measure."""
+    _prepare(ctx)
+    model, _, _ = trained_model(ctx)
+    inference = InferenceConfig.from_data(ctx.fields["inference"])
+    if inference.intervention.kind == "padding":
+        set_padding(model, inference.intervention.mode)
+    return Look(model, open_split(ctx, ctx.fields["split"]), inference, ctx.device, ctx.log, ctx.should_stop)
 
 
 def trained_model(ctx: StageContext) -> tuple[Any, list[int], list[str]]:
@@ -166,15 +184,16 @@ def _model_config(data: dict[str, Any]) -> ModelConfig:
     return Holder.from_data({"model": data}).model
 
 
-def _dataset(ctx: StageContext) -> Dataset:
+def open_dataset(ctx: StageContext) -> Dataset:
     """The data set, checked to be the one that was planned with."""
     dataset = find_dataset(ctx.data)
     dataset.expect(ctx.data_id)
     return dataset
 
 
-def _open(ctx: StageContext, split: str) -> CocoSplit:
-    dataset = _dataset(ctx)
+def open_split(ctx: StageContext, split: str) -> CocoSplit:
+    """A split of it, with images and ground truth."""
+    dataset = open_dataset(ctx)
     return dataset.open(split, dataset.ensure(ctx.data_root, [split]))
 
 

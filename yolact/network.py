@@ -20,6 +20,7 @@ from yolact.inference import detect
 from yolact.losses import Normalizer, losses, match_target
 from yolact.matching import Matches
 from yolact.model import IMAGENET_MEAN, IMAGENET_STD, Model, resize
+from yolact.padding import set_padding
 from yolact.sections import Sections, no_sections
 from yolact.structures import Detections, RawOutputs, Target
 
@@ -43,6 +44,8 @@ class YolactModel(Model):
         for part in (self.fpn, self.branch, self.head, self.semantic):
             if part is not None:
                 part.apply(_xavier)
+        if config.padding != "zeros":
+            set_padding(self, config.padding)
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if config.pixels == "imagenet" else ((0.0,) * 3, (255.0,) * 3)
         self.pixel_mean: Tensor
         self.pixel_std: Tensor

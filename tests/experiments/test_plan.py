@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -147,3 +148,43 @@ def test_planning_imports_no_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_field_at_its_default_leaves_the_id_alone_and_another_value_changes_it():
+    from yolact.config import FCMaskConfig, NoMaskConfig, YolactConfig
+
+    base = YolactConfig()
+    assert base.essence() == {"kind": "yolact"}
+    assert base.replace(padding="reflect").essence() == {"kind": "yolact", "padding": "reflect"}
+    branches = [base.replace(mask_branch=branch).essence() for branch in (FCMaskConfig(), NoMaskConfig())]
+    assert [found["mask_branch"] for found in branches] == [{"kind": "fc_mask"}, {"kind": "none"}]
+    anchors = base.replace(anchors=base.anchors.replace(square=False)).essence()
+    assert anchors == {"kind": "yolact", "anchors": {"square": False}}
+
+
+def test_no_default_changes_unnoticed():
+    """Ids hash what differs from the defaults, so a default that changes would give another result an old id.
+
+    Give a field whose default must change a new name, or bump the version of every kind that reads it; then bring defaults.json
+    up to date.
+    """
+    golden = json.loads((Path(__file__).parent / "defaults.json").read_text(encoding="utf-8"))
+    found = {cls.__name__: cls().to_data() for cls in _config_classes()}
+    changed = {name: {f: found[name].get(f) for f in fields if found[name].get(f) != fields[f]}
+               for name, fields in golden.items() if name in found}  # fmt: skip
+    assert not {name: fields for name, fields in changed.items() if fields}
+    missing = {name: sorted(fields.keys() - golden.get(name, {}).keys()) for name, fields in found.items()}
+    assert not {name: fields for name, fields in missing.items() if fields}, "add the new fields to defaults.json"
+
+
+def _config_classes():
+    from experiments.config import RunConfig
+    from experiments.resolve import _configs
+
+    found, open_ = {}, [field.annotation for field in RunConfig.model_fields.values()]
+    while open_:
+        for cls in _configs(open_.pop()):
+            if cls.__name__ not in found:
+                found[cls.__name__] = cls
+                open_ += [field.annotation for field in cls.model_fields.values()]
+    return [found[name] for name in sorted(found)]

@@ -1,11 +1,31 @@
 """Configuration values, grouped by the part of the library that owns them. Nothing here imports torch.
 
-`base` holds the common class and the error it raises; `model`, `inference`, `training` and `measure` hold the fields.
+`base` holds the common class and the error it raises; `model`, `inference`, `interventions`,
+`training` and `measure` hold the fields.
 """
 
 from yolact.config.base import Config, ConfigError
 from yolact.config.inference import InferenceConfig
-from yolact.config.measure import EvaluationConfig, PrototypesConfig, SpeedConfig
+from yolact.config.interventions import (
+    KeepConfig,
+    NoIntervention,
+    NoiseConfig,
+    OracleConfig,
+    PaddingConfig,
+    ProjectConfig,
+)
+from yolact.config.measure import (
+    CoefficientsConfig,
+    ErrorsConfig,
+    EvaluationConfig,
+    LeakageConfig,
+    ProbesConfig,
+    PrototypesConfig,
+    RedundancyConfig,
+    ResponsesConfig,
+    SpeedConfig,
+    StabilityConfig,
+)
 from yolact.config.model import (
     AnchorConfig,
     BackboneConfig,
@@ -26,21 +46,34 @@ __all__ = [
     "AnchorConfig",
     "AugmentationConfig",
     "BackboneConfig",
+    "CoefficientsConfig",
     "Config",
     "ConfigError",
+    "ErrorsConfig",
     "EvaluationConfig",
     "FCMaskConfig",
     "FPNConfig",
     "HeadConfig",
     "InferenceConfig",
+    "KeepConfig",
+    "LeakageConfig",
     "LossConfig",
     "MaskRCNNConfig",
     "MatchingConfig",
     "ModelConfig",
+    "NoIntervention",
     "NoMaskConfig",
+    "NoiseConfig",
+    "OracleConfig",
+    "PaddingConfig",
+    "ProbesConfig",
+    "ProjectConfig",
     "PrototypeConfig",
     "PrototypesConfig",
+    "RedundancyConfig",
+    "ResponsesConfig",
     "SpeedConfig",
+    "StabilityConfig",
     "TrainingConfig",
     "YolactConfig",
 ]

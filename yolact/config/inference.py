@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from yolact.config.base import Config
+from yolact.config.interventions import Intervention, NoIntervention
 from yolact.config.model import Fraction, Positive
 
 
@@ -37,3 +38,5 @@ class InferenceConfig(Config):
     """A pixel belongs to the mask when its probability, upsampled to the image, is above this."""
     whole_pixel_boxes: bool = False
     """Cut the corners of the boxes that come out to whole pixels, towards 0, as the official code does. Masks don't change."""
+    intervention: Intervention = NoIntervention()
+    """A change to what the network found, before it is evaluated. Measures other than AP see that of the padding alone."""

@@ -35,3 +35,54 @@ class PrototypesConfig(Config):
 
     images: Positive = 3
     """How many images of the evaluated split, those with most instances per image first."""
+
+
+class ResponsesConfig(Config):
+    """What each prototype responds to (`yolact/measures/responses.py`)."""
+
+    images: Positive = 100
+    """Images of the evaluated split, in the order of their ids."""
+
+
+class ProbesConfig(Config):
+    """Generated images that tell place from content (`yolact/measures/probes.py`), as in the paper's figure 5."""
+
+    positions: Annotated[int, Field(ge=3)] = 9
+    """Places of the moved object along each axis."""
+
+
+class RedundancyConfig(Config):
+    """How much the prototypes repeat each other (`yolact/measures/redundancy.py`)."""
+
+    images: Positive = 100
+    """Images of the evaluated split, in the order of their ids."""
+
+
+class CoefficientsConfig(Config):
+    """Coefficients as predicted, and the best there could be (`yolact/measures/coefficients.py`)."""
+
+    images: Positive = 100
+    """Images of the evaluated split, in the order of their ids."""
+
+
+class LeakageConfig(Config):
+    """Where masks spill and detections merge (`yolact/measures/leakage.py`)."""
+
+    images: Positive = 200
+    """Images of the evaluated split, in the order of their ids."""
+
+
+class ErrorsConfig(Config):
+    """Where the AP is lost (`yolact/measures/errors.py`)."""
+
+    boundary: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """Width of the band that boundary AP looks at, as a fraction of the image's diagonal."""
+
+
+class StabilityConfig(Config):
+    """How steady masks are from frame to frame (`yolact/measures/stability.py`)."""
+
+    sequences: Positive = 8
+    """Generated sequences."""
+    frames: Annotated[int, Field(ge=2)] = 24
+    """Frames of each."""

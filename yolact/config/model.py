@@ -14,6 +14,9 @@ from yolact.config.base import Config
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
+Padding = Literal["zeros", "reflect", "replicate", "circular"]
+"""What stands beyond a feature map's border, where a convolution reads it."""
+
 BACKBONES = ("resnet101", "resnet50", "resnet18", "darknet53", "mobilenet_v2", "resnet_tiny")
 
 
@@ -156,6 +159,8 @@ class YolactConfig(Config):
     pixels: Literal["imagenet", "unit"] = "imagenet"
     """Input normalisation: "imagenet" subtracts (123.68, 116.78, 103.94) and divides by (58.40, 57.12, 57.38) RGB,
     "unit" divides by 255 (DarkNet)."""
+    padding: Padding = "zeros"
+    """Of every convolution (`yolact/padding.py`). The paper's networks pad with zeros, and so know where the border is."""
     backbone: BackboneConfig = BackboneConfig()
     fpn: FPNConfig = FPNConfig()
     anchors: AnchorConfig = AnchorConfig()

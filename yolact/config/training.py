@@ -35,7 +35,8 @@ class TrainingConfig(Config):
     start_from: str | None = None
     """Weights to fine-tune: a state dict of the same architecture, ours or the official layout. Layers that depend on the
     number of classes start fresh when that number differs. None starts from the backbone's weights alone."""
-    iterations: Positive = 800_000
+    iterations: Annotated[int, Field(ge=0)] = 800_000
+    """0 leaves the network as it starts: untrained, or with `start_from` as others trained it."""
     batch_size: Positive = 8
     """Images per optimiser step, over all micro-batches and devices."""
     micro_batches: Positive = 1

@@ -1,0 +1,40 @@
+"""Changes to what a network found, before it is evaluated; `yolact/config/interventions.py` describes each."""
+
+from __future__ import annotations
+
+from yolact.config.interventions import Intervention
+from yolact.data.coco import CocoSplit
+from yolact.interventions.base import Intervene
+from yolact.model import Model
+from yolact.padding import set_padding
+
+
+def prepare(config: Intervention, model: Model, train: CocoSplit, device: str) -> Intervene | None:
+    """What to do with each image's detections; None for nothing.
+
+    Args:
+        config: which intervention.
+        model: the trained network, in inference mode on `device`. The padding intervention changes it in place.
+        train: images that statistics of the prototypes are taken from, so that nothing is fitted to what is evaluated.
+
+    Raises:
+        UserError: the network doesn't have what the intervention changes.
+    """
+    match config.kind:
+        case "none":
+            return None
+        case "padding":
+            set_padding(model, config.mode)
+            return None
+        case "keep" | "project":
+            from yolact.interventions.compression import prepare_compression
+
+            return prepare_compression(config, model, train, device)
+        case "noise":
+            from yolact.interventions.noise import prepare_noise
+
+            return prepare_noise(config, model)
+        case "oracle":
+            from yolact.interventions.oracle import prepare_oracle
+
+            return prepare_oracle(config, model)
