@@ -11,7 +11,7 @@ import pytest
 from analysis.answer import answer
 from analysis.figures.accuracy import accuracy_against_latency
 from analysis.layout import detail_table, headline_tables
-from analysis.page import Page
+from analysis.pages.ablation import AblationPage
 from analysis.results import load
 from analysis.tables import best_variant, summary, tidy
 from analysis.writers import FORMATS, render
@@ -85,7 +85,7 @@ def test_a_run_without_masks_is_a_hole_with_its_reason_among_masks_and_none_amon
     numbers = tidy(found).query("variant == 'fc_mask'").set_index("metric")
     assert set(numbers.loc["mask_AP", "reason"]) == {"no masks were made"}
     assert numbers.loc["box_AP", "reason"].isna().all()
-    page = Page(found)
+    page = AblationPage(found)
     assert "no masks were made" in page.tables().source
     assert "Box AP" in page.accuracy().source
     assert "Nothing to draw" not in page.accuracy_by_size().source
