@@ -86,7 +86,15 @@ class Page:
         ]
         return Html(box("Every stage", [name.replace("_", " ") for name in frame.columns], rows, "tall"))
 
-    def missing(experiments: list[Experiment]) -> Html:
+    def missing(self) -> Html:
+        """What failed or is missing, with its reason."""
+        return missing([self.experiment])
+
+    def _draw(self, draw: Callable[[], Picture]) -> Html:
+        return self.pieces.picture(draw)
+
+
+def missing(experiments: list[Experiment]) -> Html:
     """What failed or is missing among the stages of these experiments: each stage once, with all that needs it."""
     needed: dict[tuple[str, str, str, int], dict[str, None]] = {}
     for experiment in experiments:
