@@ -126,7 +126,7 @@ KINDS: Mapping[str, Kind] = {
     "predict": Kind(1, _predict, "experiments.stages:predict", inputs=("train",)),
     "coco": Kind(1, _coco, "experiments.stages:coco", inputs=("predict",)),
     "speed": Kind(1, _speed, "experiments.stages:speed", inputs=("train",), exclusive=True),
-    "prototypes": Kind(1, _look("prototypes"), "experiments.stages:prototypes", inputs=("train",)),
+    "prototypes": Kind(1, _look("prototypes"), "experiments.measures:prototypes", inputs=("train",)),
     "responses": Kind(1, _look("responses"), "experiments.measures:responses", inputs=("train",)),
     "probes": Kind(1, _look("probes"), "experiments.measures:probes", inputs=("train",)),
     "redundancy": Kind(1, _look("redundancy"), "experiments.measures:redundancy", inputs=("train",)),

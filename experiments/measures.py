@@ -13,11 +13,22 @@ from yolact.config import (
     ErrorsConfig,
     LeakageConfig,
     ProbesConfig,
+    PrototypesConfig,
     RedundancyConfig,
     ResponsesConfig,
     StabilityConfig,
 )
 from yolact.measures.look import Stopped
+
+
+def prototypes(ctx: StageContext) -> None:
+    """The prototypes, coefficients and masks of some images, for pictures."""
+    from yolact.prototypes import collect
+
+    try:
+        collect(ctx.output, look(ctx), PrototypesConfig.from_data(ctx.fields["prototypes"]))
+    except Stopped as stop:
+        raise Interrupted(str(stop)) from None
 
 
 def responses(ctx: StageContext) -> None:

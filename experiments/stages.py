@@ -16,7 +16,7 @@ from experiments.kinds import Interrupted, StageContext
 from yolact import training
 from yolact.build import build_model
 from yolact.checkpoint import load_weights, write_state_dict
-from yolact.config import InferenceConfig, ModelConfig, PrototypesConfig, SpeedConfig, TrainingConfig
+from yolact.config import InferenceConfig, ModelConfig, SpeedConfig, TrainingConfig
 from yolact.config.base import Config
 from yolact.data.coco import CocoSplit
 from yolact.data.loader import TrainingBatches
@@ -141,17 +141,6 @@ def speed(ctx: StageContext) -> None:
     images = [split.image(image_id) for image_id in split.image_ids[: config.repeats]]
     inference = InferenceConfig.from_data(ctx.fields["inference"])
     write_json(ctx.output / "speed.json", measure_speed(model, images, inference, config, ctx.device, ctx.threads))
-
-
-def prototypes(ctx: StageContext) -> None:
-    """Keep the prototypes and coefficients of a few images; write prototypes.npz and summary.json."""
-    from yolact.prototypes import collect
-
-    _prepare(ctx)
-    model, _, _ = trained_model(ctx)
-    config = PrototypesConfig.from_data(ctx.fields["prototypes"])
-    inference = InferenceConfig.from_data(ctx.fields["inference"])
-    collect(ctx.output, model, open_split(ctx, ctx.fields["split"]), inference, config, ctx.device)
 
 
 def look(ctx: StageContext) -> Look:
