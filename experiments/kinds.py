@@ -122,7 +122,7 @@ def _device_name(device: str) -> str:
 
 
 KINDS: Mapping[str, Kind] = {
-    "train": Kind(1, _train, "experiments.stages:train", seeded=True, distributed=True),
+    "train": Kind(2, _train, "experiments.stages:train", seeded=True, distributed=True),
     "predict": Kind(1, _predict, "experiments.stages:predict", inputs=("train",)),
     "coco": Kind(1, _coco, "experiments.stages:coco", inputs=("predict",)),
     "speed": Kind(1, _speed, "experiments.stages:speed", inputs=("train",), exclusive=True),

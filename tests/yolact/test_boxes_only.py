@@ -17,6 +17,7 @@ from yolact.config import (
 )
 from yolact.data.augment import training_sample
 from yolact.data.coco import Instances
+from yolact.data.patches import Patches
 from yolact.drawing import draw
 from yolact.prototypes import picture_worthy
 from yolact.records import to_records
@@ -93,7 +94,7 @@ def test_p6_can_be_made_from_c5():
 @pytest.mark.parametrize(("least", "kept"), [(4 / 550, 2), (4.0, 1)])
 def test_the_small_box_filter_counts_pixels_of_the_input(least, kept):
     boxes = torch.tensor([[0.0, 0, 2, 20], [10, 10, 40, 40]])
-    instances = Instances(boxes, torch.zeros(2, dtype=torch.int64), torch.ones(2, SIZE, SIZE, dtype=torch.uint8),
+    instances = Instances(boxes, torch.zeros(2, dtype=torch.int64), Patches.of(torch.ones(2, SIZE, SIZE)),
                           torch.zeros(2, dtype=torch.bool))  # fmt: skip
     nothing = {"photometric": False, "expand": False, "crop": False, "mirror": False}
     augmentation = AugmentationConfig(**nothing, min_box_side=least)

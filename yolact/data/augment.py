@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 
 from yolact.config import AugmentationConfig
 from yolact.data.coco import Instances
+from yolact.data.patches import Patches
 from yolact.model import IMAGENET_MEAN
 from yolact.structures import Target
 
@@ -86,6 +87,27 @@ def shift_hsv(image: Tensor, saturation: float, hue: float) -> Tensor:
     return value - chroma * saturation * share
 
 
+class Expand(v2.RandomZoomOut):
+    """Place the image on a mean-coloured canvas up to `max_expand` times as large, with probability one half."""
+
+    _transformed_types = (tv_tensors.Image, tv_tensors.BoundingBoxes, Patches)
+
+    def __init__(self, max_expand: float) -> None:
+        super().__init__(fill={tv_tensors.Image: list(IMAGENET_MEAN)}, side_range=(1.0, max_expand), p=0.5)
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return inpt.padded(*params["padding"]) if isinstance(inpt, Patches) else super().transform(inpt, params)
+
+
+class Mirror(v2.RandomHorizontalFlip):
+    """Flip left to right with probability one half."""
+
+    _transformed_types = (tv_tensors.Image, tv_tensors.BoundingBoxes, Patches)
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return inpt.mirrored() if isinstance(inpt, Patches) else super().transform(inpt, params)
+
+
 class SampleCrop(v2.Transform):
     """Cut out a window that keeps the centre of at least one object that is no crowd.
 
@@ -101,7 +123,7 @@ class SampleCrop(v2.Transform):
         super().__init__()
         self.check_iou = check_iou
 
-    def forward(self, image: Tensor, instances: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, image: Tensor, instances: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
         window = self._window(instances["boxes"].as_subclass(Tensor), instances["crowd"], *image.shape[-2:])
         if window is None:
             return image, instances
@@ -114,7 +136,7 @@ class SampleCrop(v2.Transform):
             "boxes": tv_tensors.BoundingBoxes(
                 torch.minimum(boxes.clamp(min=0), size), format="XYXY", canvas_size=(bottom - top, right - left)
             ),
-            "masks": tv_tensors.Mask(instances["masks"].as_subclass(Tensor)[kept, top:bottom, left:right]),
+            "masks": instances["masks"].kept(kept.tolist()).cut(top, left, bottom, right),
             "labels": instances["labels"][kept],
             "crowd": instances["crowd"][kept],
         }
@@ -143,21 +165,19 @@ class SampleCrop(v2.Transform):
 class Squash(v2.Transform):
     """Resize to a square: bilinear without antialiasing. Masks are resized as numbers and cut at one half."""
 
+    _transformed_types = (tv_tensors.Image, tv_tensors.BoundingBoxes, Patches)
+
     def __init__(self, side: int) -> None:
         super().__init__()
         self.side = side
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        if isinstance(inpt, tv_tensors.Mask):
-            return tv_tensors.Mask(self._resize(inpt.as_subclass(Tensor).float()).ge(0.5).to(torch.uint8))
+        if isinstance(inpt, Patches):
+            return inpt.squashed(self.side)
         if isinstance(inpt, tv_tensors.BoundingBoxes):
             return v2.functional.resize(inpt, [self.side, self.side])
-        return tv_tensors.Image(self._resize(inpt.as_subclass(Tensor)))
-
-    def _resize(self, planes: Tensor) -> Tensor:
-        if planes.shape[0] == 0:
-            return planes.new_zeros((0, self.side, self.side))
-        return functional.interpolate(planes[None], (self.side, self.side), mode="bilinear", antialias=False)[0]
+        planes = inpt.as_subclass(Tensor)[None]
+        return tv_tensors.Image(functional.interpolate(planes, (self.side, self.side), mode="bilinear", antialias=False)[0])
 
 
 def build_augmentation(config: AugmentationConfig | None, image_size: int) -> v2.Compose:
@@ -166,12 +186,11 @@ def build_augmentation(config: AugmentationConfig | None, image_size: int) -> v2
     if config is not None and config.photometric:
         steps.append(Photometric())
     if config is not None and config.expand:
-        fill = {tv_tensors.Image: list(IMAGENET_MEAN), tv_tensors.Mask: 0}
-        steps.append(v2.RandomZoomOut(fill=fill, side_range=(1.0, config.max_expand), p=0.5))
+        steps.append(Expand(config.max_expand))
     if config is not None and config.crop:
         steps.append(SampleCrop(config.crop_checks_iou))
     if config is not None and config.mirror:
-        steps.append(v2.RandomHorizontalFlip(p=0.5))
+        steps.append(Mirror(p=0.5))
     return v2.Compose([*steps, Squash(image_size)])
 
 
@@ -196,7 +215,7 @@ def training_sample(
     height, width = image.shape[-2:]
     inputs = {
         "boxes": tv_tensors.BoundingBoxes(instances.boxes, format="XYXY", canvas_size=(height, width)),
-        "masks": tv_tensors.Mask(instances.masks),
+        "masks": instances.patches,
         "labels": instances.labels,
         "crowd": instances.crowd,
     }
@@ -212,7 +231,7 @@ def training_sample(
     target = Target(
         boxes=boxes[sound],
         labels=kept["labels"][sound],
-        masks=kept["masks"].as_subclass(Tensor)[sound],
+        masks=kept["masks"][sound],
         crowd=kept["crowd"][sound],
         image_id=image_id,
         seed=seed,

@@ -16,8 +16,9 @@ from torch import Tensor
 from yolact.data.check import check_data
 from yolact.data.findings import DatasetError, stop_on_errors
 from yolact.data.images import image_path, read_image
+from yolact.data.patches import Patches
 from yolact.data.records import read_annotations
-from yolact.data.segmentation import decode_masks, to_rle
+from yolact.data.segmentation import to_rle
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,15 @@ class Instances:
     """(n, 4) float32 xyxy, clipped to the image."""
     labels: Tensor
     """(n,) int64 in [0, number of categories)."""
-    masks: Tensor
-    """(n, H, W) uint8, 0 or 1."""
+    patches: Patches
+    """Their masks."""
     crowd: Tensor
     """(n,) bool."""
+
+    @property
+    def masks(self) -> Tensor:
+        """(n, H, W) uint8, 0 or 1; made anew at each call."""
+        return self.patches.dense()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -91,11 +97,11 @@ class CocoSplit:
         boxes = np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         boxes = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
-        masks = decode_masks([to_rle(annotation["segmentation"], height, width) for annotation in annotations], height, width)
+        rles = [to_rle(annotation["segmentation"], height, width) for annotation in annotations]
         return Instances(
             boxes=torch.from_numpy(boxes),
             labels=torch.tensor([self._labels[annotation["category_id"]] for annotation in annotations], dtype=torch.int64),
-            masks=torch.from_numpy(masks),
+            patches=Patches.of_rles(rles, height, width),
             crowd=torch.tensor([bool(annotation["iscrowd"]) for annotation in annotations], dtype=torch.bool),
         )
 

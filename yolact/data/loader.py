@@ -144,7 +144,7 @@ class _Stream(Dataset):
         if image_id in self._cache:
             return self._cache[image_id]
         decoded = self.split.image(image_id), self.split.instances(image_id)
-        size = decoded[0].numel() + decoded[1].masks.numel()
+        size = decoded[0].numel() + decoded[1].patches.bytes
         if size <= self._room:
             self._cache[image_id] = decoded
             self._room -= size

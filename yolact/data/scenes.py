@@ -21,7 +21,7 @@ MIN_PIXELS = 24
 """Smallest shape, in pixels inside the picture."""
 _FINE = 16
 _TRIES = 12
-_DARK_RIM = 110
+DARK_RIM = 110
 """Brightness of a shape's outermost pixels out of 256: without it, twins of one colour would melt into one."""
 
 
@@ -44,13 +44,13 @@ class Scene:
     def __init__(self, random: np.random.RandomState, size: int) -> None:
         self.random = random
         self.size = size
-        self.image = _ground(random, size)
+        self.image = ground(random, size)
         self.shapes: list[Shape] = []
 
     def add(self, label: int, colour: int, texture: str, centre: tuple[int, int], radius: int, crowd: bool = False) -> bool:
         """Draw a shape over what is there, unless too little of it or of another would be seen. Whether it was drawn."""
         angle = self.random.randint(0, 360) if radius * 8 < self.size * 3 else 0
-        whole = _inside(outline(label, centre, radius, angle), self.size)
+        whole = inside(outline(label, centre, radius, angle), self.size)
         pixels = int(whole.sum())
         if pixels < MIN_PIXELS or any((shape.mask & ~whole).sum() < MIN_VISIBLE * shape.pixels for shape in self.shapes):
             return False
@@ -67,8 +67,8 @@ class Scene:
         self.shapes[-count:] = [Shape(members[0].label, members[0].colour, union, int(union.sum()), crowd=True)]
 
     def _paint(self, mask: np.ndarray, colour: tuple[int, int, int], texture: str) -> None:
-        shade = _texture(self.random, texture, self.size)
-        shade = np.where(mask & ~_eroded(mask), _DARK_RIM, shade)
+        shade = shades(self.random, texture, self.size)
+        shade = np.where(mask & ~eroded(mask), DARK_RIM, shade)
         painted = np.array(colour, np.int64) * shade[..., None] // 256
         self.image[mask] = painted[mask].astype(np.uint8)
 
@@ -164,7 +164,7 @@ def _add_crowd(scene: Scene) -> None:
         scene.merge_crowd(added)
 
 
-def _ground(random: np.random.RandomState, size: int) -> np.ndarray:
+def ground(random: np.random.RandomState, size: int) -> np.ndarray:
     """(S, S, 3) uint8: dark, hardly coloured, with a slope, bands or blotches, and noise."""
     rows, columns = np.mgrid[0:size, 0:size]
     a, b = random.randint(-20, 21, 2)
@@ -180,7 +180,7 @@ def _ground(random: np.random.RandomState, size: int) -> np.ndarray:
     return np.clip((shade + noise)[..., None] + tint, 0, 255).astype(np.uint8)
 
 
-def _texture(random: np.random.RandomState, texture: str, size: int) -> np.ndarray:
+def shades(random: np.random.RandomState, texture: str, size: int) -> np.ndarray:
     """(S, S) int64 brightness, 256 = the colour itself."""
     rows, columns = np.mgrid[0:size, 0:size]
     if texture == "stripes":
@@ -193,7 +193,7 @@ def _texture(random: np.random.RandomState, texture: str, size: int) -> np.ndarr
     return np.full((size, size), 250)
 
 
-def _inside(points: np.ndarray, size: int) -> np.ndarray:
+def inside(points: np.ndarray, size: int) -> np.ndarray:
     """Pixels whose centre lies inside a polygon, by the even-odd rule in exact integers."""
     mask = np.zeros((size, size), bool)
     low = np.clip(points.min(0) // _FINE, 0, size)
@@ -207,7 +207,8 @@ def _inside(points: np.ndarray, size: int) -> np.ndarray:
     return mask
 
 
-def _eroded(mask: np.ndarray) -> np.ndarray:
+def eroded(mask: np.ndarray) -> np.ndarray:
+    """A mask without the pixels that have a side in common with its outside; the picture's border does not count."""
     return ~_grown(~mask)
 
 

@@ -48,13 +48,6 @@ def to_rle(segmentation: Any, height: int, width: int) -> dict[str, Any]:
     return {"size": segmentation["size"], "counts": segmentation["counts"].encode("ascii")}
 
 
-def decode_masks(rles: list[dict[str, Any]], height: int, width: int) -> np.ndarray:
-    """Compressed RLEs as an (n, height, width) uint8 array of 0 and 1."""
-    if not rles:
-        return np.zeros((0, height, width), np.uint8)
-    return np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))
-
-
 def _polygons_fault(polygons: list, height: int, width: int) -> str | None:
     if not polygons:
         return "the segmentation is empty"

@@ -14,6 +14,7 @@ from yolact.config import AugmentationConfig
 from yolact.data import augment
 from yolact.data.augment import Photometric, SampleCrop, shift_hsv, training_sample
 from yolact.data.coco import Instances
+from yolact.data.patches import Patches
 from yolact.model import IMAGENET_MEAN
 
 OFF = AugmentationConfig(photometric=False, expand=False, crop=False, mirror=False)
@@ -31,7 +32,7 @@ def rectangles(*corners, height=40, width=60, crowd=()):
         mask[y1:y2, x1:x2] = 1
     flags = torch.tensor([index in crowd for index in range(len(corners))], dtype=torch.bool)
     boxes = torch.tensor(corners, dtype=torch.float32).reshape(-1, 4)
-    return Instances(boxes, torch.arange(len(corners)), masks, flags)
+    return Instances(boxes, torch.arange(len(corners)), Patches.of(masks), flags)
 
 
 TWO = rectangles((5, 5, 25, 30), (30, 10, 55, 38))
@@ -51,7 +52,7 @@ def test_without_augmentation_the_image_is_squashed():
 
 def test_masks_are_resized_as_numbers_and_cut_at_one_half():
     speckled = picture(seed=9)[:2] // 128
-    _, target = sample(None, instances=Instances(TWO.boxes, TWO.labels, speckled, TWO.crowd))
+    _, target = sample(None, instances=Instances(TWO.boxes, TWO.labels, Patches.of(speckled), TWO.crowd))
     expected = functional.interpolate(speckled.float()[None], (32, 32), mode="bilinear", align_corners=False)[0] >= 0.5
     assert target.masks.dtype == torch.uint8
     assert torch.equal(target.masks.bool(), expected)

@@ -7,10 +7,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
 
-from yolact.data.segmentation import decode_masks, segmentation_fault, to_rle
+from yolact.data.patches import Patches
+from yolact.data.segmentation import segmentation_fault, to_rle
 from yolact.data.shapes import _run_lengths
 
 masks = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 1))
+
+
+def _decoded(rles, height, width):
+    return Patches.of_rles(rles, height, width).dense().numpy()
 
 
 @given(masks)
@@ -21,23 +26,23 @@ def test_both_rle_forms_round_trip(mask):
     compressed = coco_mask.encode(np.asfortranarray(mask))["counts"].decode()
     for segmentation in ({"size": [height, width], "counts": compressed}, _run_lengths(mask.astype(bool))):
         assert segmentation_fault(segmentation, height, width) is None
-        assert np.array_equal(decode_masks([to_rle(segmentation, height, width)], height, width)[0], mask)
+        assert np.array_equal(_decoded([to_rle(segmentation, height, width)], height, width)[0], mask)
 
 
 @given(st.text(max_size=12), st.integers(1, 9), st.integers(1, 9))
 def test_any_counts_string_is_sound_or_refused(counts, height, width):
     segmentation = {"size": [height, width], "counts": counts}
     if segmentation_fault(segmentation, height, width) is None:
-        assert decode_masks([to_rle(segmentation, height, width)], height, width).sum() > 0
+        assert _decoded([to_rle(segmentation, height, width)], height, width).sum() > 0
 
 
 def test_polygons_of_several_parts():
-    mask = decode_masks([to_rle([[0, 0, 4, 0, 4, 4, 0, 4], [6, 6, 9, 6, 9, 9, 6, 9]], 10, 10)], 10, 10)
+    mask = _decoded([to_rle([[0, 0, 4, 0, 4, 4, 0, 4], [6, 6, 9, 6, 9, 9, 6, 9]], 10, 10)], 10, 10)
     assert mask.shape == (1, 10, 10) and mask[0].sum() == 16 + 9
 
 
 def test_no_masks():
-    assert decode_masks([], 4, 5).shape == (0, 4, 5)
+    assert _decoded([], 4, 5).shape == (0, 4, 5)
 
 
 @pytest.mark.parametrize(
