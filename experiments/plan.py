@@ -143,7 +143,7 @@ def build_plan(
     wanted = with_inputs(measure or ("train", *spec.spec.measure), kinds)
     if "train" in wanted and "train" not in data.splits:
         raise SpecError(f"data set {data.name!r} has no split 'train' to learn from; it has: {', '.join(data.splits)}")
-    weights = _WeightFiles()
+    weights = _Files()
     stages: dict[str, Stage] = {}
     runs = []
     for variant in variants:
@@ -164,7 +164,7 @@ def build_plan(
 class _Parts:
     """The stages of one variant; the fields of each kind are made once for all seeds."""
 
-    def __init__(self, config: RunConfig, split: str, data: DataInfo, location: str, weights: _WeightFiles) -> None:
+    def __init__(self, config: RunConfig, split: str, data: DataInfo, location: str, weights: _Files) -> None:
         self.config, self.split, self.data, self.location, self.weights = config, split, data, location, weights
         self.fields: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {}
 
@@ -191,12 +191,12 @@ class _Parts:
         return Stage(stage_id({**content, "fields": essence}), content, where)
 
 
-_WEIGHTS = (("model", "backbone", "weights"), ("training", "start_from"))
-"""Fields that may hold the path of a weights file."""
+_PATHS = (("model", "backbone", "weights"), ("training", "start_from"), ("stability", "source"))
+"""Fields that may hold a path: of a weights file, or of footage."""
 
 
-class _WeightFiles:
-    """Initial weights given as a path enter an id by their digest, never by their path."""
+class _Files:
+    """What is given as a path enters an id by its digest, never by its path."""
 
     def __init__(self) -> None:
         self.digests: dict[str, str] = {}
@@ -204,7 +204,7 @@ class _WeightFiles:
     def by_digest(self, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         """The fields with `sha256:...` in place of such paths, and {that text: the path}."""
         files = {}
-        for field in _WEIGHTS:
+        for field in _PATHS:
             path = _value_at(fields, field)
             if path not in (None, "imagenet"):
                 mark = self._mark(path, ".".join(field))
@@ -214,10 +214,18 @@ class _WeightFiles:
 
     def _mark(self, path: str, field: str) -> str:
         if path not in self.digests:
-            if not Path(path).is_file():
+            if not (Path(path).is_file() or (field == "stability.source" and Path(path).is_dir())):
                 raise SpecError(f"{field}: no such file: {path}")
-            self.digests[path] = f"sha256:{digest(Path(path))}"
+            self.digests[path] = f"sha256:{_digest(Path(path))}"
         return self.digests[path]
+
+
+def _digest(path: Path) -> str:
+    """Of a file's contents; of a folder, that of the names and digests of the files in it."""
+    if path.is_file():
+        return digest(path)
+    files = {file.name: digest(file) for file in sorted(path.iterdir()) if file.is_file()}
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
 def _value_at(fields: Mapping[str, Any], field: tuple[str, ...]) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from yolact.config.base import Config
-from yolact.config.model import Positive
+from yolact.config.model import Fraction, Positive
 
 
 class EvaluationConfig(Config):
@@ -40,15 +40,21 @@ class PrototypesConfig(Config):
 class ResponsesConfig(Config):
     """What each prototype responds to (`yolact/measures/responses.py`)."""
 
-    images: Positive = 100
+    images: Annotated[int, Field(ge=2)] = 100
     """Images of the evaluated split, in the order of their ids."""
+    random_networks: Positive = 3
+    """Networks with random weights that say what comes without learning."""
 
 
 class ProbesConfig(Config):
     """Generated images that tell place from content (`yolact/measures/probes.py`), as in the paper's figure 5."""
 
-    positions: Annotated[int, Field(ge=3)] = 9
-    """Places of the moved object along each axis."""
+    objects: Positive = 4
+    """Objects that are moved: drawn as those of `shapes` are, or cut from images of the evaluated split."""
+    cells: Annotated[int, Field(ge=2)] = 6
+    """Places of an object along each axis that differ by multiples of the network's largest stride; as many as fit."""
+    phases: Literal[1, 2, 4, 8] = 4
+    """Shifts below that stride, along each axis, at which they are taken again, to tell aliasing from a sense of place."""
 
 
 class RedundancyConfig(Config):
@@ -82,7 +88,12 @@ class ErrorsConfig(Config):
 class StabilityConfig(Config):
     """How steady masks are from frame to frame (`yolact/measures/stability.py`)."""
 
-    sequences: Positive = 8
-    """Generated sequences."""
+    source: str | None = None
+    """A video, or a folder of frames, to look at instead. None: generated sequences of known motion, shapes that move where the
+    data set is `shapes`, else images of the evaluated split under a moving camera."""
+    sequences: Positive = 16
+    """Generated sequences; a source is one."""
     frames: Annotated[int, Field(ge=2)] = 24
-    """Frames of each."""
+    """Frames of each, at most so many of a source."""
+    score: Fraction = 0.3
+    """Detections below this score are not looked at."""

@@ -48,5 +48,6 @@ def _pictures(folder: Path) -> Iterator[NDArray[np.uint8]]:
         pixels = read_pixels(path)
         first = first or pixels.shape
         if pixels.shape != first:
-            raise DatasetError(f"{path}: {pixels.shape[:2]} pixels (height, width), the frames before {first[:2]}; make them alike")
+            size, before = (f"{shape[1]} x {shape[0]}" for shape in (pixels.shape, first))
+            raise DatasetError(f"{path}: is {size}, the frames before it {before} (width x height); make them alike")
         yield pixels

@@ -1,8 +1,8 @@
 """Sequences of frames whose motion is known: shapes that move over a ground that stands still.
 
-Sub-pixel motion that can be undone exactly: a frame has `FINE` times as many pixels a side as the picture it shows, and everything
-moves by whole pixels of the frame. To the network, which looks at the frame at about the picture's size, the steps are
-fractions of a pixel; to us, moving a mask back is moving it by whole pixels, with no interpolation and no rounding.
+Sub-pixel motion that can be undone exactly: a frame has `FINE` times as many pixels a side as the picture it shows, and
+everything moves by whole pixels of the frame. To the network, which looks at the frame at about the picture's size, the steps
+are fractions of a pixel; to us, moving a mask back is moving it by whole pixels, with no interpolation and no rounding.
 (H, W) is a frame; points and offsets are x, y, to the right and down.
 """
 
