@@ -127,6 +127,33 @@ def sbd(source: Path, out: Path) -> None:
 
 
 @data.command()
+@click.argument("source")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--side", type=click.IntRange(min=16), required=True, help="Of each tile, in pixels.")
+def tile(source: str, out: Path, side: int) -> None:
+    """Cut every image of the data set SOURCE (name, declaration or folder) into square tiles: a COCO-format folder OUT.
+
+    For small objects in large images, which a small network would not see. Objects of which a tile holds less than a quarter
+    count as crowds there.
+
+    \b
+    Example: yolact data tile nuclei datasets/nuclei_tiles --side 80
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from experiments.tiles import tile_dataset
+
+    dataset = datasets.find_dataset(source)
+    if not isinstance(dataset, datasets.CocoDataset):
+        raise DatasetError(f"data set {dataset.name} is generated; `yolact data shapes OUT` makes one that can be cut")
+    terminal = Console(stderr=True)
+    hidden = not terminal.is_terminal
+    made = tile_dataset(dataset, out, side, lambda ids, split: track(ids, split, console=terminal, disable=hidden))
+    click.echo(f"{out}: " + "; ".join(f"{split}: {tiles} tiles, {objects} objects" for split, (tiles, objects) in made.items()))
+
+
+@data.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="What specs and `--set data=` call it.")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; experiments/data/NAME.yaml by default.")

@@ -1,0 +1,121 @@
+"""Large images with small objects, cut into tiles in which the objects are large enough for a small network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.datasets import CocoDataset
+from yolact import rle
+from yolact.data.coco import CocoSplit, Instances
+from yolact.data.findings import DatasetError
+from yolact.data.shapes import encode_png
+
+LEAST_SHARE = 0.25
+"""An object of which a tile holds less than this share of its pixels is a crowd there: neither learned nor missed."""
+
+Track = Callable[[list[int], str], Iterable[int]]
+"""Shows how far a loop over image ids is: (image ids, split) to the ids."""
+
+
+def tile_dataset(source: CocoDataset, out: Path, side: int, track: Track) -> dict[str, tuple[int, int]]:
+    """Write every split of `source` as tiles of `side` × `side` pixels into the COCO-format folder `out`.
+
+    Tiles don't overlap and are spread evenly; a remainder narrower than a tile is left out at the borders, an image smaller
+    than a tile is one tile. Tiles are numbered in an order that has nothing to do with their images, so that the first hundred
+    show many of them. The same source gives the same bytes.
+
+    Args:
+        out: must not exist; appears only once it is whole.
+
+    Returns:
+        {split: (tiles, objects that aren't crowds)}.
+
+    Raises:
+        DatasetError: `out` exists, or an image or annotation of the source is wrong.
+    """
+    if out.exists():
+        raise DatasetError(f"{out}: exists already; choose another folder, or delete it")
+    aside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    made = {}
+    try:
+        (aside / "annotations").mkdir(parents=True)
+        for split in source.splits:
+            data = _split(CocoSplit(*source.paths(split, source.root)), aside / split, split, side, track)
+            (aside / "annotations" / f"instances_{split}.json").write_text(json.dumps(data), encoding="utf-8")
+            made[split] = len(data["images"]), sum(not each["iscrowd"] for each in data["annotations"])
+        os.sync()
+        aside.rename(out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return made
+
+
+def _split(split: CocoSplit, folder: Path, name: str, side: int, track: Track) -> dict[str, Any]:
+    folder.mkdir()
+    places = [(image_id, window) for image_id in split.image_ids for window in windows(*split.size(image_id), side)]
+    order = sorted(places, key=lambda place: hashlib.sha256(repr(place).encode()).digest())
+    numbers = {place: number for number, place in enumerate(order, start=1)}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id in track(split.image_ids, name):
+        pixels, instances = split.image(image_id).permute(1, 2, 0).numpy(), split.instances(image_id)
+        for window in windows(*split.size(image_id), side):
+            number = numbers[image_id, window]
+            top, left, bottom, right = window
+            file = f"{number:06d}.png"
+            (folder / file).write_bytes(encode_png(np.ascontiguousarray(pixels[top:bottom, left:right])))
+            images.append({"id": number, "file_name": file, "width": right - left, "height": bottom - top})
+            annotations += _annotations(instances, window, number, split.category_ids)
+    for number, annotation in enumerate(annotations, start=1):
+        annotation["id"] = number
+    categories = [{"id": number, "name": each} for number, each in zip(split.category_ids, split.class_names, strict=True)]
+    images.sort(key=lambda record: record["id"])
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def windows(height: int, width: int, side: int) -> list[tuple[int, int, int, int]]:
+    """(top, left, bottom, right) of the tiles of an image, row by row."""
+    rows, columns = _spread(height, side), _spread(width, side)
+    return [(top, left, min(top + side, height), min(left + side, width)) for top in rows for left in columns]
+
+
+def _spread(length: int, side: int) -> list[int]:
+    count = max(1, length // side)
+    gap = max(0, length - count * side) / (count + 1)
+    return [round(gap * (place + 1)) + side * place for place in range(count)]
+
+
+def _annotations(
+    instances: Instances, window: tuple[int, int, int, int], image_id: int, category_ids: list[int]
+) -> list[dict[str, Any]]:
+    found = []
+    pieces = instances.patches.cut(*window)
+    for label, crowd, whole, piece in zip(
+        instances.labels.tolist(), instances.crowd.tolist(), instances.patches.items, pieces.items, strict=True
+    ):
+        area = int(piece.pixels.sum())
+        if not area:
+            continue
+        mask = np.zeros((1, pieces.height, pieces.width), np.uint8)
+        height, width = piece.pixels.shape
+        mask[0, piece.top : piece.top + height, piece.left : piece.left + width] = piece.pixels
+        rows, columns = np.flatnonzero(mask[0].any(1)), np.flatnonzero(mask[0].any(0))
+        found.append(
+            {
+                "image_id": image_id,
+                "category_id": category_ids[label],
+                "iscrowd": int(crowd or area < LEAST_SHARE * whole.pixels.sum()),
+                "area": area,
+                "bbox": [int(v) for v in (columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)],
+                "segmentation": rle.encode(mask)[0],
+            }
+        )
+    return found
