@@ -49,9 +49,9 @@ class OracleConfig(Config):
     """Put ground truth in the place of one part of each detection that finds an object."""
 
     kind: Literal["oracle"] = "oracle"
-    part: Literal["coefficients", "masks", "boxes", "classes"] = "coefficients"
-    """What is replaced: the coefficients (by those whose mask fits the object best), the mask, the box (and the crop by it),
-    or the label."""
+    part: Literal["coefficients", "prototypes", "masks", "boxes", "classes"] = "coefficients"
+    """What is replaced: the coefficients (by those whose mask fits the object best), the prototypes (by any that could be: the
+    object's mask at their resolution, cropped by the predicted box), the mask, the box (and the crop by it), or the label."""
 
 
 class PaddingConfig(Config):

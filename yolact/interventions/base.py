@@ -48,10 +48,13 @@ def reassembled(
     """The detections with masks assembled anew, as `inference` says, from other coefficients (n, k) or boxes (n, 4) in pixels.
 
     With neither, the masks are those of the prediction, up to the rounding of the crop's corners.
+
+    Raises:
+        UserError: the detections were made without masks.
     """
     prototypes, masks = found.prototypes, found.masks
     if prototypes is None or masks is None or found.coefficients is None:
-        raise ValueError("detections were made without prototypes")
+        raise UserError("inference.intervention: there are no masks to assemble anew; set inference.masks to true")
     used = found.coefficients if coefficients is None else coefficients
     corners = found.boxes if boxes is None else boxes
     height, width = masks.shape[-2:]

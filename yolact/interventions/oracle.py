@@ -1,0 +1,110 @@
+"""Ground truth in the place of one part of each detection that finds an object, so that what is left is the other parts' fault.
+
+Detections that find none stay as they are. `matching.match_objects` says which find one: by boxes, of the same class.
+
+- `coefficients`: those, within the range of the network's activation, whose mask fits the object best on the network's own
+  prototypes, cropped by the predicted box (`fitting`).
+- `prototypes`: the object's mask at the prototypes' resolution, cropped by the predicted box: what the best coefficients would
+  give if the prototypes spanned every mask.
+- `masks`: the object's mask as annotated, not cropped by the predicted box, so that mask AP is what detection alone costs.
+- `boxes`: the object's box is reported and crops the network's own mask.
+- `classes`: the object's label; here detections find objects of any class.
+
+AP(masks) - AP(prototypes) is therefore what resolution and the predicted box's crop cost, AP(prototypes) - AP(coefficients)
+what the prototypes cost, and AP(coefficients) - AP(predicted) what predicting the coefficients costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from torch import Tensor
+
+from yolact import masks as mask_ops
+from yolact.config.inference import InferenceConfig
+from yolact.config.interventions import OracleConfig
+from yolact.data.coco import Instances
+from yolact.interventions.base import Intervene, needs_prototypes, reassembled
+from yolact.interventions.fitting import best_coefficients, coefficient_range, coverage, crop_fractions
+from yolact.interventions.matching import chosen, masks_of, match_objects, put_back
+from yolact.model import Model
+from yolact.structures import Detections
+
+Swap = Callable[[Detections, Tensor, Instances, InferenceConfig], Detections]
+"""(q detections that find an object, (q,) which object each finds, truth, inference) -> the same q, a part replaced."""
+
+
+def prepare_oracle(config: OracleConfig, model: Model) -> Intervene:
+    """Replace `config.part`; the module's docstring says how.
+
+    Raises:
+        UserError: the part needs prototypes, and the network makes none. From the intervention: detections without masks.
+    """
+    if config.part == "classes":
+        return _classes
+    what = f"inference.intervention.part={config.part}"
+    swap = _masks if config.part == "masks" else _swap_of_prototypes(config.part, model, what)
+
+    def intervene(found: Detections, truth: Instances, image_id: int, inference: InferenceConfig) -> Detections:
+        masks_of(found, what)
+        matched = match_objects(found, truth)
+        where = matched >= 0
+        if not where.any():
+            return found
+        return put_back(found, where, swap(chosen(found, where), matched[where], truth, inference))
+
+    return intervene
+
+
+def _swap_of_prototypes(part: str, model: Model, what: str) -> Swap:
+    network = needs_prototypes(model, what)
+    if part == "coefficients":
+        return _coefficients(coefficient_range(network))
+    return {"prototypes": _prototypes, "boxes": _boxes}[part]
+
+
+def _coefficients(bound: float) -> Swap:
+    def swap(found: Detections, objects: Tensor, truth: Instances, inference: InferenceConfig) -> Detections:
+        return best_coefficients(found, _truth_masks(found, objects, truth), inference, bound)
+
+    return swap
+
+
+def _prototypes(found: Detections, objects: Tensor, truth: Instances, inference: InferenceConfig) -> Detections:
+    return replace(found, masks=limit_masks(found, _truth_masks(found, objects, truth), inference))
+
+
+def _masks(found: Detections, objects: Tensor, truth: Instances, inference: InferenceConfig) -> Detections:
+    return replace(found, masks=_truth_masks(found, objects, truth).bool())
+
+
+def _boxes(found: Detections, objects: Tensor, truth: Instances, inference: InferenceConfig) -> Detections:
+    return reassembled(found, inference, boxes=truth.boxes[objects].to(found.boxes))
+
+
+def _classes(found: Detections, truth: Instances, image_id: int, inference: InferenceConfig) -> Detections:
+    matched = match_objects(found, truth, same_class=False)
+    where = (matched >= 0).to(found.labels.device)
+    labels = found.labels.clone()
+    labels[where] = truth.labels[matched[matched >= 0]].to(labels)
+    return replace(found, labels=labels)
+
+
+def limit_masks(found: Detections, truth: Tensor, inference: InferenceConfig) -> Tensor:
+    """(q, H, W) bool: masks (q, H, W) of objects as prototypes that span everything would give them, cropped by the boxes.
+
+    Args:
+        found: q detections with prototypes, whose resolution is taken.
+    """
+    if found.prototypes is None:
+        raise ValueError("detections were made without prototypes")
+    covered = coverage(truth, (found.prototypes.shape[-2], found.prototypes.shape[-1]))
+    if inference.crop:
+        covered = mask_ops.crop(covered, crop_fractions(found), inference.crop_padding)
+    return mask_ops.binarize(covered, (truth.shape[-2], truth.shape[-1]), inference.mask_threshold)
+
+
+def _truth_masks(found: Detections, objects: Tensor, truth: Instances) -> Tensor:
+    """(q, H, W) uint8 on the detections' device."""
+    return truth.masks[objects].to(found.boxes.device)

@@ -1,0 +1,129 @@
+"""Coefficients as predicted, and the best there could be on the same prototypes.
+
+Every detection's coefficients are kept; for those that find an object (`yolact.interventions.matching`), also the best
+coefficients within the range that the network can give, the best of any size, and the IoU that each reaches: as predicted, with
+the best coefficients, and the limit that prototypes which span everything would meet (`yolact.interventions.oracle`).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from yolact import masks as mask_ops
+from yolact.boxes import iou as box_iou
+from yolact.branches.prototypes import PrototypeBranch
+from yolact.config.inference import InferenceConfig
+from yolact.config.measure import CoefficientsConfig
+from yolact.data.coco import Instances
+from yolact.files import write_json, written_aside
+from yolact.interventions.fitting import best_coefficients, coefficient_range, crop_fractions
+from yolact.interventions.matching import chosen, mask_iou, masks_of, match_objects
+from yolact.interventions.oracle import limit_masks
+from yolact.measures.look import Look, steps
+from yolact.network import YolactModel
+from yolact.structures import Detections
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def measure(folder: Path, look: Look, config: CoefficientsConfig) -> None:
+    """Write coefficients.npz and summary.json into `folder`; docs/architecture.md gives the arrays.
+
+    Raises:
+        Stopped: asked to.
+    """
+    model = look.model
+    if not isinstance(model, YolactModel) or not isinstance(model.branch, PrototypeBranch):
+        write_json(folder / "summary.json", {"prototypes": 0})
+        return
+    bound = coefficient_range(model)
+    inference = look.inference.replace(masks=True)
+    image_ids = look.split.image_ids[: config.images]
+    rows: list[Arrays] = []
+    objects = 0
+    for place, image_id in enumerate(steps(look, image_ids)):
+        found = model.predict([look.split.image(image_id).to(look.device)], inference, keep_prototypes=True)[0]
+        truth = look.split.instances(image_id)
+        objects += int((~truth.crowd).sum())
+        first = sum(len(one["score"]) for one in rows)
+        rows.append(of_image(found, truth, inference, bound) | {"image": np.full(len(found), place)})
+        rows[-1]["detection"] += first
+    k = model.branch.parameters_per_anchor
+    arrays = _joined(rows)
+    arrays |= {"image_ids": np.array(image_ids, np.int64), "class_names": np.array(look.split.class_names, str)}
+    with written_aside(folder / "coefficients.npz") as aside, open(aside, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_json(folder / "summary.json", _summary(arrays, k, bound, objects))
+
+
+def of_image(found: Detections, truth: Instances, inference: InferenceConfig, bound: float) -> Arrays:
+    """The arrays of one image's n detections, of which q find an object, as in coefficients.npz but for `image`."""
+    matched = match_objects(found, truth)
+    detection = torch.nonzero(matched >= 0).flatten()
+    own = chosen(found, detection)
+    annotation = matched[detection]
+    masks = truth.masks[annotation].to(found.boxes.device)
+    best = best_coefficients(own, masks, inference, bound)
+    free = best_coefficients(best, masks, inference, math.inf)
+    overlap = box_iou(own.boxes.cpu()[:, None], truth.boxes[annotation][:, None]).flatten()
+    parts = {
+        "coefficients": found.coefficients,
+        "activation": activation(found, inference),
+        "score": found.scores,
+        "label": found.labels,
+        "detection": detection,
+        "object": annotation,
+        "box_iou": overlap,
+        "iou": mask_iou(masks_of(own, "coefficients"), masks.bool()),
+        "best": best.coefficients,
+        "best_iou": mask_iou(masks_of(best, "coefficients"), masks.bool()),
+        "free": free.coefficients,
+        "free_iou": mask_iou(masks_of(free, "coefficients"), masks.bool()),
+        "limit_iou": mask_iou(limit_masks(own, masks, inference), masks.bool()),
+    }
+    return {name: part.cpu().numpy() for name, part in parts.items() if part is not None}
+
+
+def activation(found: Detections, inference: InferenceConfig) -> Tensor:
+    """(n, k) mean |activation| of each prototype in the crop of each detection, over the whole map without a crop; 0 where the
+    crop is empty."""
+    prototypes = found.prototypes
+    if prototypes is None:
+        raise ValueError("detections were made without prototypes")
+    inside = prototypes.new_ones((len(found), *prototypes.shape[-2:]))
+    if inference.crop:
+        inside = mask_ops.crop(inside, crop_fractions(found), inference.crop_padding)
+    flat = inside.flatten(1)
+    return flat @ prototypes.abs().flatten(1).T / flat.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def _joined(rows: list[Arrays]) -> Arrays:
+    """One array per name over all images."""
+    if not rows:
+        return {}
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def _summary(arrays: Arrays, k: int, bound: float, objects: int) -> dict[str, Any]:
+    matched = len(arrays["object"])
+    share = arrays["coefficients"] * arrays["activation"]
+    share = share[arrays["detection"]]
+    total = float(np.abs(share).sum())
+    means = {name: float(arrays[name].mean()) if matched else None for name in ("iou", "best_iou", "free_iou", "limit_iou")}
+    return {
+        "prototypes": k,
+        "range": None if math.isinf(bound) else bound,
+        "images": len(arrays["image_ids"]),
+        "objects": objects,
+        "detections": len(arrays["score"]),
+        "matched": matched,
+        "subtracted": float(-share[share < 0].sum()) / total if total else None,
+        **means,
+    }
