@@ -18,6 +18,8 @@ class Heading:
     title: str
     facts: tuple[tuple[str, str], ...]
     """(name, value) pairs, such as ("scale", "toy")."""
+    kind: str
+    """What kind of report it is, in a word or two."""
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,13 @@ class Table:
     """The variant's name of each row; rows beyond these are published values."""
 
 
-def headline_tables(experiment: Experiment, summary: pd.DataFrame) -> list[Table]:
-    """For each headline metric that was measured: ours ± spread, change with interval, the paper's value and change."""
-    metrics = [METRICS[name] for name in experiment.headline if name in set(summary["metric"])]
+def headline_tables(experiment: Experiment, summary: pd.DataFrame, names: tuple[str, ...] = ()) -> list[Table]:
+    """For each headline metric that was measured: ours ± spread, change with interval, the paper's value and change.
+
+    Args:
+        names: other metrics in the place of the experiment's headline.
+    """
+    metrics = [METRICS[name] for name in names or experiment.headline if name in set(summary["metric"])]
     return [
         _headline_table(experiment, summary, metric, _notes(experiment, summary) if metric is metrics[-1] else [])
         for metric in metrics

@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.answer import answer
 from analysis.html import TEMPLATES
+from analysis.notebooks import NOTEBOOKS, PAPER
 from analysis.results import Experiment, load
 from experiments.store import Store
 
@@ -30,6 +31,8 @@ class Entry:
     """Stages of it that are done by now."""
     missing: str
     """What is missing, "" where nothing is."""
+    more: tuple[tuple[str, str], ...] = ()
+    """(what it shows, link) of the other reports on it."""
 
 
 def write_overview(results: Path | str, titles: Mapping[str, str]) -> Path:
@@ -51,6 +54,7 @@ def write_overview(results: Path | str, titles: Mapping[str, str]) -> Path:
     for scale, entries in scales.items():
         absent = [name for name in titles if name not in asked[scale]]
         entries += [Entry(titles[name], None, "", 0, 0, f"not run: yolact run {name} --scale {scale}") for name in absent]
+        entries.insert(0, _paper(store, scale))
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES / "report"), autoescape=True)
     styles = (TEMPLATES / "report" / "report.css").read_text(encoding="utf-8")
     page = environment.get_template("overview.html.j2").render(scales=scales, styles=styles)
@@ -62,16 +66,34 @@ def write_overview(results: Path | str, titles: Mapping[str, str]) -> Path:
     return path
 
 
+def _paper(store: Store, scale: str) -> Entry:
+    """The page on all experiments of a scale."""
+    name = NOTEBOOKS[PAPER].folder_name(PAPER, scale)
+    made = (store.report_folder(name) / "index.html").is_file()
+    missing = "" if made else f"no report: yolact report {PAPER} --scale {scale}"
+    return Entry("All tables and figures of the paper", f"{name}/index.html" if made else None, "", 0, 0, missing)
+
+
 def _entry(experiment: Experiment) -> Entry:
-    name = f"{experiment.name}-{experiment.scale}"
-    folder = experiment.store.report_folder(name)
+    links = {
+        notebook: f"{name}/index.html"
+        for notebook, name in _report_names(experiment).items()
+        if (experiment.store.report_folder(name) / "index.html").is_file()
+    }
+    more = tuple((NOTEBOOKS[name].title, link) for name, link in links.items() if name != "ablation")
     stages = [stage_id for stage_id, _, _ in experiment.stages()]
     done = sum(experiment.state(stage_id) == "done" for stage_id in stages)
-    if not (folder / "index.html").is_file():
+    if "ablation" not in links:
         missing = f"no report: yolact report {experiment.name} --scale {experiment.scale}"
-        return Entry(experiment.title, None, "", len(stages), done, missing)
+        return Entry(experiment.title, None, "", len(stages), done, missing, more)
     missing = "" if done == len(stages) else f"{len(stages) - done} of {len(stages)} stages are missing"
-    return Entry(experiment.title, f"{name}/index.html", _answer(experiment, folder / "table.csv"), len(stages), done, missing)
+    table = experiment.store.report_folder(f"{experiment.name}-{experiment.scale}") / "table.csv"
+    return Entry(experiment.title, links["ablation"], _answer(experiment, table), len(stages), done, missing, more)
+
+
+def _report_names(experiment: Experiment) -> dict[str, str]:
+    """{notebook: folder below reports/} of every report that there could be on an experiment."""
+    return {name: one.folder_name(experiment.name, experiment.scale) for name, one in NOTEBOOKS.items() if name != PAPER}
 
 
 def _answer(experiment: Experiment, table: Path) -> str:

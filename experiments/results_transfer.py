@@ -63,8 +63,8 @@ def export(store: Store, out: Path, experiments: Iterable[str], progress: Callab
         _copy_sources(store, copy, ids)
         for name in chosen:
             copy.write_experiment(store.experiment(name))
-            if store.report_folder(name).is_dir():
-                shutil.copytree(store.report_folder(name), copy.report_folder(name))
+            for report in store.reports(name):
+                shutil.copytree(report, copy.report_folder(report.name))
         sync_tree(aside)
     return len(ids)
 

@@ -189,6 +189,12 @@ class Store:
         """reports/<experiment>-<scale>; it may not exist."""
         return self.root / "reports" / experiment
 
+    def reports(self, experiment: str) -> list[Path]:
+        """The folders of an experiment's reports: reports/<experiment>-<scale> and those of other notebooks on it."""
+        folder = self.report_folder(experiment)
+        found = (folder, *sorted(folder.parent.glob(f"{folder.name}-*")))
+        return [path for path in found if path.is_dir() and path.suffix != ".failed"]
+
     @property
     def runs_folder(self) -> Path:
         """Where the stages' folders lie."""

@@ -1,4 +1,4 @@
-"""Precision per variant: with its change beside the paper's, by size of object, and against latency."""
+"""Precision per variant: with its change beside the paper's, and by size of object."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
         MissingResult: no variant has it.
     """
     metric = METRICS[experiment.headline[0]]
-    rows = _measured(table, metric.name)
+    rows = measured(table, metric.name)
     names = rows["variant"].tolist()
     figure = new_figure(1.5 + 0.42 * len(names))
     left, right = figure.subplots(1, 2, sharey=True)
@@ -50,11 +50,11 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
     right.axvline(0, color=INK, linewidth=0.9)
     figure.legend(handles=_signs(rows), loc="outside lower center", ncols=3)
     caption = (
-        f"{_words(metric)} on {experiment.data}, scale {experiment.scale}. Left: mean over seeds with the sample "
+        f"{words(metric)} on {experiment.data}, scale {experiment.scale}. Left: mean over seeds with the sample "
         f"standard deviation; ticks below are single seeds ({seeds(rows['n'])}). Right: paired change against the reference "
         "with its 95 % interval, beside the change that the paper prints for its own data."
     )
-    alt = f"{_words(metric)} in percent. " + " ".join(f"{row.label}: {row.mean:.1f}." for row in rows.itertuples())
+    alt = f"{words(metric)} in percent. " + " ".join(f"{row.label}: {row.mean:.1f}." for row in rows.itertuples())
     columns = ["variant", "mean", "sd", "n", "change", "low", "high", "method", "clearly", "paper", "paper_change"]
     return Picture("accuracy", figure, caption, alt, rows[columns])
 
@@ -83,7 +83,7 @@ def accuracy_by_size(experiment: Experiment, table: pd.DataFrame) -> Picture:
     axes.set_xticks(range(len(SIZES)), list(SIZES.values()))
     axes.set(ylabel=f"{prefix} AP (%)")
     axes.grid(axis="y")
-    legend(figure, *_unique_legend(axes))
+    legend(figure, *unique_legend(axes))
     caption = (
         f"{prefix.capitalize()} AP by size of object on {experiment.data}, scale {experiment.scale}: mean over seeds with the "
         f"sample standard deviation ({seeds(rows['n'])}). COCO's area ranges, in pixels of the original image."
@@ -93,67 +93,13 @@ def accuracy_by_size(experiment: Experiment, table: pd.DataFrame) -> Picture:
     return Picture("accuracy_by_size", figure, caption, alt, rows[["variant", "metric", "mean", "sd", "n"]])
 
 
-@house_style
-def accuracy_against_latency(experiment: Experiment, table: pd.DataFrame, hardware: str) -> Picture:
-    """The first headline metric against latency, both with their spread over seeds.
-
-    Args:
-        hardware: what the latency was measured on.
-
-    Raises:
-        MissingResult: no variant has both.
-    """
-    metric = METRICS[experiment.headline[0]]
-    wide = {name: _measured(table, name).set_index("variant") for name in (metric.name, "latency_ms")}
-    names = [name for name in experiment.colour_order if all(name in frame.index for frame in wide.values())]
-    if not names:
-        raise MissingResult("no variant has both an accuracy and a latency")
-    figure = new_figure(3.8)
-    axes = figure.subplots()
-    for name in names:
-        ap, latency = wide[metric.name].loc[name], wide["latency_ms"].loc[name]
-        axes.errorbar(latency["mean"], ap["mean"], xerr=_bar(latency), yerr=_bar(ap), fmt=marker(experiment, name),
-                      color=colours(experiment)[name], markersize=8, capsize=3, elinewidth=1, label=ap["label"])  # fmt: skip
-    _draw_published(axes, experiment, metric.name)
-    axes.set(xlabel="latency per image (ms), shorter is better", ylabel=f"{metric.label} ({metric.unit})")
-    axes.grid()
-    legend(figure, *_unique_legend(axes))
-    data = pd.DataFrame(
-        {"variant": name, metric.name: wide[metric.name].loc[name, "mean"], "latency_ms": wide["latency_ms"].loc[name, "mean"]}
-        for name in names
-    )
-    caption = (
-        f"{_words(metric)} against median latency per image, on {experiment.data}, scale {experiment.scale}; measured on "
-        f"{hardware}. Means over seeds with their sample standard deviations ({seeds(wide[metric.name]['n'])}). "
-        "Up and left is better."
-        f"{_published_words(experiment)}"
-    )
-    alt = " ".join(f"{row.variant}: {row[metric.name]:.1f} % at {row.latency_ms:.1f} ms." for _, row in data.iterrows())
-    return Picture("accuracy_against_latency", figure, caption, alt, data)
-
-
-def _draw_published(axes: Axes, experiment: Experiment, metric: str) -> None:
-    """Other methods' published values, at the paper's scale alone: elsewhere the data and the device are not theirs."""
-    rows = (
-        [row for row in experiment.published if {metric, "latency_ms"} <= set(row.values)] if experiment.at_paper_scale else []
-    )
-    for row in rows:
-        place = (row.values["latency_ms"], row.values[metric])
-        axes.plot(*place, "*", color=INK, markerfacecolor=GROUND, markersize=9, label="published, not run here")
-        axes.annotate(row.label, place, xytext=(5, 3), textcoords="offset points", fontsize=8)
-
-
-def _published_words(experiment: Experiment) -> str:
-    return " Stars are published values on other hardware." if experiment.published and experiment.at_paper_scale else ""
-
-
-def _words(metric: Metric) -> str:
+def words(metric: Metric) -> str:
     """`Mask AP (COCO, IoU .50:.95)`."""
     text = metric.label[0].upper() + metric.label[1:]
     return f"{text} (COCO, IoU .50:.95)" if metric.coco_name == "AP" else text
 
 
-def _measured(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+def measured(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     rows = table[(table["metric"] == metric) & table["mean"].notna()]
     if rows.empty:
         raise MissingResult(f"no variant has a {metric}")
@@ -177,12 +123,8 @@ def _signs(rows: pd.DataFrame) -> list[Line2D]:
     return [*signs, sign("*", "paper's change")] if rows["paper_change"].notna().any() else signs
 
 
-def _unique_legend(axes: Axes) -> tuple[list, list]:
+def unique_legend(axes: Axes) -> tuple[list, list]:
     handles, labels = axes.get_legend_handles_labels()
     first = dict(reversed(list(zip(labels, handles, strict=True))))
     ordered = [label for label in dict.fromkeys(labels)]
     return [first[label] for label in ordered], ordered
-
-
-def _bar(row: pd.Series) -> float | None:
-    return None if math.isnan(row["sd"]) else row["sd"]

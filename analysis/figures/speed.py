@@ -30,26 +30,43 @@ def read_speeds(experiment: Experiment) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["variant", "seed", "section", "milliseconds"])
 
 
-def protocol(experiment: Experiment) -> str:
-    """Hardware and protocol of the speed measurements in words.
+PROTOCOL = ("device", "threads", "precision", "batch", "warmup", "repeats", "inside", "outside", "clock")
+"""What of a protocol must agree for two latencies to be compared."""
+
+
+def read_protocols(experiment: Experiment) -> pd.DataFrame:
+    """The protocol of every speed stage: columns variant, seed, those of `PROTOCOL`, image_size; lists as text.
 
     Raises:
         MissingResult: no speed was measured.
     """
-    said: dict[str, None] = {}
+    rows = []
     for variant in experiment.variants:
         for seed in experiment.seeds_of(variant.name):
             try:
                 found = experiment.read(variant.name, seed, "speed", "speed.json")["protocol"]
             except MissingResult:
                 continue
-            said[
-                f"{found.get('device')}, {found.get('threads')} thread(s), {found.get('precision')}, "
-                f"batch {found.get('batch')}, {found.get('repeats')} images after {found.get('warmup')} to warm up"
-            ] = None
-    if not said:
+            values = {name: found.get(name) for name in (*PROTOCOL, "image_size")}
+            texts = {name: ", ".join(map(str, value)) for name, value in values.items() if isinstance(value, list)}
+            rows.append({"variant": variant.name, "seed": seed, **values, **texts})
+    if not rows:
         raise MissingResult("no speed was measured")
-    return " and ".join(said)
+    return pd.DataFrame(rows)
+
+
+def protocol(experiment: Experiment) -> str:
+    """Hardware and protocol of the speed measurements in words.
+
+    Raises:
+        MissingResult: no speed was measured.
+    """
+    said = [
+        f"{row.device}, {row.threads} thread(s), {row.precision}, batch {row.batch}, {row.repeats} images after "
+        f"{row.warmup} to warm up"
+        for row in read_protocols(experiment).itertuples()
+    ]
+    return " and ".join(dict.fromkeys(said))
 
 
 @house_style

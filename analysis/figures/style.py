@@ -82,16 +82,49 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return figure
 
 
+METHODS = {"mask_rcnn": OKABE_ITO[1], "fc_mask": OKABE_ITO[2]}
+"""Colours of the methods beside YOLACT, the same in every report; `OKABE_ITO[0]` is YOLACT's."""
+
+NAMES = {
+    "yolact-400": OKABE_ITO[5], "smaller": OKABE_ITO[5],
+    "r50": OKABE_ITO[4],
+    "d53": OKABE_ITO[3],
+    "yolact-700": OKABE_ITO[6], "larger": OKABE_ITO[6],
+    "untrained": OKABE_ITO[4],
+}  # fmt: skip
+"""Colours of variants that several experiments share."""
+
+
 def colours(experiment: Experiment) -> dict[str, str]:
-    """The colour of each variant, the same in every figure: Okabe-Ito for up to seven, samples of cividis for more."""
-    names = experiment.colour_order
-    if len(names) <= len(OKABE_ITO):
-        return dict(zip(names, OKABE_ITO, strict=False))
+    """The colour of each variant, the same in every figure, and the same for a method in every report.
+
+    The first variant of a method, the reference before others, has the method's colour. The rest get what is left of Okabe and
+    Ito's palette, or samples of cividis where that is not enough.
+    """
+    found: dict[str, str] = {}
+    for name in experiment.colour_order:
+        known = _known(experiment, name)
+        if known and known not in found.values():
+            found[name] = known
+    if OKABE_ITO[0] not in found.values() and experiment.reference not in found:
+        found[experiment.reference] = OKABE_ITO[0]
+    others = [variant.name for variant in experiment.variants if variant.name not in found]
+    left = [colour for colour in OKABE_ITO if colour not in found.values()]
+    kept = [colour for colour in left if colour not in METHODS.values()]  # a method's colour is the last to be lent
+    left = [*kept, *(colour for colour in left if colour not in kept)]
+    return found | dict(zip(others, left if len(others) <= len(left) else _samples(len(others)), strict=False))
+
+
+def _known(experiment: Experiment, name: str) -> str | None:
+    """The colour that belongs to this variant's method or name, if any."""
+    changes = experiment.variant(name).changes
+    method = changes.get("model.kind") or changes.get("model.mask_branch.kind")
+    return METHODS.get(str(method), NAMES.get(name))
+
+
+def _samples(n: int) -> list[str]:
     cividis = matplotlib.colormaps["cividis"]
-    in_order = [variant.name for variant in experiment.variants]
-    return {
-        name: matplotlib.colors.to_hex(cividis(0.1 + 0.8 * index / (len(in_order) - 1))) for index, name in enumerate(in_order)
-    }
+    return [matplotlib.colors.to_hex(cividis(0.1 + 0.8 * index / (n - 1))) for index in range(n)]
 
 
 def marker(experiment: Experiment, variant: str) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from analysis.notebooks import NOTEBOOKS, PAPER
 from experiments.cli.common import results_option
 from experiments.spec import load_spec, names
 from experiments.store import Store
+from yolact.errors import UserError
 
 _EXPERIMENT = click.argument("experiment")
 _SCALE = click.option("--scale", default="toy", show_default=True, help="Scale that the experiment was run at.")
@@ -39,32 +41,46 @@ def table(experiment: str, scale: str, form: str, results: Path) -> None:
 
 @click.command()
 @click.argument("experiment", required=False)
-@click.option("--all", "every", is_flag=True, help="Of everything that was run at the scale.")
+@click.option("--all", "every", is_flag=True, help="Of everything that was run at the scale, and of the paper.")
+@click.option("--notebook", type=click.Choice([name for name in NOTEBOOKS if name != PAPER]), default="ablation",
+              show_default=True, help="What to show of EXPERIMENT.")  # fmt: skip
+@click.option(
+    "-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebook; repeatable."
+)
+@click.option("--time-limit", "minutes", type=click.FloatRange(min=0, min_open=True), default=20, show_default=True,
+              metavar="MINUTES", help="For each report.")  # fmt: skip
 @_SCALE
 @results_option
-def report(experiment: str | None, every: bool, scale: str, results: Path) -> int:
+def report(
+    experiment: str | None, every: bool, notebook: str, given: tuple[str, ...], minutes: float, scale: str, results: Path
+) -> int:
     """Write the report of EXPERIMENT: a page that opens offline, with figures, tables and where each number comes from.
 
-    It goes to RESULTS/reports/EXPERIMENT-SCALE/index.html and is made from stored results alone; nothing is run. All reports
-    hang on RESULTS/reports/index.html, which names what is missing. With --all, exit status 1 if a report failed.
+    It goes to RESULTS/reports/EXPERIMENT-SCALE/index.html, with another notebook than `ablation` to
+    RESULTS/reports/EXPERIMENT-SCALE-NOTEBOOK/, and is made from stored results alone; nothing is run. EXPERIMENT `paper` puts
+    all tables and figures of the paper on one page. All reports hang on RESULTS/reports/index.html, which names what is
+    missing. With --all, exit status 1 if a report failed.
 
     \b
     Examples:
       yolact report quickstart
+      yolact report learned --notebook prototypes
+      yolact report paper --scale toy
       yolact report --all --scale toy
       yolact report prototypes --scale small --results /data/results
     """
     from analysis.overview import write_overview
-    from analysis.report import ReportError, make_report
+    from analysis.report import make_report
 
     if every == (experiment is not None):
         raise click.UsageError("name an experiment, such as nms, or give --all")
-    recorded = [record["experiment"] for record in Store(results).experiments() if record["scale"] == scale]
+    parameters = _parameters(given)
+    store, progress = Store(results), sys.stderr.isatty()
     failed = 0
-    for name in recorded if experiment is None else [experiment]:
+    for name, kind in _asked(store, scale, notebook) if experiment is None else [_one(experiment, notebook)]:
         try:
-            click.echo(make_report(results, name, scale, progress=sys.stderr.isatty()))
-        except ReportError as error:
+            click.echo(make_report(results, name, scale, kind, parameters, minutes, progress))
+        except UserError as error:
             if not every:
                 raise
             failed += 1
@@ -73,3 +89,26 @@ def report(experiment: str | None, every: bool, scale: str, results: Path) -> in
     if every:
         click.echo(overview)
     return 1 if failed else 0
+
+
+def _one(experiment: str, notebook: str) -> tuple[str, str]:
+    return (PAPER, PAPER) if experiment == PAPER else (experiment, notebook)
+
+
+def _asked(store: Store, scale: str, notebook: str) -> list[tuple[str, str]]:
+    """(experiment, notebook) for everything at a scale that has what the notebook shows; with `ablation` the paper too."""
+    wanted = set(NOTEBOOKS[notebook].kinds)
+    found = [
+        (record["experiment"], notebook)
+        for record in store.experiments()
+        if record["scale"] == scale and (not wanted or any(wanted & set(run["stages"]) for run in record["runs"]))
+    ]
+    return [*found, (PAPER, PAPER)] if found and notebook == "ablation" else found
+
+
+def _parameters(given: tuple[str, ...]) -> dict[str, str]:
+    pairs = [one.partition("=") for one in given]
+    for name, sign, _ in pairs:
+        if not sign or not name:
+            raise click.BadParameter(f"{name!r} is not NAME=VALUE", param_hint="-p")
+    return {name: value for name, _, value in pairs}

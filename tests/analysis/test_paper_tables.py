@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.answer import answer
-from analysis.figures.accuracy import accuracy_against_latency
+from analysis.figures.latency import accuracy_against_latency
 from analysis.layout import detail_table, headline_tables
 from analysis.pages.ablation import AblationPage
 from analysis.results import load
