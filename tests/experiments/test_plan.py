@@ -92,6 +92,21 @@ def test_seed_and_data_enter_the_id_and_paths_do_not(tmp_path):
     assert len(ids) == 1
 
 
+def test_footage_enters_the_id_by_its_contents(tmp_path):
+    ids = {}
+    for name, frame in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(frame)
+        plan = plan_for("stability", f"stability.source={tmp_path / name}")
+        stage = plan.stages[plan.runs[0].stages["stability"]]
+        assert stage.location["files"] == {stage.content["fields"]["stability"]["source"]: str(tmp_path / name)}
+        ids[name] = stage.id
+    assert ids["a"] == ids["b"] != ids["c"]
+    assert ids["a"] != plan_for("stability").runs[0].stages["stability"]
+    with pytest.raises(SpecError, match=r"stability\.source: no such file"):
+        plan_for("stability", "stability.source=/missing.mp4")
+
+
 def test_missing_weights_and_splits_are_said():
     with pytest.raises(SpecError, match="no such file"):
         plan_for("nms", "model.backbone.weights=/missing.pth")

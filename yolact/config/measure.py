@@ -93,7 +93,7 @@ class StabilityConfig(Config):
     data set is `shapes`, else images of the evaluated split under a moving camera."""
     sequences: Positive = 16
     """Generated sequences; a source is one."""
-    frames: Annotated[int, Field(ge=2)] = 24
+    frames: Annotated[int, Field(ge=2)] = 16
     """Frames of each, at most so many of a source."""
     score: Fraction = 0.3
     """Detections below this score are not looked at."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from yolact.data.coco import CocoSplit
-from yolact.data.motion import MIN_IN_SIGHT, Frame, bounced, drawn_velocity
+from yolact.data.motion import MIN_IN_SIGHT, Frame, areas, bounced, drawn_velocity
 
 WINDOW = 0.875
 """Side of the window as a fraction of the image's."""
@@ -32,7 +32,7 @@ def moving_camera(split: CocoSplit, image_id: int, frames: int, network_size: in
     kept = (~instances.crowd).numpy()
     masks = (instances.masks.numpy()[kept] > 0).repeat(enlarge, 1).repeat(enlarge, 2)
     labels = instances.labels.numpy()[kept]
-    whole = np.maximum(masks.sum((1, 2)), 1)
+    whole = areas(masks)
     height, width = image.shape[0] * enlarge, image.shape[1] * enlarge
     window = int(height * WINDOW), int(width * WINDOW)
     pixels = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
@@ -44,7 +44,7 @@ def moving_camera(split: CocoSplit, image_id: int, frames: int, network_size: in
         part = np.s_[top : top + window[0], left : left + window[1]]
         seen = masks[:, part[0], part[1]]
         moved: NDArray[np.int64] = np.array([start[0] - left, start[1] - top], np.int64)  # things go against the camera
-        visible = seen.sum((1, 2)) >= MIN_IN_SIGHT * whole
+        visible = areas(seen) >= MIN_IN_SIGHT * np.maximum(whole, 1)
         yield Frame(np.ascontiguousarray(pixels[part]), labels, seen, visible, np.tile(moved, (len(labels) + 1, 1)))
 
 

@@ -70,9 +70,14 @@ def moving_shapes(index: int, frames: int, size: int) -> Iterator[Frame]:
     for number in range(frames):
         places = np.array([_place(mover, number, size * FINE) for mover in movers])
         image, masks = _paste(still, movers, places)
-        seen = masks.sum((1, 2)) / np.array([mover.mask.sum() for mover in movers])
+        seen = areas(masks) / np.array([np.count_nonzero(mover.mask) for mover in movers])
         offsets = np.concatenate([places - starts, [[0, 0]]])
         yield Frame(image, labels, masks, seen >= MIN_IN_SIGHT, offsets)
+
+
+def areas(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(n,) pixels of (n, H, W) masks; counted one by one, which is far faster than a sum over two axes."""
+    return np.array([np.count_nonzero(mask) for mask in masks], np.int64)
 
 
 def bounced(place: int, low: int, high: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from yolact.data.motion import Frame
+from yolact.data.motion import Frame, areas
 from yolact.data.scenes import box_of
 from yolact.files import written_aside
 from yolact.measures.tracking import Track
@@ -63,8 +63,7 @@ class Film:
         places = np.flatnonzero(frame.visible)
         if len(places) == 0 or frame.offsets is None:
             return
-        areas = np.count_nonzero(frame.masks[places], axis=(1, 2))
-        self._object = int(places[np.argsort(areas, kind="stable")[len(places) // 2]])
+        self._object = int(places[np.argsort(areas(frame.masks[places]), kind="stable")[len(places) // 2]])
         x1, y1, x2, y2 = box_of(frame.masks[self._object])
         half = int((0.5 + _MARGIN) * max(x2 - x1, y2 - y1))
         x, y = np.array([x1 + x2, y1 + y2]) // 2 - frame.offsets[self._object]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from yolact.data.motion import Frame
+from yolact.data.motion import Frame, areas
 from yolact.data.scenes import box_of
 from yolact.structures import Detections
 
@@ -135,12 +135,12 @@ def link(tracks: list[Track], seen: list[Seen], first: int) -> list[Track]:
 def objects_found(frame: Frame, seen: list[Seen]) -> dict[int, tuple[Seen, float]]:
     """{object: (its detection, their mask IoU)}, one of its class for each, of IoU of at least `LINK_IOU`; best pairs first."""
     pairs = []
-    areas = np.count_nonzero(frame.masks, axis=(1, 2))
+    sizes = areas(frame.masks)
     for place, label in enumerate(frame.labels):
         own = frame.masks[place]
         for number, one in enumerate(seen):
             if one.label == label and (shared := np.count_nonzero(own[one.extent] & one.mask[one.extent])):
-                pairs.append((shared / (areas[place] + np.count_nonzero(one.mask[one.extent]) - shared), place, number))
+                pairs.append((shared / (sizes[place] + np.count_nonzero(one.mask[one.extent]) - shared), place, number))
     value = {(place, number): iou for iou, place, number in pairs}
     matched = greedy([pair for pair in pairs if pair[0] >= LINK_IOU])
     return {place: (seen[number], value[place, number]) for place, number in matched}
