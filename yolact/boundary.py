@@ -1,0 +1,101 @@
+"""Boundary AP (Cheng et al., CVPR 2021): COCO's AP where masks must agree along their edges too.
+
+The band of a mask is what lies in it within a given distance of its edge; the image's border counts as an edge. The IoU of a
+detection with an instance is the smaller one of the mask IoU and of the IoU of their bands, as in the authors' code; with a
+crowd region it is the mask IoU alone. Everything else (matching, area ranges, accumulation) is COCO's.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import redirect_stdout
+from io import StringIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from yolact.evaluation import METRICS
+
+
+def boundary_ap(truth: COCO, found: COCO, fraction: float = 0.02) -> dict[str, Any]:
+    """The 12 COCO numbers and the AP at each IoU threshold, by boundary IoU.
+
+    Args:
+        truth, found: as `yolact.evaluation_input` prepares them for masks.
+        fraction: width of the band as a fraction of the image's diagonal, above 0.
+
+    Returns:
+        {"metrics": {name: number}, "ap_per_iou": {"0.50": number, ...}}, fractions in 0..1, or -1 without ground truth.
+    """
+    coco_eval = _BoundaryEval(truth, found, fraction)
+    with redirect_stdout(StringIO()):
+        coco_eval.evaluate()
+        coco_eval.accumulate()
+        coco_eval.summarize()
+    precision = coco_eval.eval["precision"][:, :, :, 0, -1]  # (T, R, K) over all sizes, at 100 detections
+    defined = [values[values > -1] for values in precision]
+    return {
+        "metrics": dict(zip(METRICS, map(float, coco_eval.stats), strict=True)),
+        "ap_per_iou": {
+            f"{iou:.2f}": float(values.mean()) if values.size else -1.0
+            for iou, values in zip(coco_eval.params.iouThrs, defined, strict=True)
+        },
+    }
+
+
+def band(segmentation: dict[str, Any], fraction: float) -> dict[str, Any]:
+    """The band along the edge of a mask, both as compressed RLE.
+
+    It is as wide as `fraction` of the image's diagonal, rounded to whole pixels (half to even) and at least one; distances are
+    the larger of their horizontal and vertical part.
+    """
+    height, width = segmentation["size"]
+    mask = coco_mask.decode(segmentation)
+    x, y, w, h = (int(side) for side in coco_mask.toBbox(segmentation))
+    inside = mask[y : y + h, x : x + w]
+    inside[eroded(inside, max(1, round(fraction * math.hypot(height, width))))] = 0
+    return coco_mask.encode(mask)
+
+
+def eroded(mask: NDArray[np.uint8], reach: int) -> NDArray[np.bool_]:
+    """The (H, W) pixels whose whole square neighbourhood, `reach` pixels to every side, is set. Nothing is set outside."""
+    side = 2 * reach + 1
+    padded = np.pad(mask.astype(bool), reach)
+    return _all_within(_all_within(padded, side).T, side).T
+
+
+def _all_within(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """(n - side + 1, m): whether `side` rows from each one on are set, by doubling how many are known."""
+    known = 1
+    while known < side:
+        step = min(known, side - known)
+        mask = mask[:-step] & mask[step:]
+        known += step
+    return mask
+
+
+class _BoundaryEval(COCOeval):
+    def __init__(self, truth: COCO, found: COCO, fraction: float) -> None:
+        super().__init__(truth, found, "segm")
+        self.fraction = fraction
+
+    def computeIoU(self, imgId: int, catId: int) -> Any:  # noqa: N802, N803 - COCOeval calls it
+        ious = super().computeIoU(imgId, catId)
+        if not np.size(ious):
+            return ious
+        instances, detections = self._gts[imgId, catId], self._dts[imgId, catId]
+        ranked = np.argsort([-detection["score"] for detection in detections], kind="mergesort")
+        crowd = np.array([instance["iscrowd"] == 1 for instance in instances])
+        close = np.where(crowd, 0, ious) >= self.params.iouThrs[0]  # no others can match: bands only make an IoU smaller
+        rows, columns = np.flatnonzero(close.any(axis=1)), np.flatnonzero(close.any(axis=0))
+        if len(rows):
+            near = coco_mask.iou(self._bands(detections, ranked[rows]), self._bands(instances, columns), [0] * len(columns))
+            ious[np.ix_(rows, columns)] = np.minimum(ious[np.ix_(rows, columns)], near)
+        return ious
+
+    def _bands(self, annotations: list[dict[str, Any]], places: NDArray[np.intp]) -> list[dict[str, Any]]:
+        return [band(annotations[place]["segmentation"], self.fraction) for place in places]

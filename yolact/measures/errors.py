@@ -1,0 +1,39 @@
+"""The error budget of a file of detections: TIDE's error types for boxes and masks, and boundary AP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from yolact.boundary import boundary_ap
+from yolact.config import ErrorsConfig
+from yolact.data.records import read_annotations
+from yolact.evaluation_input import IouType, prepare_detections, prepare_ground_truth
+from yolact.files import write_json
+from yolact.records import read_records
+from yolact.tide import error_budget, find
+
+
+def measure(folder: Path, annotations: Path, detections: Path, masks: bool, config: ErrorsConfig) -> None:
+    """Write errors.json (docs/architecture.md has its format), by COCO's rules.
+
+    Args:
+        annotations: ground truth in COCO's format; all its images count.
+        detections: records in COCO's result format (`yolact.records`).
+        masks: whether the records have masks; else boxes alone are judged.
+
+    Raises:
+        DatasetError: the annotations can't be read.
+        RecordError, EvaluationError: the detections can't be read or evaluated.
+    """
+    dataset, records = read_annotations(annotations), read_records(detections)
+    kinds: tuple[IouType, ...] = ("segm", "bbox") if masks else ("bbox",)
+    write_json(folder / "errors.json", {kind: _budget(dataset, records, kind, config) for kind in kinds})
+
+
+def _budget(dataset: dict[str, Any], records: list[dict[str, Any]], kind: IouType, config: ErrorsConfig) -> dict[str, Any]:
+    truth, found = prepare_ground_truth(dataset, kind), prepare_detections(dataset, records, kind)
+    budget = error_budget(find(truth, found, kind))
+    if kind == "segm":
+        budget["boundary"] = boundary_ap(truth, found, config.boundary)
+    return budget
