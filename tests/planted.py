@@ -177,7 +177,7 @@ def _draw(
         case "smooth noise":
             coarse = torch.randn(1, 1, 6, 6, generator=random)
             return F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)[0, 0].clamp(min=0)
-    return torch.zeros(size, size)  # dead, and the duplicate of a partition, which is copied over
+    return torch.zeros(size, size)  # dead
 
 
 def _contours(truth: Objects) -> Tensor:
