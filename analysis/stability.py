@@ -1,0 +1,217 @@
+"""How steady masks are over time: tables of what `stability` stages wrote, with intervals over sequences and over seeds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.bootstrap import resample
+from analysis.results import Experiment, MissingResult
+from analysis.statistics import Difference, over_seeds, sample_sd
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure of steadiness; `yolact/measures/stability.py` defines it."""
+
+    label: str
+    unit: str
+    higher_is_steadier: bool
+
+
+MEASURES = {
+    "iou": Measure("mask IoU of successive frames", "0..1", True),
+    "flicker": Measure("found or lost anew, per pair of frames", "%", False),
+    "gaps": Measure("frames in which a track is lost", "%", False),
+    "box_jitter": Measure("box jitter", "px of the input", False),
+    "score_change": Measure("change of score", "0..1", False),
+    "gt_iou": Measure("mask IoU with ground truth", "0..1", True),
+    "gt_iou_sd": Measure("deviation of that over time", "0..1", False),
+    "found": Measure("visible objects found", "%", True),
+}
+_KEYS = ["variant", "seed", "sequence"]
+
+
+def tracks(experiment: Experiment) -> pd.DataFrame:
+    """tracks.csv of every finished stage, with columns variant and seed in front.
+
+    Raises:
+        MissingResult: no stage is finished.
+    """
+    return _read(experiment, "tracks.csv")
+
+
+def objects(experiment: Experiment) -> pd.DataFrame:
+    """objects.csv of every finished stage in the same way; empty for footage. Raises as `tracks` does."""
+    return _read(experiment, "objects.csv")
+
+
+def mask_pairs(experiment: Experiment) -> pd.DataFrame:
+    """Every pair of successive frames whose masks were compared: columns variant, seed, sequence, frame, object, iou.
+
+    Of annotated objects, where there are any, so that networks can be compared on the same; else (footage) of tracks, `object`
+    then being the track. Raises as `tracks` does.
+    """
+    frame = objects(experiment)
+    if frame.empty:
+        frame = tracks(experiment).drop(columns="object").rename(columns={"track": "object"})
+    return frame.loc[frame["iou"].notna(), [*_KEYS, "frame", "object", "iou"]].reset_index(drop=True)
+
+
+def stability_table(experiment: Experiment) -> pd.DataFrame:
+    """One row per variant and measure of `MEASURES`.
+
+    Columns: variant, label, measure, name, unit; mean (over seeds), sd (sample standard deviation over seeds), n (seeds); low,
+    high (95 % bootstrap interval over sequences, the same resample for every seed; it misses the variance between trainings);
+    count (what was averaged, over all seeds: pairs of frames, frames, or objects). `iou` is that of `mask_pairs`. Raises as
+    `tracks` does.
+    """
+    sums = _sums(experiment)
+    rows = []
+    for variant in experiment.variants:
+        for name, measure in MEASURES.items():
+            own = sums[(sums["variant"] == variant.name) & (sums["measure"] == name) & (sums["count"] > 0)]
+            if own.empty:
+                continue
+            values = _per_seed(own)
+            low, high = _over_sequences(own)
+            rows.append(
+                {"variant": variant.name, "label": variant.label, "measure": name, "name": measure.label, "unit": measure.unit,
+                 "mean": float(np.mean(values)), "sd": sample_sd(values.tolist()), "n": len(values), "low": low, "high": high,
+                 "count": int(own["count"].sum())}
+            )  # fmt: skip
+    columns = ["variant", "label", "measure", "name", "unit", "mean", "sd", "n", "low", "high", "count"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def steadiness(experiment: Experiment) -> pd.DataFrame:
+    """The mask IoU of successive frames against the reference's, over the objects and frames in which both found it.
+
+    Columns: variant, label, own and reference (mean IoU over these), change (variant - reference), low, high (95 % interval:
+    over paired seeds, or for one seed a bootstrap over sequences), n (seeds), method, clearly (`statistics.Difference`), count
+    (pairs of frames that both have, over all seeds). Raises MissingResult where nothing can be compared.
+    """
+    pairs = mask_pairs(experiment)
+    rows = []
+    reference = pairs[pairs["variant"] == experiment.reference]
+    for variant in experiment.variants:
+        own = pairs[pairs["variant"] == variant.name]
+        both = own.merge(reference, on=["seed", "sequence", "frame", "object"], suffixes=("", "_reference"))
+        if variant.name == experiment.reference or both.empty or objects(experiment).empty:
+            continue
+        found = _difference(both)
+        rows.append(
+            {"variant": variant.name, "label": variant.label, "own": both.groupby("seed")["iou"].mean().mean(),
+             "reference": both.groupby("seed")["iou_reference"].mean().mean(), "change": found.mean, "low": found.low,
+             "high": found.high, "n": found.n, "method": found.method, "clearly": found.clearly, "count": len(both)}
+        )  # fmt: skip
+    if not rows:
+        raise MissingResult("no two networks found the same object in the same frames, so none can be called steadier")
+    return pd.DataFrame(rows)
+
+
+def steadiest(experiment: Experiment) -> str:
+    """Which networks' masks are steadier than the reference's, by how much, how surely; raises as `steadiness` does."""
+    label = experiment.variant(experiment.reference).label
+    return " ".join(_sentence(row, label) for row in steadiness(experiment).itertuples())
+
+
+def _sentence(row, reference: str) -> str:
+    ends = "no interval" if math.isnan(row.low) else f"95 % interval {row.low:+.3f} to {row.high:+.3f}"
+    over = f"n = {row.n} seeds" if row.method == "seeds" else "ONE seed, so that another training may differ"
+    return (
+        f"{_verdict(row, reference)}: from frame to frame, motion taken out, they overlap with themselves by an IoU of "
+        f"{row.own:.3f} against {row.reference:.3f} on the same objects and frames ({row.change:+.3f}; {ends}, {over})."
+    )
+
+
+def _verdict(row, reference: str) -> str:
+    if row.method != "seeds":
+        return f"It is undecided whether the masks of {row.label} are steadier than those of {reference}"
+    if not row.clearly:
+        return f"The masks of {row.label} are neither clearly steadier nor clearly less steady than those of {reference}"
+    return f"The masks of {row.label} are clearly {'steadier' if row.change > 0 else 'less steady'} than those of {reference}"
+
+
+def _read(experiment: Experiment, file: str) -> pd.DataFrame:
+    frames, reason = [], "stability was not measured"
+    for variant in experiment.variants:
+        for seed in experiment.seeds_of(variant.name):
+            try:
+                path = experiment.path(variant.name, seed, "stability", file)
+            except MissingResult as missing:
+                reason = str(missing)
+                continue
+            frames.append(pd.read_csv(path).assign(variant=variant.name, seed=seed))
+    if not frames:
+        raise MissingResult(f"stability: {reason}")
+    frame = pd.concat(frames, ignore_index=True)
+    return frame[["variant", "seed", *frame.columns.drop(["variant", "seed"])]]
+
+
+def _sums(experiment: Experiment) -> pd.DataFrame:
+    """Columns variant, seed, sequence, measure, sum, count: what each measure's mean is made of."""
+    seen, shown = tracks(experiment), objects(experiment)
+    shown = shown[shown["visible"] == 1].sort_values([*_KEYS, "object", "frame"])
+    before = shown.groupby([*_KEYS, "object"])
+    follows = before["frame"].diff() == 1
+    found = shown[shown["found"] == 1]
+    deviations = found.groupby([*_KEYS, "object"])["gt_iou"].std().rename("value").reset_index()
+    changed = (before["found"].diff().abs() * 100)[follows]
+    parts = {
+        "iou": mask_pairs(experiment).assign(value=lambda rows: rows["iou"]),
+        "flicker": shown[follows].assign(value=changed),
+        "gaps": _gaps(seen),
+        "box_jitter": seen.assign(value=seen["box_jitter"]),
+        "score_change": seen.assign(value=seen["score_change"]),
+        "gt_iou": found.assign(value=found["gt_iou"]),
+        "gt_iou_sd": deviations,
+        "found": shown.assign(value=100 * shown["found"]),
+    }
+    return pd.concat([_summed(frame, name) for name, frame in parts.items()], ignore_index=True)
+
+
+def _summed(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
+    weight = frame["weight"] if "weight" in frame else frame["value"].notna().astype(float)
+    sums = frame.assign(count=weight, sum=frame["value"] * weight).groupby(_KEYS)[["sum", "count"]].sum().reset_index()
+    return sums.assign(measure=measure)
+
+
+def _gaps(seen: pd.DataFrame) -> pd.DataFrame:
+    """Per track the share of its frames in which it was lost, and as `weight` how many these are."""
+    grouped = seen.groupby([*_KEYS, "track"])["frame"]
+    span = grouped.max() - grouped.min() + 1
+    return (100 * (1 - grouped.count() / span)).rename("value").to_frame().assign(weight=span).reset_index()
+
+
+def _per_seed(sums: pd.DataFrame) -> NDArray[np.float64]:
+    totals = sums.groupby("seed")[["sum", "count"]].sum()
+    return (totals["sum"] / totals["count"]).to_numpy()
+
+
+def _over_sequences(sums: pd.DataFrame) -> tuple[float, float]:
+    """95 % interval of the mean over seeds, sequences drawn with replacement; NaN for a single sequence."""
+    wide = {name: sums.pivot_table(index="seed", columns="sequence", values=name, fill_value=0) for name in ("sum", "count")}
+    sequences = wide["sum"].shape[1]
+    if sequences < 2:
+        return math.nan, math.nan
+    weights = resample(sequences)
+    total, count = (weights @ wide[name].to_numpy().T for name in ("sum", "count"))  # (resamples, seeds)
+    with np.errstate(invalid="ignore"):
+        values = (total / count).mean(axis=1)
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _difference(both: pd.DataFrame) -> Difference:
+    both = both.assign(change=both["iou"] - both["iou_reference"])
+    seeds = both.groupby("seed")["change"].mean()
+    if len(seeds) > 1:
+        return over_seeds(seeds.tolist())
+    sums = both.groupby(["seed", "sequence"])["change"].agg(sum="sum", count="count").reset_index()
+    low, high = _over_sequences(sums)
+    return Difference(float(seeds.iloc[0]), low, high, 1, "none" if math.isnan(low) else "images of one seed")
