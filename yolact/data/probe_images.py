@@ -1,8 +1,8 @@
 """Pictures in which place is all that changes, after the paper's figure 5.
 
-The ground has one colour, and an object is the same pixels wherever it stands. A network with strides answers the same to a
-shift only where the shift is a multiple of its largest stride, borders apart. So an object is moved by such multiples (the cells of a
-grid), and all of that is repeated at a few shifts below the stride (the phases).
+The ground has one colour, and an object is the same pixels wherever it stands. A network with strides answers alike to a shift
+only where the shift is a multiple of its largest stride, borders apart. So an object is moved by such multiples (the cells of
+a grid), and all of that is repeated at a few shifts below the stride (the phases).
 """
 
 from __future__ import annotations

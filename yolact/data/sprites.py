@@ -68,7 +68,8 @@ def drawn(label: int, colour: int, size: int) -> Sprite:
 def cut(split: CocoSplit, size: int, count: int) -> list[Sprite]:
     """Annotated objects in the frame of the network's input, whole ones with sides near SIDE first, classes in turn.
 
-    The first SEARCHED images with annotations are looked through. The ground is the mean colour of an image outside its objects.
+    The first SEARCHED images with annotations are looked through. The ground is the mean colour of the image outside its
+    objects.
 
     Raises:
         UserError: none of them holds an object of at least SMALLEST pixels.

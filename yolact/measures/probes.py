@@ -42,6 +42,7 @@ STORED_SIDE = 64
 """Longest side of the maps that are kept to be looked at."""
 
 Picture = NDArray[np.uint8]
+Covered = list[NDArray[np.bool_]]
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -60,6 +61,7 @@ def measure(folder: Path, look: Look, config: ProbesConfig) -> None:
     objects, source = sprites(look.split, size, config.objects)
     grid = places(size, max(sprite.side for sprite in objects), stride, config.cells, config.phases)
     arrays = moved_objects(look, objects, grid)
+    arrays |= translation.total_effects(arrays["activation"], grid.phases)
     arrays |= neighbours(look, objects, grid)
     arrays |= plain_colours(look)
     arrays |= shown(look, figure_five(size, objects, grid))
@@ -78,11 +80,12 @@ def moved_objects(look: Look, objects: Sequence[Sprite], grid: Places) -> Arrays
     """Each object at each place.
 
     Returns:
-        `places (P,)` pixels; `activation (o, P, P, k)`, rows first; of the detection whose box fits best, with zeros where none does:
-        `score`, `mask_iou`, and the mask's mean probability before the crop over the object, `mask_over`, and over the rest of
-XX    """
+        `places (P,)` pixels; `activation (o, P, P, k)`, rows first; of the detection whose box fits best, with zeros where
+        none does, `score`, `mask_iou`, and the mean probability of the mask before the crop, over the object `mask_over` and
+        over the rest of the picture `mask_elsewhere`, each (o, P, P).
+    """
     centres = [(int(x), int(y)) for y in grid.centres for x in grid.centres]
-    made = (moved(look.model.image_size, sprite, [centre]) for sprite in objects for centre in centres)  # type: ignore[arg-type]
+    made = (moved(look.model.image_size, sprite, [centre]) for sprite in objects for centre in centres)
     activations, masks = [], []
     for found, (covered,) in _answers(look, made, len(objects) * len(centres)):
         activations.append(_mean_over(_prototypes(found), covered))
@@ -103,7 +106,8 @@ def neighbours(look: Look, objects: Sequence[Sprite], grid: Places) -> Arrays:
 
     Returns:
         `separation (o, q, 2)`: how much more of the mask, before the crop, lies on the object it was predicted for than on its
-        twin, as mean probabilities, -1..1; NaN where that object was not found. `pair_centres (q, 2, 2)`: pixels, x and y of both.
+        twin, as mean probabilities, -1..1; NaN where that object was not found. `pair_centres (q, 2, 2)`: pixels, x and y of
+        both.
     """
     line = grid.of_phase(0)
     apart = next((n for n in range(1, len(line)) if line[n] - line[0] >= max(one.side for one in objects)), len(line))
@@ -125,12 +129,12 @@ def plain_colours(look: Look) -> Arrays:
     """Pictures of one colour, on which a network without a sense of place gives one value everywhere.
 
     Returns:
-        `solid_colours (c,)` names; as fractions of each map's root mean square, NaN where that is 0: `solid_variation (c, k)`, the
-        standard deviation over the map, 0..1, and `border_profile (c, k, d)`, of `translation.border_profile`;
+        `solid_colours (c,)` names; as fractions of each map's root mean square, NaN where that is 0: `solid_variation (c, k)`,
+        the standard deviation over the map, 0..1, and `border_profile (c, k, d)`, of `translation.border_profile`;
         `border_distance (d,)`, pixels of the input.
     """
     size = look.model.image_size
-    made = ((solid(size, colour), []) for colour in SOLID.values())
+    made = ((solid(size, colour), Covered()) for colour in SOLID.values())
     maps = np.stack([_prototypes(found).cpu().numpy() for found, _ in _answers(look, made, len(SOLID))]).astype(np.float64)
     strength = np.sqrt((maps**2).mean(axis=(2, 3)))
     strength[strength == 0] = np.nan
@@ -150,9 +154,9 @@ def shown(look: Look, pictures: dict[str, Picture]) -> Arrays:
         `names (m,)`, `images (m, S, S, 3) uint8`, `maps (m, k, a, b) float16`, at most STORED_SIDE wide, as fractions of each
         prototype's largest absolute value over them.
     """
-    made = ((picture, []) for picture in pictures.values())
+    made = ((picture, Covered()) for picture in pictures.values())
     maps = torch.stack([_prototypes(found) for found, _ in _answers(look, made, len(pictures))])
-    small = F.adaptive_avg_pool2d(maps, [min(STORED_SIDE, side) for side in maps.shape[-2:]])
+    small = F.adaptive_avg_pool2d(maps, (min(STORED_SIDE, maps.shape[-2]), min(STORED_SIDE, maps.shape[-1])))
     largest = small.abs().amax(dim=(0, 2, 3), keepdim=True)
     return {
         "names": np.array(list(pictures), str),
@@ -163,15 +167,13 @@ def shown(look: Look, pictures: dict[str, Picture]) -> Arrays:
 
 def summary(arrays: Arrays, phases: int) -> dict[str, Any]:
     """The numbers of a whole network: means over the prototypes that vary at all, over colours, and over objects and places."""
-    effects = translation.total_effects(arrays["activation"], phases)
-    arrays |= effects
     profile = arrays["border_profile"].reshape(-1, arrays["border_profile"].shape[-1])
     profile = profile[np.isfinite(profile[:, 0])]
     pixels = float(arrays["border_distance"][0]) * 2
     return {
         "objects": len(arrays["activation"]),
-        "live": int(np.isfinite(effects["position"]).sum()),
-        **{name: _mean(share) for name, share in effects.items()},
+        "live": int(np.isfinite(arrays["position"]).sum()),
+        **{name: _mean(arrays[name]) for name in ("position", "aliasing", "content")},
         "readout": translation.readout(arrays["activation"], phases),
         "solid_variation": _mean(arrays["solid_variation"]),
         "border_reach": translation.reach(profile.mean(axis=0)) * pixels if len(profile) else None,
@@ -184,8 +186,8 @@ def summary(arrays: Arrays, phases: int) -> dict[str, Any]:
     }
 
 
-def _answers(look: Look, made: Iterable[tuple[Picture, list]], total: int) -> Iterator[tuple[Detections, list]]:
-    """(what the network found, what stood where) for each picture."""
+def _answers(look: Look, made: Iterable[tuple[Picture, Covered]], total: int) -> Iterator[tuple[Detections, Covered]]:
+    """What the network found in each of `total` pictures, with what each object covers of it."""
     inference = look.inference.replace(masks=True, max_detections=DETECTIONS)
     remaining = iter(made)
     for _ in steps(look, list(range(-(-total // BATCH)))):
@@ -219,7 +221,7 @@ def _mask_numbers(found: Detections, covered: NDArray[np.bool_]) -> tuple[float,
     return float(found.scores[number]), overlap, over, elsewhere
 
 
-def _separation(found: Detections, covered: list[NDArray[np.bool_]]) -> list[float]:
+def _separation(found: Detections, covered: Covered) -> list[float]:
     """For each of two objects: mean probability of its mask over it, less that over the other; NaN where it was not found."""
     differences = []
     for own, twin in (covered, covered[::-1]):
