@@ -25,13 +25,13 @@ class Measure:
 
 MEASURES = {
     "iou": Measure("mask IoU of successive frames", "0..1", True),
-    "flicker": Measure("found or lost anew, per pair of frames", "%", False),
-    "gaps": Measure("frames in which a track is lost", "%", False),
-    "box_jitter": Measure("box jitter", "px of the input", False),
+    "flicker": Measure("flicker", "% of pairs of frames", False),
+    "gaps": Measure("gaps in tracks", "% of their frames", False),
+    "box_jitter": Measure("box jitter", "pixels of the input", False),
     "score_change": Measure("change of score", "0..1", False),
     "gt_iou": Measure("mask IoU with ground truth", "0..1", True),
     "gt_iou_sd": Measure("deviation of that over time", "0..1", False),
-    "found": Measure("visible objects found", "%", True),
+    "found": Measure("found", "% of visible objects", True),
 }
 _KEYS = ["variant", "seed", "sequence"]
 

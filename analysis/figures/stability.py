@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from analysis.figures.picture import Picture
 from analysis.figures.style import (
-    GROUND,
     INK,
     OKABE_ITO,
     colours,
@@ -52,15 +51,15 @@ def consecutive_iou(experiment: Experiment) -> Picture:
         left.plot(_POINTS, share, dashes(experiment, name), color=colours(experiment)[name],
                   label=experiment.variant(name).label)  # fmt: skip
         curves.append(pd.DataFrame({"variant": name, "iou": _POINTS, "percent_at_most": share}))
-    left.set(xlabel="mask IoU of successive frames", ylabel="pairs of frames at most so much (%)", ylim=(0, 101))
+    left.set(xlabel="mask IoU of successive frames", ylabel="pairs of frames (%)", ylim=(0, 101))
     left.set_xlim(max(0.0, float(pairs["iou"].quantile(0.02)) - 0.05), 1)
     left.grid()
     _draw_means(right, experiment, rows, pairs)
     legend(figure, *left.get_legend_handles_labels())
     caption = (
-        f"Mask IoU of one object in successive frames with its motion taken out, 1 for a mask that moves exactly as the object "
-        f"does; {_where(experiment)}. Left: distribution over all pairs of frames and seeds. Right: mean over seeds "
-        f"({seeds(rows['n'])}) with the 95 % bootstrap interval over sequences; ticks are single seeds."
+        "Mask IoU of one object in successive frames with its motion taken out, 1 for a mask that moves exactly as the object "
+        f"does; {_where(experiment)}. Left: share of pairs of frames with at most this IoU, all seeds together. Right: mean over "
+        f"seeds ({seeds(rows['n'])}) with the 95 % bootstrap interval over sequences; ticks are single seeds."
     )
     alt = "Mean IoU of successive masks: " + ", ".join(f"{row.label} {row.mean:.3f}" for row in rows.itertuples()) + "."
     return Picture("consecutive_iou", figure, caption, alt, pd.concat(curves, ignore_index=True))
@@ -89,8 +88,8 @@ def flicker(experiment: Experiment) -> Picture:
     for axes in grid.ravel()[len(shown) :]:
         axes.set_visible(False)
     caption = (
-        f"Unsteadiness from frame to frame, less is better; {_where(experiment)}. Found or lost anew: changes between found "
-        "and not found of an object that both frames show. Frames in which a track is lost: of all from its first to its last."
+        f"Unsteadiness from frame to frame, less is better; {_where(experiment)}. Flicker: changes between found and not found "
+        "of an object that both frames show. Gaps: frames without a detection, of those from a track's first to its last."
         " Box jitter: mean movement of a box's sides other than the object's own. Bars are means over seeds with their sample "
         f"standard deviations ({seeds(rows['n'])})."
     )
@@ -193,10 +192,11 @@ def _draw_frame(axes: Axes, film: np.lib.npyio.NpzFile, place: int, colour: str)
     followed = _followed(tracks, truth)
     for number in np.unique(tracks[place][tracks[place] >= 0]):
         own = colour if followed is not None else OKABE_ITO[number % len(OKABE_ITO)]
-        _outline(axes, tracks[place] == number, own, "-" if followed in (None, number) else "--")
+        main = followed in (None, number)
+        _outline(axes, tracks[place] == number, own, "-" if main else "--", 1.7 if main else 0.7)
     if followed is None:
         return math.nan
-    _outline(axes, truth[place], GROUND, ":")
+    _outline(axes, truth[place], "white", ":", 1.0)
     mask = tracks[place] == followed
     return float((mask & truth[place]).sum() / (mask | truth[place]).sum())
 
@@ -210,7 +210,7 @@ def _followed(tracks: NDArray[np.int32], truth: NDArray[np.bool_]) -> int | None
     return int(numbers[counts.argmax()]) if len(numbers) else -1
 
 
-def _outline(axes: Axes, mask: NDArray[np.bool_], colour: str, line: str) -> None:
+def _outline(axes: Axes, mask: NDArray[np.bool_], colour: str, line: str, width: float) -> None:
     if mask.any():
-        axes.contour(np.pad(mask, 1).astype(float), levels=[0.5], colors=[colour], linestyles=[line], linewidths=1.5,
+        axes.contour(np.pad(mask, 1).astype(float), levels=[0.5], colors=[colour], linestyles=[line], linewidths=width,
                      origin=None, extent=(-1.5, mask.shape[1] + 0.5, -1.5, mask.shape[0] + 0.5))  # fmt: skip
