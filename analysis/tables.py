@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pandas as pd
 
@@ -134,25 +135,25 @@ def _over_images(experiment: Experiment, variant: str, seeds: dict[str, Differen
         headline = [METRICS[name].coco_name for name in experiment.headline if METRICS[name].iou_type == iou_type]
         compared = dict.fromkeys((*COMPARED_BY_IMAGES, *headline))
         names = tuple(name for name in compared if f"{prefix}_{name}" in seeds)
-        pairs = _match_files(experiment, variant)
+        pairs = match_files(experiment, variant, experiment.reference)
         if names and pairs and (shared or len(pairs) == 1):
             by_images = over_images(pairs, iou_type, names, retrained=not shared)
             found.update({f"{prefix}_{name}": difference for name, difference in by_images.items()})
     return found
 
 
-def _match_files(experiment: Experiment, variant: str) -> list[tuple]:
+def match_files(experiment: Experiment, variant: str, reference: str) -> list[tuple[Path, Path]]:
     """(variant's, reference's) matches.npz of every seed that has both, by COCO's rules: others don't accumulate so."""
     pairs = []
     for seed in experiment.seeds_of(variant):
         try:
-            names = (variant, experiment.reference)
+            names = (variant, reference)
             if any(_rules(experiment, name, seed) != "coco" for name in names):
                 continue
-            ours, reference = (experiment.path(name, seed, "coco", "matches.npz") for name in names)
+            ours, theirs = (experiment.path(name, seed, "coco", "matches.npz") for name in names)
         except MissingResult:
             continue
-        pairs.append((ours, reference))
+        pairs.append((ours, theirs))
     return pairs
 
 
