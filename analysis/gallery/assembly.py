@@ -52,7 +52,7 @@ class Strip:
 def strip(image: KeptImage, instance: int, assembly: Assembly) -> Strip:
     """The steps from prototypes to the mask of one instance (an index into `image.scores`)."""
     order = np.argsort(-contributions(image, assembly.padding)[instance], kind="stable")
-    terms = image.coefficients[instance, order, None, None] * image.prototypes[order].astype(np.float64)
+    terms = image.coefficients[instance, order, None, None].astype(np.float64) * image.prototypes[order]
     sums = terms.cumsum(axis=0)
     probability = np.exp(-np.logaddexp(0, -sums[-1]))
     cropped = probability

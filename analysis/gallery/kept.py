@@ -82,11 +82,9 @@ class Kept:
             return self._read(arrays, self.image_ids.index(image_id))
 
     @property
-    def words(self) -> str:
-        """`trained, seed 0, on 300 images of shapes (test), scale toy`."""
-        one = self.experiment
-        images = f"{len(self)} image{'s' if len(self) > 1 else ''}"
-        return f"{one.variant(self.variant).label}, seed {self.seed}, on {images} of {one.data}, scale {one.scale}"
+    def network(self) -> str:
+        """In words, such as `trained, seed 0`."""
+        return f"{self.experiment.variant(self.variant).label}, seed {self.seed}"
 
     def _read(self, arrays: np.lib.npyio.NpzFile, index: int) -> KeptImage:
         names = ("image", "coefficients", "masks", "boxes", "scores", "labels")

@@ -1,4 +1,4 @@
-"""Writing the gallery: a folder with a page, its scripts, and one script of data per image that is loaded when it is looked at."""
+"""Writing the gallery: a folder with a page, its scripts, and a script of data per image, loaded when it is looked at."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _page(kept: Kept, images: list[dict[str, Any]], statistics: pd.DataFrame, ti
         "threshold": kept.assembly.threshold,
         "images": images,
         "statistics": json.loads(statistics.to_json(orient="records", double_precision=6)),
-        "colours": {"sequential": _palette("cividis"), "diverging": _palette("RdBu_r"), "instances": list(OKABE_ITO)},
+        "colours": {"sequential": _palette("cividis"), "diverging": _palette("RdBu"), "instances": list(OKABE_ITO)},
     }
     return environment.get_template("index.html.j2").render(
         title=experiment.title,

@@ -23,6 +23,7 @@ COMMANDS = {
     "doctor": ("experiments.cli.doctor:doctor", "Check machine, environment, data and scheduler before a long run."),
     "diff": ("experiments.cli.diff:diff", "Compare two stages or two runs: settings and results."),
     "table": ("experiments.cli.report:table", "The results of an experiment as a table."),
+    "gallery": ("experiments.cli.gallery:gallery", "What the prototypes of a network do, image by image, as an HTML page."),
     "report": ("experiments.cli.report:report", "The results of an experiment as an HTML page."),
     "predict": ("experiments.cli.predict:predict", "Find instances in images and video with a trained network."),
     "evaluate": ("experiments.cli.measure:evaluate", "COCO numbers of a file of detections."),

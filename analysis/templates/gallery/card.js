@@ -27,7 +27,8 @@ class Card {
     this.near = true;
     this.element.style.minHeight = "";
     this.body.innerHTML =
-      '<div class="left"><div class="scene"><canvas></canvas></div><ul class="instances"></ul></div><div class="tiles" role="group"></div>';
+      '<div class="left"><div class="scene"><canvas></canvas></div><ul class="instances"></ul></div>' +
+      '<div class="tiles" role="group"></div>';
     this.tiles = this.body.querySelector(".tiles");
     this.tiles.setAttribute("aria-label", `Prototypes on image ${this.about.id}`);
     this.arrange(statistics.map((row) => row.prototype).slice(0, options.only === null ? manifest.k : 1));
@@ -80,8 +81,8 @@ class Card {
   }
 
   drawScene() {
-    drawScene(this.body.querySelector(".scene canvas"), this.image, this.image.names.map((_, instance) => instance));
     const canvas = this.body.querySelector(".scene canvas");
+    drawScene(canvas, this.image, this.instance);
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `Image ${this.about.id} with the masks of: ${this.image.names.join(", ") || "nothing"}`);
   }

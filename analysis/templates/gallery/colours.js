@@ -41,26 +41,42 @@ function within([x1, y1, x2, y2], x, y) {
   return x >= x1 && x < x2 && y >= y1 && y < y2;
 }
 
-// The photo with masks and boxes of some instances on it.
-function drawScene(canvas, image, instances, strength = 0.5) {
+// The photo with the masks of all instances, and the box of the chosen one.
+function drawScene(canvas, image, chosen) {
   const { photo } = image;
+  paint(canvas, photo, (pixels, at) => {
+    image.masks.forEach((mask, instance) => { if (mask[at]) mix(pixels, at, instanceColour(instance), 0.5); });
+  });
+  if (chosen !== null) drawBox(canvas, image, chosen);
+}
+
+// The photo with the mask of one instance, all else dimmed.
+function drawMask(canvas, image, instance) {
+  const mask = image.masks[instance], colour = instanceColour(instance);
+  paint(canvas, image.photo, (pixels, at) => {
+    if (mask[at]) mix(pixels, at, colour, 0.45);
+    else mix(pixels, at, [128, 128, 128], 0.72);
+  });
+  drawBox(canvas, image, instance);
+}
+
+function paint(canvas, photo, change) {
   canvas.width = photo.width;
   canvas.height = photo.height;
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(photo, 0, 0);
   const shown = context.getImageData(0, 0, photo.width, photo.height);
-  for (const instance of instances) {
-    const colour = instanceColour(instance), mask = image.masks[instance];
-    for (let at = 0; at < mask.length; at++) {
-      if (!mask[at]) continue;
-      for (let c = 0; c < 3; c++) shown.data[4 * at + c] += strength * (colour[c] - shown.data[4 * at + c]);
-    }
-  }
+  for (let at = 0; at < photo.width * photo.height; at++) change(shown.data, at);
   context.putImageData(shown, 0, 0);
-  context.lineWidth = Math.max(1, photo.width / 160);
-  for (const instance of instances) {
-    const [x1, y1, x2, y2] = image.boxes[instance];
-    context.strokeStyle = cssColour(instance);
-    context.strokeRect(x1 * photo.width, y1 * photo.height, (x2 - x1) * photo.width, (y2 - y1) * photo.height);
-  }
+}
+
+function mix(pixels, at, colour, strength) {
+  for (let c = 0; c < 3; c++) pixels[4 * at + c] += strength * (colour[c] - pixels[4 * at + c]);
+}
+
+function drawBox(canvas, image, instance) {
+  const [x1, y1, x2, y2] = image.boxes[instance], { width, height } = canvas, context = canvas.getContext("2d");
+  context.lineWidth = Math.max(1, width / 160);
+  context.strokeStyle = cssColour(instance);
+  context.strokeRect(x1 * width, y1 * height, (x2 - x1) * width, (y2 - y1) * height);
 }

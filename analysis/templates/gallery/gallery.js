@@ -10,8 +10,9 @@ const observer = new IntersectionObserver(
   (entries) => {
     for (const entry of entries) {
       const card = cardOf(entry.target);
+      const used = card === strip.card || card.element.contains(document.activeElement);
       if (entry.isIntersecting && !card.near) card.open();
-      else if (!entry.isIntersecting && card.near && card !== strip.card && !card.element.contains(document.activeElement)) card.close();
+      else if (!entry.isIntersecting && card.near && !used) card.close();
     }
     loadNext();
   },
@@ -72,7 +73,8 @@ function showHover(tile) {
   hover.replaceChildren(title, list);
   hover.hidden = false;
   const at = tile.getBoundingClientRect(), own = hover.getBoundingClientRect();
-  const left = Math.max(8, Math.min(at.left + at.width / 2 - own.width / 2, document.documentElement.clientWidth - own.width - 8));
+  const rightmost = document.documentElement.clientWidth - own.width - 8;
+  const left = Math.max(8, Math.min(at.left + at.width / 2 - own.width / 2, rightmost));
   const below = at.bottom + 8 + own.height <= innerHeight;
   hover.style.left = `${left}px`;
   hover.style.top = `${below ? at.bottom + 8 : Math.max(8, at.top - own.height - 8)}px`;
@@ -119,8 +121,7 @@ strip.dialog.addEventListener("close", () => { strip.card = null; strip.opener?.
 strip.dialog.addEventListener("click", (event) => { if (event.target === strip.dialog) strip.dialog.close(); });
 
 document.addEventListener("click", (event) => {
-  const tile = event.target.closest(".tile"), chip = event.target.closest("[data-instance]"), scene = event.target.closest(".scene");
-  const row = event.target.closest("[data-only]");
+  const [tile, chip, scene, row] = [".tile", "[data-instance]", ".scene", "[data-only]"].map((one) => event.target.closest(one));
   if (tile) showOnly(options.only === null ? Number(tile.dataset.number) : null);
   else if (row) { showOnly(Number(row.dataset.only)); document.getElementById("controls").scrollIntoView(); }
   else if (chip) openStrip(cardOf(chip), Number(chip.dataset.instance));

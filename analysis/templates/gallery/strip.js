@@ -56,19 +56,13 @@ function lastSteps(sum, limit) {
   const { image, instance } = strip, box = manifest.crop ? image.windows[instance] : null;
   const probability = sum.map((value) => 1 / (1 + Math.exp(-value)));
   const scene = document.createElement("canvas");
-  drawScene(scene, image, [instance]);
+  drawMask(scene, image, instance);
   return [
     step(`sum of all ${manifest.k}`, "sum of all terms: the logits", sum, limit),
     step("sigmoid", "sigmoid of the sum", probability, null),
-    manifest.crop ? step("crop", "sigmoid, cropped by the box", probability, null, box) : figure("no crop", "not cropped", blank()),
+    ...(box ? [step("crop", "sigmoid, cropped by the box", probability, null, box)] : []),
     figure(`above ${manifest.threshold}`, "the mask on the image", scene),
   ];
-}
-
-function blank() {
-  const canvas = document.createElement("canvas");
-  drawValues(canvas, 1, 1, () => 0, sequential);
-  return canvas;
 }
 
 // A picture of numbers: diverging around 0 up to `limit`, or from 0 to 1 where that is null.

@@ -3,8 +3,11 @@
 
 const options = { sort: "number", only: null, range: "own", overlay: false, crop: false };
 const statistics = manifest.statistics;
-const rankByUse = Object.fromEntries([...statistics].sort((a, b) => b.use - a.use).map((row, rank) => [row.prototype, rank + 1]));
-const widest = { low: Math.min(...statistics.map((row) => row.lowest)), high: Math.max(...statistics.map((row) => row.highest)) };
+const byUse = [...statistics].sort((a, b) => b.use - a.use).map((row) => row.prototype);
+const widest = {
+  low: Math.min(...statistics.map((row) => row.lowest)),
+  high: Math.max(...statistics.map((row) => row.highest)),
+};
 
 // Numbers of the prototypes to show, in order.
 function chosenPrototypes(image, instance) {
@@ -31,7 +34,8 @@ function makeTile(number) {
   tile.className = "tile";
   tile.dataset.number = number;
   tile.tabIndex = -1;
-  tile.innerHTML = '<span class="view"><canvas></canvas></span><span class="number"></span><span class="weight"><span></span></span>';
+  tile.innerHTML =
+    '<span class="view"><canvas></canvas></span><span class="number"></span><span class="weight"><span></span></span>';
   tile.querySelector(".number").textContent = number;
   return tile;
 }
@@ -75,7 +79,7 @@ function facts(image, instance, number) {
     ...here,
     ["activation here", `${image.low[number].toPrecision(3)} to ${image.high[number].toPrecision(3)}`],
     ["activation on all images", `${row.lowest.toPrecision(3)} to ${row.highest.toPrecision(3)}`],
-    ["use (logits)", `${mean(row.use)}, rank ${rankByUse[number]} of ${manifest.k}`],
+    ["use (logits)", `${mean(row.use)}, rank ${byUse.indexOf(number) + 1} of ${manifest.k}`],
     ["mean |coefficient|", mean(row.coefficient)],
     ["coefficient above 0 in", share(row.positive)],
     ["counts most in", share(row.first)],

@@ -1,0 +1,38 @@
+"""`yolact gallery`: the prototypes of a network, image by image, as a page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from experiments.cli.common import results_option
+
+
+@click.command()
+@click.argument("experiment")
+@click.option("--scale", default="toy", show_default=True, help="Scale that the experiment was run at.")
+@click.option("--variant", help="Of which network; by default the experiment's reference.")
+@click.option("--seed", type=click.IntRange(min=0), help="By default the first whose prototypes were kept.")
+@click.option("--out", type=click.Path(path_type=Path), help="A folder, in place of RESULTS/reports/EXPERIMENT-SCALE-gallery.")
+@results_option
+def gallery(experiment: str, scale: str, variant: str | None, seed: int | None, out: Path | None, results: Path) -> None:
+    """Write the prototype gallery of EXPERIMENT: a page that opens offline, with prototypes, masks and how they come about.
+
+    It shows the images that the stage `prototypes` kept, and runs nothing. That stage keeps 3 images unless told otherwise.
+
+    \b
+    Example:
+      yolact run learned --set prototypes.images=300
+      yolact gallery learned
+      yolact gallery learned --variant untrained --seed 1 --out untrained-gallery
+    """
+    from analysis.gallery.page import make_gallery
+
+    def progress(done: int, images: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r{done} of {images} images", nl=done == images, err=True)
+
+    made = make_gallery(results, experiment, scale, variant, seed, out, progress)
+    click.echo(f"{made.index}\n{made.images} images, {made.k} prototypes, {made.size / 1e6:.1f} MB")
