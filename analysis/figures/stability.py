@@ -58,7 +58,7 @@ def consecutive_iou(experiment: Experiment) -> Picture:
     legend(figure, *left.get_legend_handles_labels())
     caption = (
         "Mask IoU of one object in successive frames with its motion taken out, 1 for a mask that moves exactly as the object "
-        f"does; {_where(experiment)}. Left: share of pairs of frames with at most this IoU, all seeds together. Right: mean over "
+        f"does; {_where(experiment)}. Left: share of pairs of frames with at most this IoU, all seeds together. Right: mean of "
         f"seeds ({seeds(rows['n'])}) with the 95 % bootstrap interval over sequences; ticks are single seeds."
     )
     alt = "Mean IoU of successive masks: " + ", ".join(f"{row.label} {row.mean:.3f}" for row in rows.itertuples()) + "."
