@@ -23,12 +23,12 @@ def compression(experiment: Experiment, table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns method (of METHODS), m, variant, mean, sd (mask AP in percent, over n seeds), n, change (against all prototypes,
-        in points), low, high (its 95 % interval), kept (share of the full mask AP, 0..1).
+        in points), low, high (its 95 % interval), kept (share of the same seeds' full mask AP, 0..1).
 
     Raises:
         MissingResult: no such variant, or not the one with all prototypes, has a mask AP.
     """
-    full = full_accuracy(experiment, table)["mean"]
+    full_accuracy(experiment, table)
     rows = []
     for variant in experiment.variants:
         method, m = _method(variant.changes)
@@ -36,7 +36,7 @@ def compression(experiment: Experiment, table: pd.DataFrame) -> pd.DataFrame:
         if method and len(own):
             row = own.iloc[0]
             rows.append({"method": method, "m": m, "variant": variant.name, **row[["mean", "sd", "n", "change", "low", "high"]],
-                         "kept": row["mean"] / full if full > 0 else math.nan})  # fmt: skip
+                         "kept": _ratio(row["mean"], row["mean"] - row["change"])})  # fmt: skip
     if not rows:
         raise MissingResult("no network was evaluated with fewer prototypes")
     return pd.DataFrame(rows).sort_values(["method", "m"], ignore_index=True)
@@ -82,23 +82,24 @@ def needed(experiment: Experiment, numbers: pd.DataFrame, share: float = NEARLY_
     return pd.DataFrame(rows)
 
 
-def compression_answer(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame) -> str:
-    """One sentence: how many of k components and of k prototypes keep 99 % of the mask AP.
+def compression_answer(experiment: Experiment, numbers: pd.DataFrame) -> str:
+    """One sentence: how many of k components and of k prototypes keep 99 % of the mask AP on every seed.
 
     Args:
-        table: of `tables.summary`.
         numbers: of `tables.tidy`.
 
     Raises:
         MissingResult: `needed` has nothing to say.
     """
-    found, k, full = needed(experiment, numbers), prototypes_of(experiment), full_accuracy(experiment, table)
+    found, k = needed(experiment, numbers), prototypes_of(experiment)
     parts = [f"{_most(own['m'], k)} of {k} {METHODS[str(method)]}" for method, own in found.groupby("method", sort=False)]
-    several = f" on each of {full['n']} seeds" if full["n"] > 1 else " (ONE SEED)"
-    spread = f" ± {full['sd']:.1f}" if full["n"] > 1 else ""
+    own = (numbers["variant"] == experiment.reference) & (numbers["metric"] == METRIC) & numbers["seed"].isin(found["seed"])
+    full = numbers[own]["value"]
+    several = f" on each of {len(full)} seeds" if len(full) > 1 else " (ONE SEED)"
+    spread = f" ± {full.std():.1f}" if len(full) > 1 else ""
     return (
         f"On {experiment.data} at scale {experiment.scale}, {' and '.join(parts)} keep {100 * NEARLY_ALL:.0f} % of the mask AP "
-        f"of {full['mean']:.1f}{spread} %{several}, without retraining."
+        f"of {full.mean():.1f}{spread} %{several}, without retraining."
     )
 
 
@@ -123,6 +124,10 @@ def _method(changes) -> tuple[str | None, int]:
     """(method, m) of a variant that assembles masks from m maps, else (None, 0)."""
     method = changes.get("inference.intervention.kind")
     return (method, int(changes["inference.intervention.m"])) if method in METHODS else (None, 0)
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else math.nan
 
 
 def _most(counts: pd.Series, k: int) -> str:

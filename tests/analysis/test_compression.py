@@ -83,15 +83,15 @@ def test_a_lucky_small_number_does_not_count(tmp_path, monkeypatch):
     assert found[found["method"] == "project"]["m"].tolist() == [4]
 
 
-def test_the_answer_in_one_sentence(experiment, table):
-    said = compression_answer(experiment, table, tidy(experiment))
+def test_the_answer_in_one_sentence(experiment):
+    said = compression_answer(experiment, tidy(experiment))
     assert "shapes (test) at scale toy, all of 8 most used prototypes and 2 of 8 principal components keep 99 %" in said
     assert "on each of 2 seeds" in said
 
 
 def test_one_seed_is_said_loudly(tmp_path):
     experiment = made(tmp_path, seeds=(0,))
-    assert "ONE SEED" in compression_answer(experiment, summary(experiment), tidy(experiment))
+    assert "ONE SEED" in compression_answer(experiment, tidy(experiment))
     assert "ONE seed" in accuracy_against_m(experiment, summary(experiment)).caption
 
 
@@ -99,7 +99,10 @@ def test_a_seed_with_a_hole_is_left_out_of_the_count(tmp_path):
     experiment = made(tmp_path, missing={("kind=keep, m=2", 1)})
     found = needed(experiment, tidy(experiment))
     assert found[found["method"] == "keep"]["seed"].tolist() == [0]
-    assert len(compression(experiment, summary(experiment))) == 6
+    rows = compression(experiment, summary(experiment)).set_index(["method", "m"])
+    holed, whole = rows.loc[("keep", 2)], rows.loc[("project", 2)]
+    assert (holed["n"], whole["n"], whole["kept"]) == (1, 2, 1.0)
+    assert holed["kept"] == pytest.approx(holed["mean"] / (holed["mean"] - holed["change"]))
 
 
 def test_the_figure_says_what_it_shows(experiment, table):
