@@ -19,6 +19,7 @@ IOUS = {
     "iou": "as predicted",
     "best_iou": "best coefficients in their range",
     "free_iou": "best coefficients of any size",
+    "other_iou": "best coefficients on another image's prototypes",
     "limit_iou": "prototypes that span every mask",
 }
 """Mask IoUs of a detection with the object it finds, in words."""
@@ -133,7 +134,8 @@ def sign_use(experiment: Experiment, variant: str) -> pd.DataFrame:
 
 
 def oracle_ious(experiment: Experiment, variant: str) -> pd.DataFrame:
-    """One row per detection that finds an object: seed, class, and the mask IoUs `iou`, `best_iou`, `free_iou`, `limit_iou`.
+    """One row per detection that finds an object: seed, class, and the mask IoUs `iou`, `best_iou`, `free_iou`, `other_iou`
+    (NaN in a network's first image), `limit_iou`.
 
     Raises:
         MissingResult: as `read_coefficients`.

@@ -111,12 +111,13 @@ def oracle_scatter(experiment: Experiment, variant: str) -> Picture:
     """
     frame = oracle_ious(experiment, variant)
     figure = new_figure(4.2)
-    axes, beside = figure.subplots(1, 2, width_ratios=[1.25, 1])
+    axes, beside = figure.subplots(1, 2)
     drawn = frame.sample(min(MOST_POINTS, len(frame)), random_state=0)
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.9, linestyle=":")
     axes.scatter(drawn["iou"], drawn["best_iou"], s=9, alpha=0.35, color=colours(experiment)[variant], linewidths=0)
     axes.set(xlabel="mask IoU as predicted", ylabel="mask IoU with the best coefficients", xlim=(0, 1), ylim=(0, 1.01))
-    axes.set_aspect("equal")
+    for one in (axes, beside):
+        one.set_box_aspect(1)
     axes.grid()
     _draw_cumulative(beside, frame)
     means = frame[list(IOUS)].mean()
@@ -125,7 +126,8 @@ def oracle_scatter(experiment: Experiment, variant: str) -> Picture:
         f"The {len(frame)} detections of {experiment.variant(variant).label} on {experiment.data}, scale {experiment.scale}, "
         f"that find an object ({seeds(pd.Series([frame['seed'].nunique()]))}). Left: a point each"
         f"{f' ({MOST_POINTS} of them)' if len(frame) > MOST_POINTS else ''}; the height above the dotted line is what better "
-        "coefficients on the same prototypes would bring. Right: share of detections whose IoU is at least that. Means: "
+        "coefficients on the same prototypes would bring. Right: share of detections whose IoU is at least that; the dotted line "
+        "is a control, the best that as many free numbers do on the prototypes of another image. Means: "
         f"{said}."
     )
     return Picture("oracle_scatter", figure, caption, f"Mean mask IoU: {said}.", frame)
@@ -161,9 +163,15 @@ def _draw_quantiles(axes: Axes, own: pd.DataFrame) -> None:
 
 def _draw_cumulative(axes: Axes, frame: pd.DataFrame) -> None:
     thresholds = np.linspace(0, 1, 101)
-    shown = zip(("iou", "best_iou", "limit_iou"), (OKABE_ITO[1], OKABE_ITO[0], OKABE_ITO[2]), ("-", "--", "-."), strict=True)
-    for name, colour, dash in shown:
-        share = [(frame[name] >= one).mean() for one in thresholds]
+    shown = {
+        "iou": (OKABE_ITO[1], "-"),
+        "other_iou": (INK, ":"),
+        "best_iou": (OKABE_ITO[0], "--"),
+        "limit_iou": (OKABE_ITO[2], "-."),
+    }
+    for name, (colour, dash) in shown.items():
+        known = frame[name].dropna()
+        share = [(known >= one).mean() for one in thresholds]
         axes.plot(thresholds, share, color=colour, linestyle=dash, label=IOUS[name])
     axes.set(xlabel="mask IoU", ylabel="share of detections", xlim=(0, 1), ylim=(0, 1.02))
     axes.grid()

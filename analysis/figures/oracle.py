@@ -13,7 +13,7 @@ from analysis.figures.style import GROUND, INK, MARKERS, OKABE_ITO, house_style,
 from analysis.oracle import ON, budget, budget_answer, noise
 from analysis.results import Experiment
 
-_FILLS = ((INK, ""), (OKABE_ITO[0], ""), (OKABE_ITO[4], "//"), (OKABE_ITO[2], "\\\\"), (GROUND, "..."))
+_FILLS = (("#7f8790", ""), (OKABE_ITO[0], ""), (OKABE_ITO[4], "//"), (OKABE_ITO[2], "\\\\"), (GROUND, "..."))
 """Colour and hatching of each part of the budget, so that colour is never the only sign."""
 
 

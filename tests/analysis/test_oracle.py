@@ -168,7 +168,7 @@ def made_up(seed, matched=M):
             "coefficients": values, "activation": np.tile(np.float32([1, 0.5, 0]), (D, 1)),
             "score": random.random(D, np.float32), "label": np.arange(D) % 2, "detection": np.arange(matched),
             "object": np.zeros(matched, int), "box_iou": iou, "iou": iou, "best": values[:matched], "best_iou": iou + 0.05,
-            "free": values[:matched], "free_iou": iou + 0.06, "limit_iou": iou + 0.1}  # fmt: skip
+            "free": values[:matched], "free_iou": iou + 0.06, "other_iou": iou + 0.02, "limit_iou": iou + 0.1}  # fmt: skip
 
 
 def test_coefficients_are_those_of_detections_that_find_an_object(learned):

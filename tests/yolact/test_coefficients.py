@@ -153,6 +153,8 @@ def test_what_the_stage_writes(look, tmp_path):
     assert (arrays["box_iou"] == 1).all()
     assert (arrays["iou"] <= arrays["best_iou"]).all()
     assert (arrays["best_iou"] <= arrays["free_iou"]).all()
+    assert np.isnan(arrays["other_iou"]).tolist() == [image == 0 for image in arrays["image"][arrays["detection"]]]
+    assert summary["other_iou"] < summary["best_iou"], "prototypes of another image know nothing of this one"
     assert summary["best_iou"] > 0.9 > summary["iou"]
     assert summary["subtracted"] is None, "coefficients of zero neither add nor subtract"
 

@@ -2,12 +2,14 @@
 
 Every detection's coefficients are kept; for those that find an object (`yolact.interventions.matching`), also the best
 coefficients within the range that the network can give, the best of any size, and the IoU that each reaches: as predicted, with
-the best coefficients, and the limit that prototypes which span everything would meet (`yolact.interventions.oracle`).
+the best coefficients, and the limit that prototypes which span everything would meet (`yolact.interventions.oracle`). As a
+control, the best coefficients on the prototypes of the image before: what k free numbers do without knowing this image.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +49,15 @@ def measure(folder: Path, look: Look, config: CoefficientsConfig) -> None:
     inference = look.inference.replace(masks=True)
     image_ids = look.split.image_ids[: config.images]
     rows: list[Arrays] = []
-    objects = 0
+    objects, before = 0, None
     for place, image_id in enumerate(steps(look, image_ids)):
         found = model.predict([look.split.image(image_id).to(look.device)], inference, keep_prototypes=True)[0]
         truth = look.split.instances(image_id)
         objects += int((~truth.crowd).sum())
         first = sum(len(one["score"]) for one in rows)
-        rows.append(of_image(found, truth, inference, bound) | {"image": np.full(len(found), place)})
+        rows.append(of_image(found, truth, inference, bound, before) | {"image": np.full(len(found), place)})
         rows[-1]["detection"] += first
+        before = found.prototypes
     k = model.branch.parameters_per_anchor
     arrays = _joined(rows)
     arrays |= {"image_ids": np.array(image_ids, np.int64), "class_names": np.array(look.split.class_names, str)}
@@ -63,8 +66,14 @@ def measure(folder: Path, look: Look, config: CoefficientsConfig) -> None:
     write_json(folder / "summary.json", _summary(arrays, k, bound, objects))
 
 
-def of_image(found: Detections, truth: Instances, inference: InferenceConfig, bound: float) -> Arrays:
-    """The arrays of one image's n detections, of which q find an object, as in coefficients.npz but for `image`."""
+def of_image(
+    found: Detections, truth: Instances, inference: InferenceConfig, bound: float, other: Tensor | None = None
+) -> Arrays:
+    """The arrays of one image's n detections, of which q find an object, as in coefficients.npz but for `image`.
+
+    Args:
+        other: (k, h, w) prototypes of another image.
+    """
     matched = match_objects(found, truth)
     detection = torch.nonzero(matched >= 0).flatten()
     own = chosen(found, detection)
@@ -86,6 +95,7 @@ def of_image(found: Detections, truth: Instances, inference: InferenceConfig, bo
         "best_iou": mask_iou(masks_of(best, "coefficients"), masks.bool()),
         "free": free.coefficients,
         "free_iou": mask_iou(masks_of(free, "coefficients"), masks.bool()),
+        "other_iou": _iou_on_other(own, masks, inference, bound, other),
         "limit_iou": mask_iou(limit_masks(own, masks, inference), masks.bool()),
     }
     return {name: part.cpu().numpy() for name, part in parts.items() if part is not None}
@@ -104,6 +114,17 @@ def activation(found: Detections, inference: InferenceConfig) -> Tensor:
     return flat @ prototypes.abs().flatten(1).T / flat.sum(dim=1, keepdim=True).clamp(min=1)
 
 
+def _iou_on_other(own: Detections, masks: Tensor, inference: InferenceConfig, bound: float, other: Tensor | None) -> Tensor:
+    """(q,) mask IoU with the best coefficients on other prototypes; NaN without them."""
+    if other is None or own.coefficients is None:
+        return own.scores.new_full((len(own),), math.nan)
+    blank = replace(
+        own, prototypes=other, coefficients=torch.zeros_like(own.coefficients), masks=torch.zeros_like(masks, dtype=torch.bool)
+    )
+    made = best_coefficients(blank, masks, inference, bound)
+    return mask_iou(masks_of(made, "coefficients"), masks.bool())
+
+
 def _joined(rows: list[Arrays]) -> Arrays:
     """One array per name over all images."""
     if not rows:
@@ -116,7 +137,8 @@ def _summary(arrays: Arrays, k: int, bound: float, objects: int) -> dict[str, An
     share = arrays["coefficients"] * arrays["activation"]
     share = share[arrays["detection"]]
     total = float(np.abs(share).sum())
-    means = {name: float(arrays[name].mean()) if matched else None for name in ("iou", "best_iou", "free_iou", "limit_iou")}
+    names = ("iou", "best_iou", "free_iou", "other_iou", "limit_iou")
+    means = {name: _mean(arrays[name]) for name in names}
     return {
         "prototypes": k,
         "range": None if math.isinf(bound) else bound,
@@ -127,3 +149,9 @@ def _summary(arrays: Arrays, k: int, bound: float, objects: int) -> dict[str, An
         "subtracted": float(-share[share < 0].sum()) / total if total else None,
         **means,
     }
+
+
+def _mean(values: NDArray[Any]) -> float | None:
+    """The mean of those that are numbers; None without any."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
