@@ -13,9 +13,13 @@ import torch
 from PIL import Image
 
 from yolact.config import InferenceConfig
+from yolact.config.data import ShapesConfig
 from yolact.config.measure import StabilityConfig
+from yolact.data.camera import moving_camera
+from yolact.data.coco import CocoSplit
 from yolact.data.motion import FINE, Frame, moving_shapes
 from yolact.data.scenes import CLASSES, box_of
+from yolact.data.shapes import generate_shapes
 from yolact.errors import UserError
 from yolact.measures import stability
 from yolact.measures.look import Look, Stopped
@@ -100,6 +104,26 @@ def test_ground_truth_as_detections_is_perfectly_steady(tmp_path):
         "flicker": 0, "score_change": 0, "gt_iou_sd": 0,
     }  # fmt: skip
     assert means["box_jitter"]["mean"] == 0 and means["box_jitter"]["n"] > 20
+
+
+def test_ground_truth_under_a_moving_camera_is_perfectly_steady(tmp_path):
+    generate_shapes(tmp_path / "data", ShapesConfig(image_size=SIDE, train=1, val=6, test=1))
+    split = CocoSplit(tmp_path / "data" / "val", tmp_path / "data" / "annotations/instances_val.json")
+    split.class_names = ["ball", "box", "wedge", "sun"]  # another data set than `shapes`, whose images don't move
+    annotated = [image_id for image_id in split.image_ids if split.count(image_id)][:4]
+    model = Planted([moving_camera(split, image_id, 6, SIDE) for image_id in annotated])
+    stability.measure(tmp_path, Look(model, split, InferenceConfig(), "cpu"), StabilityConfig(sequences=4, frames=6))
+    tracks, objects = (pd.read_csv(tmp_path / name) for name in ("tracks.csv", "objects.csv"))
+    assert tracks["sequence"].nunique() == 4
+    assert (tracks["iou"].dropna() == 1).all() and tracks["iou"].notna().sum() > 20
+    assert (tracks["box_jitter"].dropna() == 0).all() and tracks["box_jitter"].notna().sum() > 10
+    assert objects[objects["visible"] == 1]["found"].all()
+
+
+def test_a_split_without_objects_is_refused(tmp_path):
+    split = SimpleNamespace(class_names=["cell"], image_ids=[1], size=lambda image_id: (SIDE, SIDE), count=lambda image_id: 0)
+    with pytest.raises(UserError, match=r"evaluation\.split"):
+        stability.measure(tmp_path, Look(Planted([]), split, InferenceConfig(), "cpu"), StabilityConfig())
 
 
 def test_motion_below_the_pixel_is_undone_exactly_on_discs(tmp_path, one_body):
