@@ -80,7 +80,7 @@ def _entry(experiment: Experiment) -> Entry:
         for notebook, name in _report_names(experiment).items()
         if (experiment.store.report_folder(name) / "index.html").is_file()
     }
-    more = tuple((NOTEBOOKS[name].title, link) for name, link in links.items() if name != "ablation")
+    more = tuple((NOTEBOOKS[name].title, link) for name, link in links.items() if name != "ablation") + _gallery(experiment)
     stages = [stage_id for stage_id, _, _ in experiment.stages()]
     done = sum(experiment.state(stage_id) == "done" for stage_id in stages)
     if "ablation" not in links:
@@ -89,6 +89,13 @@ def _entry(experiment: Experiment) -> Entry:
     missing = "" if done == len(stages) else f"{len(stages) - done} of {len(stages)} stages are missing"
     table = experiment.store.report_folder(f"{experiment.name}-{experiment.scale}") / "table.csv"
     return Entry(experiment.title, links["ablation"], _answer(experiment, table), len(stages), done, missing, more)
+
+
+def _gallery(experiment: Experiment) -> tuple[tuple[str, str], ...]:
+    """What the experiment's entry says of the gallery that `yolact gallery` made of it."""
+    name = f"{experiment.name}-{experiment.scale}-gallery"
+    made = (experiment.store.report_folder(name) / "index.html").is_file()
+    return (("gallery of prototypes", f"{name}/index.html"),) if made else ()
 
 
 def _report_names(experiment: Experiment) -> dict[str, str]:

@@ -11,11 +11,16 @@ from analysis.metrics import METRICS, Metric
 from analysis.results import Experiment, Variant
 
 
-def paper_table(experiment: Experiment, summary: pd.DataFrame) -> Table:
+IN_THE_PAPER = "in the paper"
+"""Label of the rows with printed values."""
+
+
+def paper_table(experiment: Experiment, summary: pd.DataFrame, notes: tuple[str, ...]) -> Table:
     """Every metric that the paper prints for one of the variants, else those of the headline.
 
     Args:
         summary: of `tables.summary`.
+        notes: what stands below, such as those of `layout.headline_tables`.
 
     Returns:
         A row per variant, ours with the sample standard deviation over seeds; below it, where the paper prints it, a row with
@@ -28,12 +33,12 @@ def paper_table(experiment: Experiment, summary: pd.DataFrame) -> Table:
         rows.append((variant.label, _seeds(summary, variant), *(_ours(summary, variant, metric) for metric in metrics)))
         names.append(variant.name)
         if variant.paper:
-            rows.append((f"{variant.label}: the paper", "–", *_printed(dict(variant.paper), metrics)))
+            rows.append((IN_THE_PAPER, "–", *_printed(dict(variant.paper), metrics)))
             names.append("")
     for method in experiment.published:
         rows.append((f"{method.label} ({PUBLISHED})", "not run", *_printed(dict(method.values), metrics)))
         names.append("")
-    return Table(f"{experiment.title}; {experiment.data}, scale {experiment.scale}", header, tuple(rows), (), tuple(names))
+    return Table(f"{experiment.title}; {experiment.data}, scale {experiment.scale}", header, tuple(rows), notes, tuple(names))
 
 
 def _metrics(experiment: Experiment) -> list[Metric]:

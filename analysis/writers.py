@@ -74,19 +74,29 @@ def latex(table: Table) -> str:
     ]) + "\n"  # fmt: skip
 
 
+_TALL = 16
+"""Rows from which a table scrolls in a box of its own."""
+
+
 def as_html(table: Table, colours: Mapping[str, str] | None = None) -> str:
-    """A table in a box that scrolls sideways; `colours` marks each variant's row with the colour of its figures."""
+    """A table in a box that scrolls sideways, a long one downwards too.
+
+    Args:
+        colours: {variant: colour}, to mark each variant's row with the colour of its figures.
+    """
+    tall = "" if colours or len(table.rows) < _TALL else " tall"
     head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in table.header)
     rows = []
     for index, cells in enumerate(table.rows):
         colour = (colours or {}).get(table.variants[index]) if index < len(table.variants) else None
         chip = f'<span class="chip" style="background:{colour}"></span>' if colour else ""
         first = f'<th scope="row">{chip}{html.escape(cells[0])}</th>'
-        rows.append(f"<tr>{first}{''.join(_cell(cell) for cell in cells[1:])}</tr>")
+        aside = ' class="aside"' if table.variants[index:] and not table.variants[index] else ""
+        rows.append(f"<tr{aside}>{first}{''.join(_cell(cell) for cell in cells[1:])}</tr>")
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
     return (
         f'<p class="title">{html.escape(table.title)}</p>'
-        f'<div class="table" tabindex="0" role="region" aria-label="{html.escape(table.title)}"><table>'
+        f'<div class="table{tall}" tabindex="0" role="region" aria-label="{html.escape(table.title)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
         f'</table></div><div class="notes">{notes}</div>'
     )

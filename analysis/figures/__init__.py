@@ -5,14 +5,13 @@ from analysis.figures.curves import losses, precision_recall
 from analysis.figures.latency import accuracy_against_latency
 from analysis.figures.picture import Picture
 from analysis.figures.prototypes import prototypes
-from analysis.figures.quality import accuracy_by_iou, boxes_and_masks
+from analysis.figures.quality import boxes_and_masks
 from analysis.figures.speed import speed_by_stage
 
 __all__ = [
     "Picture",
     "accuracy",
     "accuracy_against_latency",
-    "accuracy_by_iou",
     "accuracy_by_size",
     "boxes_and_masks",
     "losses",

@@ -80,7 +80,7 @@ def _published_words(experiment: Experiment) -> str:
 
 
 def _listed(experiment: Experiment, names: tuple[str, ...]) -> str:
-    return ", ".join(experiment.variant(name).label for name in names)
+    return "; ".join(experiment.variant(name).label for name in names)
 
 
 def _bar(row: pd.Series) -> float | None:

@@ -1,4 +1,4 @@
-"""How good masks are: AP by IoU threshold, and beside the AP of their boxes."""
+"""How good masks are beside their boxes."""
 
 from __future__ import annotations
 
@@ -10,59 +10,8 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.accuracy import measured
 from analysis.figures.picture import Picture
-from analysis.figures.style import GROUND, INK, colours, dashes, house_style, label_rows, legend, marker, new_figure, seeds
+from analysis.figures.style import GROUND, INK, colours, house_style, label_rows, legend, new_figure, seeds
 from analysis.results import Experiment, MissingResult
-
-
-def read_ap_by_iou(experiment: Experiment) -> pd.DataFrame:
-    """Mask AP at each IoU threshold: columns variant, seed, iou (.5 to .95), AP (percent).
-
-    Raises:
-        MissingResult: no masks were evaluated.
-    """
-    rows = []
-    for variant in experiment.variants:
-        for seed in experiment.seeds_of(variant.name):
-            try:
-                found = experiment.read(variant.name, seed, "coco", "curves.json")["segm"]["ap_per_iou"]
-            except (MissingResult, KeyError):
-                continue
-            rows += [(variant.name, seed, float(iou), 100 * value) for iou, value in found.items() if value >= 0]
-    if not rows:
-        raise MissingResult("no masks were evaluated")
-    return pd.DataFrame(rows, columns=["variant", "seed", "iou", "AP"])
-
-
-@house_style
-def accuracy_by_iou(experiment: Experiment) -> Picture:
-    """Mask AP over the IoU threshold, a line per variant with its spread over seeds.
-
-    Raises:
-        MissingResult: no masks were evaluated.
-    """
-    frame = read_ap_by_iou(experiment)
-    figure = new_figure(3.6)
-    axes = figure.subplots()
-    for name in experiment.colour_order:
-        own = frame[frame["variant"] == name].groupby("iou")["AP"]
-        if not len(own):
-            continue
-        mean, sd = own.mean(), own.std()
-        axes.errorbar(mean.index, mean, yerr=None if sd.isna().all() else sd, color=colours(experiment)[name], capsize=3,
-                      marker=marker(experiment, name), linestyle=dashes(experiment, name), markersize=5, elinewidth=1,
-                      label=experiment.variant(name).label)  # fmt: skip
-    axes.set(xlabel="IoU from which a mask counts as found", ylabel="mask AP (%)")
-    axes.set_ylim(bottom=0)
-    axes.grid()
-    legend(figure, *axes.get_legend_handles_labels())
-    counts = frame.groupby("variant")["seed"].nunique()
-    caption = (
-        f"Mask AP at each IoU threshold on {experiment.data}, scale {experiment.scale}: mean over seeds with the sample "
-        f"standard deviation ({seeds(counts)}). COCO's AP is the mean over these thresholds."
-    )
-    ends = frame[frame["iou"].isin([0.5, 0.75, 0.95])].groupby(["variant", "iou"], sort=False)["AP"].mean()
-    alt = "Mask AP: " + ", ".join(f"{name} {value:.1f} % at IoU {iou}" for (name, iou), value in ends.items())
-    return Picture("accuracy_by_iou", figure, caption, alt, frame)
 
 
 @house_style

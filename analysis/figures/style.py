@@ -85,6 +85,9 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 METHODS = {"mask_rcnn": OKABE_ITO[1], "fc_mask": OKABE_ITO[2]}
 """Colours of the methods beside YOLACT, the same in every report; `OKABE_ITO[0]` is YOLACT's."""
 
+SPARE = ("#7F7F7F", "#9467BD")
+"""Lent when the palette is used up, so that a method's colour never stands for another."""
+
 NAMES = {
     "yolact-400": OKABE_ITO[5], "smaller": OKABE_ITO[5],
     "r50": OKABE_ITO[4],
@@ -98,8 +101,8 @@ NAMES = {
 def colours(experiment: Experiment) -> dict[str, str]:
     """The colour of each variant, the same in every figure, and the same for a method in every report.
 
-    The first variant of a method, the reference before others, has the method's colour. The rest get what is left of Okabe and
-    Ito's palette, or samples of cividis where that is not enough.
+    The first variant of a method, the reference before others, has the method's colour, and no other variant has it. The rest
+    get what is left of the palette, or samples of cividis where that is not enough.
     """
     found: dict[str, str] = {}
     for name in experiment.colour_order:
@@ -109,9 +112,8 @@ def colours(experiment: Experiment) -> dict[str, str]:
     if OKABE_ITO[0] not in found.values() and experiment.reference not in found:
         found[experiment.reference] = OKABE_ITO[0]
     others = [variant.name for variant in experiment.variants if variant.name not in found]
-    left = [colour for colour in OKABE_ITO if colour not in found.values()]
-    kept = [colour for colour in left if colour not in METHODS.values()]  # a method's colour is the last to be lent
-    left = [*kept, *(colour for colour in left if colour not in kept)]
+    taken = {*found.values(), *METHODS.values()}
+    left = [colour for colour in (*OKABE_ITO, *SPARE) if colour not in taken]
     return found | dict(zip(others, left if len(others) <= len(left) else _samples(len(others)), strict=False))
 
 
@@ -139,7 +141,7 @@ def dashes(experiment: Experiment, variant: str) -> str:
 
 def label_rows(axes: Axes, experiment: Experiment, names: list[str]) -> None:
     """Variants as rows from the top, with a light line for each."""
-    axes.set_yticks(range(len(names)), [textwrap.fill(experiment.variant(name).label, 20) for name in names])
+    axes.set_yticks(range(len(names)), [textwrap.fill(experiment.variant(name).label, 26) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

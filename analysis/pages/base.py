@@ -16,6 +16,7 @@ from analysis.figures.picture import Picture
 from analysis.figures.style import colours
 from analysis.metrics import METRICS
 from analysis.pages.pieces import Html, Pieces, box
+from analysis.pages.scale import Scale
 from analysis.results import Experiment, load
 
 
@@ -30,6 +31,7 @@ class Page:
         self.experiment = experiment
         self.output = output
         self.pieces = Pieces(output)
+        self.scale = Scale(experiment.store, experiment.scale)
 
     @classmethod
     def open(cls, results: str, experiment: str, scale: str, output: str = "") -> Self:
@@ -92,6 +94,11 @@ class Page:
 
     def _draw(self, draw: Callable[[], Picture]) -> Html:
         return self.pieces.picture(draw)
+
+    def _draw_other(self, name: str, draw: Callable[[Experiment], Picture]) -> Html:
+        """A figure of another experiment at the same scale, which asks a question that belongs to this one."""
+        prefix = f"{name}-" if name != self.experiment.name else ""
+        return self.pieces.picture(lambda: draw(self.scale.experiment(name)), prefix)
 
 
 def missing(experiments: list[Experiment]) -> Html:

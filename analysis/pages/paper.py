@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from analysis import figures, tables, writers
 from analysis.answer import answer
+from analysis.figures.compression import accuracy_against_m
+from analysis.figures.errors import ap_by_iou, error_types
+from analysis.figures.oracle import accuracy_against_noise, oracle_budget
 from analysis.figures.picture import Picture
 from analysis.figures.prototypes import best_prototype_variant
 from analysis.figures.speed import protocol
+from analysis.figures.stability import consecutive_iou
 from analysis.figures.style import colours
 from analysis.layout import headline_tables
 from analysis.pages.base import missing
 from analysis.pages.pieces import Html, Pieces, hole
+from analysis.pages.scale import Scale
 from analysis.paper_table import paper_table
-from analysis.results import Experiment, load
+from analysis.results import Experiment, MissingResult
 from experiments.store import Store
 
 
@@ -31,12 +36,8 @@ class PaperPage:
         Args:
             output: an existing folder to write figures and tables to; None writes nothing.
         """
-        self.scale = scale
+        self.scale = Scale(store, scale)
         self.pieces = Pieces(output)
-        self._store = store
-        names = [record["experiment"] for record in store.experiments() if record["scale"] == scale]
-        self._experiments = {name: load(store.root, name, scale) for name in names}
-        self._summary = cache(lambda name: tables.summary(self._experiments[name]))
 
     @classmethod
     def open(cls, results: str, scale: str, output: str = "") -> PaperPage:
@@ -53,59 +54,70 @@ class PaperPage:
 
     def table(self, name: str) -> Html:
         """The table of an experiment with the paper's values under ours; changes with their intervals folded away."""
-        if name not in self._experiments:
-            return self._not_run(name)
-        experiment, summary = self._experiments[name], self._summary(name)
+        try:
+            experiment, summary = self.scale.experiment(name), self.scale.summary(name)
+        except MissingResult as absent:
+            return hole(f"No table: {absent}")
         shades = colours(experiment)
-        headline = headline_tables(experiment, summary)
-        changes = "".join(writers.as_html(table, shades) for table in headline)
+        *first, last = headline_tables(experiment, summary)
+        changes = "".join(writers.as_html(table, shades) for table in (*first, replace(last, notes=())))
         return Html(
-            writers.as_html(paper_table(experiment, summary), shades)
-            + self._links(name, summary)
-            + f"<details><summary>Changes with their intervals, and notes</summary>{changes}</details>"
+            writers.as_html(paper_table(experiment, summary, last.notes), shades)
+            + self._links(experiment, summary)
+            + f"<details><summary>Changes with their intervals</summary>{changes}</details>"
         )
 
     def accuracy(self, name: str) -> Html:
-        return self._draw(name, lambda it: figures.accuracy(it, self._summary(name), tables.tidy(it)))
+        return self._draw(name, lambda it: figures.accuracy(it, self.scale.summary(name), tables.tidy(it)))
 
     def accuracy_by_size(self, name: str) -> Html:
-        return self._draw(name, lambda it: figures.accuracy_by_size(it, self._summary(name)))
+        return self._draw(name, lambda it: figures.accuracy_by_size(it, self.scale.summary(name)))
 
     def accuracy_against_latency(self, name: str) -> Html:
-        return self._draw(name, lambda it: figures.accuracy_against_latency(it, self._summary(name), protocol(it)))
+        return self._draw(name, lambda it: figures.accuracy_against_latency(it, self.scale.summary(name), protocol(it)))
 
-    def accuracy_by_iou(self, name: str) -> Html:
-        return self._draw(name, figures.accuracy_by_iou)
+    def ap_by_iou(self, name: str) -> Html:
+        return self._draw(name, ap_by_iou)
+
+    def oracle(self, name: str) -> Html:
+        return self._draw(name, oracle_budget)
+
+    def error_types(self, name: str) -> Html:
+        return self._draw(name, error_types)
+
+    def compression(self, name: str) -> Html:
+        return self._draw(name, lambda it: accuracy_against_m(it, self.scale.summary(name)))
+
+    def noise(self, name: str) -> Html:
+        return self._draw(name, accuracy_against_noise)
+
+    def steadiness(self, name: str) -> Html:
+        return self._draw(name, consecutive_iou)
 
     def boxes_and_masks(self, name: str) -> Html:
-        return self._draw(name, lambda it: figures.boxes_and_masks(it, self._summary(name)))
+        return self._draw(name, lambda it: figures.boxes_and_masks(it, self.scale.summary(name)))
 
     def prototypes(self, name: str) -> Html:
-        return self._draw(name, lambda it: figures.prototypes(it, best_prototype_variant(it, self._summary(name))))
+        return self._draw(name, lambda it: figures.prototypes(it, best_prototype_variant(it, self.scale.summary(name))))
 
     def missing(self) -> Html:
         """What failed or is missing in any experiment of the page."""
-        return missing(list(self._experiments.values()))
+        return missing([self.scale.experiment(name) for name in self.scale.experiments])
 
     def _draw(self, name: str, draw: Callable[[Experiment], Picture]) -> Html:
-        if name not in self._experiments:
-            return self._not_run(name)
-        return self.pieces.picture(lambda: draw(self._experiments[name]), prefix=f"{name}-")
+        return self.pieces.picture(lambda: draw(self.scale.experiment(name)), prefix=f"{name}-")
 
     def _answer(self, name: str) -> str:
-        if name not in self._experiments:
-            return self._not_run(name).source
-        experiment = self._experiments[name]
-        said = answer(experiment, self._summary(name))
-        return f"<p><b>{html.escape(experiment.question)}</b><br>{html.escape(said)}</p>"
+        try:
+            experiment, summary = self.scale.experiment(name), self.scale.summary(name)
+        except MissingResult as absent:
+            return hole(f"No answer: {absent}").source
+        return f"<p><b>{html.escape(experiment.question)}</b><br>{html.escape(answer(experiment, summary))}</p>"
 
-    def _links(self, name: str, summary: pd.DataFrame) -> str:
+    def _links(self, experiment: Experiment, summary: pd.DataFrame) -> str:
         """To the table's numbers, and to the experiment's own report where it was made."""
-        link = self.pieces.csv(name, writers.summary_csv(self._experiments[name], summary))
-        report = f"{name}-{self.scale}"
-        if (self._store.report_folder(report) / "index.html").is_file():
+        link = self.pieces.csv(experiment.name, writers.summary_csv(experiment, summary))
+        report = f"{experiment.name}-{experiment.scale}"
+        if (experiment.store.report_folder(report) / "index.html").is_file():
             link += f'<p class="files"><a href="../{report}/index.html">the whole report on this</a></p>'
         return link
-
-    def _not_run(self, name: str) -> Html:
-        return hole(f"Not run: yolact run {name} --scale {self.scale}")

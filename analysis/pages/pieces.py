@@ -72,6 +72,13 @@ class Pieces:
         table = Table(title, tuple(str(column).replace("_", " ") for column in frame.columns), rows, ())
         return Html(writers.as_html(table) + self.csv(name, writers.csv(frame)))
 
+    def sentence(self, make: Callable[[], str]) -> Html:
+        """What was found, in words."""
+        try:
+            return Html(f'<p class="answer">{html.escape(make())}</p>')
+        except MissingResult as missing:
+            return hole(f"No answer: {missing}")
+
     def csv(self, name: str, content: str) -> str:
         """Write `tables/<name>.csv`; a link to it, "" without an output folder."""
         if self.output is None:

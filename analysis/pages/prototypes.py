@@ -1,0 +1,111 @@
+"""The report on prototypes: how they look, how they make a mask, how much they repeat each other, what coefficients do."""
+
+from __future__ import annotations
+
+import html
+from functools import partial
+
+import pandas as pd
+
+from analysis import tables
+from analysis.compression import compression_answer
+from analysis.figures.coefficients import coefficient_distributions, coefficients_answer, oracle_scatter, subtraction
+from analysis.figures.compression import accuracy_against_m
+from analysis.figures.oracle import accuracy_against_noise
+from analysis.figures.redundancy import correlations, spectrum, use_per_class
+from analysis.figures.strips import assembly_strip, prototype_sheet
+from analysis.gallery import prototype_statistics
+from analysis.pages.base import Page
+from analysis.pages.pieces import Html, hole
+from analysis.redundancy import redundancy_summary
+from analysis.results import MissingResult
+
+
+class PrototypesPage(Page):
+    """Prototypes of one network after the other; where a variant is asked for, "" is the reference."""
+
+    def gallery(self) -> Html:
+        """A link to the gallery of every kept image, which `yolact gallery` makes."""
+        name, scale = self.experiment.name, self.experiment.scale
+        folder = f"{name}-{scale}-gallery"
+        if not (self.experiment.store.report_folder(folder) / "index.html").is_file():
+            return hole(f"No gallery: yolact gallery {name} --scale {scale} makes it")
+        return Html(
+            f'<p><a href="../{html.escape(folder)}/index.html">The gallery: every kept image with its prototypes</a></p>'
+        )
+
+    def sheet(self, variant: str = "", images: int = 6) -> Html:
+        return self._draw(lambda: prototype_sheet(self.experiment, variant or None, images=images))
+
+    def sheet_of_others(self, images: int = 3) -> Html:
+        """The prototypes of every variant but the reference, such as the untrained network."""
+        names = [name for name in self.experiment.colour_order[1:] if self._kept(name)]
+        if not names:
+            return hole("Nothing to draw: no other variant's prototypes were kept")
+        drawn = [
+            self.pieces.picture(partial(prototype_sheet, self.experiment, name, images=images), f"{name}-").source
+            for name in names
+        ]
+        return Html("".join(drawn))
+
+    def strip(self, variant: str = "", instance: int = 0, terms: int = 4) -> Html:
+        return self._draw(lambda: assembly_strip(self.experiment, variant or None, instance=instance, terms=terms))
+
+    def statistics(self, variant: str = "") -> Html:
+        """Use of every prototype over the kept images."""
+        return self.pieces.frame(
+            "prototypes", "Use of each prototype", lambda: prototype_statistics(self.experiment, variant or None)
+        )
+
+    def redundancy(self) -> Html:
+        """Effective rank and correlation per variant."""
+        return self.pieces.frame("redundancy", "How much the prototypes repeat each other", self._redundancy)
+
+    def correlations(self) -> Html:
+        return self._draw(lambda: correlations(self.experiment))
+
+    def spectrum(self) -> Html:
+        return self._draw(lambda: spectrum(self.experiment))
+
+    def use_per_class(self, variant: str = "") -> Html:
+        return self._draw(lambda: use_per_class(self.experiment, variant or None))
+
+    def compression(self, name: str) -> Html:
+        """AP with fewer prototypes, from the experiment that asks for it."""
+        return self._draw_other(name, lambda it: accuracy_against_m(it, self.scale.summary(name)))
+
+    def compression_answer(self, name: str) -> Html:
+        return self.pieces.sentence(lambda: self._compression_answer(name))
+
+    def coefficients_answer(self, variant: str = "") -> Html:
+        return self.pieces.sentence(lambda: coefficients_answer(self.experiment, variant or self.experiment.reference))
+
+    def coefficients(self, variant: str = "") -> Html:
+        return self._draw(lambda: coefficient_distributions(self.experiment, variant or self.experiment.reference))
+
+    def subtraction(self) -> Html:
+        return self._draw(lambda: subtraction(self.experiment))
+
+    def best_coefficients(self, variant: str = "") -> Html:
+        return self._draw(lambda: oracle_scatter(self.experiment, variant or self.experiment.reference))
+
+    def noise(self, name: str) -> Html:
+        """AP against noise on the coefficients, from the experiment that puts it there."""
+        return self._draw_other(name, accuracy_against_noise)
+
+    def _compression_answer(self, name: str) -> str:
+        experiment = self.scale.experiment(name)
+        return compression_answer(experiment, tables.tidy(experiment))
+
+    def _statistics(self, variant: str) -> pd.DataFrame:
+        return prototype_statistics(self.experiment, variant or None)
+
+    def _redundancy(self) -> pd.DataFrame:
+        return redundancy_summary(self.experiment).drop(columns="variant")
+
+    def _kept(self, variant: str) -> bool:
+        try:
+            prototype_statistics(self.experiment, variant)
+        except MissingResult:
+            return False
+        return True
