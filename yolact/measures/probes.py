@@ -166,14 +166,19 @@ def shown(look: Look, pictures: dict[str, Picture]) -> Arrays:
 
 
 def summary(arrays: Arrays, phases: int) -> dict[str, Any]:
-    """The numbers of a whole network: means over the prototypes that vary at all, over colours, and over objects and places."""
+    """The numbers of a whole network, means over prototypes, colours, objects and places.
+
+    Shares of the variance are those of all prototypes' together: a prototype that hardly varies does no harm to a mask.
+    """
+    variance = arrays["variance"]
+    weight = variance / variance.sum() if variance.any() else np.full_like(variance, np.nan)
     profile = arrays["border_profile"].reshape(-1, arrays["border_profile"].shape[-1])
     profile = profile[np.isfinite(profile[:, 0])]
     pixels = float(arrays["border_distance"][0]) * 2
     return {
         "objects": len(arrays["activation"]),
         "live": int(np.isfinite(arrays["position"]).sum()),
-        **{name: _mean(arrays[name]) for name in ("position", "aliasing", "content")},
+        **{name: _sum(arrays[name] * weight) for name in ("position", "aliasing", "content")},
         "readout": translation.readout(arrays["activation"], phases),
         "solid_variation": _mean(arrays["solid_variation"]),
         "border_reach": translation.reach(profile.mean(axis=0)) * pixels if len(profile) else None,
@@ -248,6 +253,12 @@ def _uncropped(found: Detections, number: int) -> Tensor:
     if found.coefficients is None:
         raise ValueError("prediction kept no coefficients")
     return mask_ops.assemble(_prototypes(found), found.coefficients[number : number + 1])
+
+
+def _sum(values: NDArray[Any]) -> float | None:
+    """Of those that are numbers; None where none is."""
+    defined = values[np.isfinite(values)]
+    return float(defined.sum()) if defined.size else None
 
 
 def _mean(values: NDArray[Any]) -> float | None:

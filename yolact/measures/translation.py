@@ -32,14 +32,15 @@ def total_effects(activation: Floats, phases: int) -> dict[str, Floats]:
         phases: p.
 
     Returns:
-        `position`, `aliasing` and `content`, each (k,); NaN for a prototype that does not vary at all.
+        `position`, `aliasing` and `content`, each (k,), NaN for a prototype that does not vary at all; `variance (k,)`, 0 then.
     """
     factors = by_factor(activation.astype(np.float64), phases)
     total = factors.reshape(-1, factors.shape[-1]).var(axis=0)
-    total[np.sqrt(total) <= _ROUNDING * np.abs(factors).max(initial=0)] = np.nan
+    total[np.sqrt(total) <= _ROUNDING * np.abs(factors).max(initial=0)] = 0
+    defined = np.where(total > 0, total, np.nan)
     axes = {"content": (0,), "position": (1, 2), "aliasing": (3, 4)}
-    shares = {name: factors.var(axis=over).reshape(-1, factors.shape[-1]).mean(axis=0) / total for name, over in axes.items()}
-    return {name: shares[name] for name in ("position", "aliasing", "content")}
+    shares = {name: factors.var(axis=over).reshape(-1, factors.shape[-1]).mean(axis=0) / defined for name, over in axes.items()}
+    return {**{name: shares[name] for name in ("position", "aliasing", "content")}, "variance": total}
 
 
 def by_factor(activation: Floats, phases: int) -> Floats:
@@ -52,10 +53,10 @@ def by_factor(activation: Floats, phases: int) -> Floats:
 def readout(activation: Floats, phases: int) -> dict[str, float]:
     """How well a linear map of the prototypes' activations over an object tells the object's cell: R² on places held out.
 
-    Ridge regression on every object and phase, each object's mean taken off. The column (`x`) is told in a row of cells that was
-    held out, each row in turn, and the row (`y`) in a column: so neither is ever correlated with the other among the cells left
-    in. What is told beyond the grid is taken for its edge. R² is 1 minus the squared error over that of telling the middle, so
-    0 is chance and 1 is exact.
+    Ridge regression on every object and phase, each object's mean taken off. The column (`x`) is told in a row of cells
+    that was held out, each row in turn, and the row (`y`) in a column: so neither is ever correlated with the other among the
+    cells left in. What is told beyond the grid is taken for its edge. R² is 1 minus the squared error over that of telling the
+    middle, so 0 is chance and 1 is exact.
 
     Args:
         activation, phases: as for `total_effects`.

@@ -216,7 +216,7 @@ def test_a_real_network_leaves_the_files_of_the_contract(split, tmp_path):
         assert set(arrays.files) == {
             "places", "activation", "score", "mask_iou", "mask_over", "mask_elsewhere", "position", "aliasing", "content",
             "separation", "pair_centres", "solid_colours", "solid_variation", "border_profile", "border_distance", "names",
-            "images", "maps",
+            "images", "maps", "variance",
         }  # fmt: skip
     for file in ("probes.npz", "summary.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()

@@ -42,10 +42,11 @@ def test_shares_are_those_that_were_planted(name):
 def test_shares_lie_between_0_and_1_sum_to_1_at_least_and_ignore_unit_and_offset(seed, unit, offset):
     values = np.random.default_rng(seed).standard_normal((OBJECTS, CELLS * PHASES, CELLS * PHASES, 3))
     found = total_effects(values, PHASES)
-    shares = np.stack(list(found.values()))
+    shares = np.stack([found[name] for name in ("position", "aliasing", "content")])
     assert (shares >= 0).all() and (shares <= 1 + 1e-12).all() and (shares.sum(0) >= 1 - 1e-12).all()
     again = total_effects(unit * values + offset, PHASES)
-    assert np.stack(list(again.values())) == pytest.approx(shares, abs=1e-9)
+    assert np.stack([again[name] for name in ("position", "aliasing", "content")]) == pytest.approx(shares, abs=1e-9)
+    assert again["variance"] == pytest.approx(unit**2 * found["variance"])
 
 
 def test_factors_are_told_apart_in_the_layout_of_the_file():
