@@ -66,7 +66,8 @@ def stability_table(experiment: Experiment) -> pd.DataFrame:
     """One row per variant and measure of `MEASURES`.
 
     Columns: variant, label, measure, name, unit; mean (over seeds), sd (sample standard deviation over seeds), n (seeds); low,
-    high (95 % bootstrap interval over sequences, the same resample for every seed; it misses the variance between trainings);
+    high (95 % bootstrap interval over sequences, the same resample for every seed, over tracks for footage, which is a single
+    sequence; it misses the variance between trainings);
     count (what was averaged, over all seeds: pairs of frames, frames, or objects). `iou` is that of `mask_pairs`. Raises as
     `tracks` does.
     """
@@ -91,23 +92,31 @@ def stability_table(experiment: Experiment) -> pd.DataFrame:
 def steadiness(experiment: Experiment) -> pd.DataFrame:
     """The mask IoU of successive frames against the reference's, over the objects and frames in which both found it.
 
+    Footage has no objects that tracks of two networks could be told to share: there, all tracks of each are compared.
+
     Columns: variant, label, own and reference (mean IoU over these), change (variant - reference), low, high (95 % interval:
-    over paired seeds, or for one seed a bootstrap over sequences), n (seeds), method, clearly (`statistics.Difference`), count
-    (pairs of frames that both have, over all seeds). Raises MissingResult where nothing can be compared.
+    over paired seeds, or for one seed a bootstrap over sequences, of footage over tracks), n (seeds), method, clearly
+    (`statistics.Difference`), paired (on the same objects and frames), count (the variant's pairs of frames, over all seeds).
+    Raises MissingResult where nothing can be compared.
     """
-    pairs = mask_pairs(experiment)
+    pairs, paired = mask_pairs(experiment), not objects(experiment).empty
     rows = []
     reference = pairs[pairs["variant"] == experiment.reference]
     for variant in experiment.variants:
-        own = pairs[pairs["variant"] == variant.name]
-        both = own.merge(reference, on=["seed", "sequence", "frame", "object"], suffixes=("", "_reference"))
-        if variant.name == experiment.reference or both.empty or objects(experiment).empty:
+        own, other = pairs[pairs["variant"] == variant.name], reference
+        if paired:
+            keys = ["seed", "sequence", "frame", "object"]
+            own, other = own.merge(reference[keys], on=keys), reference.merge(own[keys], on=keys)
+        common = set(own["seed"]) & set(other["seed"])
+        own, other = own[own["seed"].isin(common)], other[other["seed"].isin(common)]
+        if variant.name == experiment.reference or own.empty:
             continue
-        found = _difference(both)
+        found = _difference(own, other, paired)
         rows.append(
-            {"variant": variant.name, "label": variant.label, "own": both.groupby("seed")["iou"].mean().mean(),
-             "reference": both.groupby("seed")["iou_reference"].mean().mean(), "change": found.mean, "low": found.low,
-             "high": found.high, "n": found.n, "method": found.method, "clearly": found.clearly, "count": len(both)}
+            {"variant": variant.name, "label": variant.label, "own": own.groupby("seed")["iou"].mean().mean(),
+             "reference": other.groupby("seed")["iou"].mean().mean(), "change": found.mean, "low": found.low,
+             "high": found.high, "n": found.n, "method": found.method, "clearly": found.clearly, "paired": paired,
+             "count": len(own)}
         )  # fmt: skip
     if not rows:
         raise MissingResult("no two networks found the same object in the same frames, so none can be called steadier")
@@ -122,10 +131,11 @@ def steadiest(experiment: Experiment) -> str:
 
 def _sentence(row, reference: str) -> str:
     ends = "no interval" if math.isnan(row.low) else f"95 % interval {row.low:+.3f} to {row.high:+.3f}"
+    where = "on the same objects and frames" if row.paired else "over all tracks of each"
     over = f"n = {row.n} seeds" if row.method == "seeds" else "ONE seed, so that another training may differ"
     return (
         f"{_verdict(row, reference)}: from frame to frame, motion taken out, they overlap with themselves by an IoU of "
-        f"{row.own:.3f} against {row.reference:.3f} on the same objects and frames ({row.change:+.3f}; {ends}, {over})."
+        f"{row.own:.3f} against {row.reference:.3f} {where} ({row.change:+.3f}; {ends}, {over})."
     )
 
 
@@ -156,6 +166,8 @@ def _read(experiment: Experiment, file: str) -> pd.DataFrame:
 def _sums(experiment: Experiment) -> pd.DataFrame:
     """Columns variant, seed, sequence, measure, sum, count: what each measure's mean is made of."""
     seen, shown = tracks(experiment), objects(experiment)
+    if shown.empty:
+        seen = seen.assign(sequence=seen["track"])
     shown = shown[shown["visible"] == 1].sort_values([*_KEYS, "object", "frame"])
     before = shown.groupby([*_KEYS, "object"])
     follows = before["frame"].diff() == 1
@@ -163,7 +175,7 @@ def _sums(experiment: Experiment) -> pd.DataFrame:
     deviations = found.groupby([*_KEYS, "object"])["gt_iou"].std().rename("value").reset_index()
     changed = (before["found"].diff().abs() * 100)[follows]
     parts = {
-        "iou": mask_pairs(experiment).assign(value=lambda rows: rows["iou"]),
+        "iou": _clusters(mask_pairs(experiment), not shown.empty).rename(columns={"iou": "value"}),
         "flicker": shown[follows].assign(value=changed),
         "gaps": _gaps(seen),
         "box_jitter": seen.assign(value=seen["box_jitter"]),
@@ -176,8 +188,9 @@ def _sums(experiment: Experiment) -> pd.DataFrame:
 
 
 def _summed(frame: pd.DataFrame, measure: str) -> pd.DataFrame:
-    weight = frame["weight"] if "weight" in frame else frame["value"].notna().astype(float)
-    sums = frame.assign(count=weight, sum=frame["value"] * weight).groupby(_KEYS)[["sum", "count"]].sum().reset_index()
+    value = frame["value"].astype(float)  # a table without rows has columns of no type
+    weight = frame["weight"] if "weight" in frame else value.notna().astype(float)
+    sums = frame.assign(count=weight, sum=value * weight).groupby(_KEYS)[["sum", "count"]].sum().reset_index()
     return sums.assign(measure=measure)
 
 
@@ -193,25 +206,42 @@ def _per_seed(sums: pd.DataFrame) -> NDArray[np.float64]:
     return (totals["sum"] / totals["count"]).to_numpy()
 
 
+def _clusters(pairs: pd.DataFrame, of_objects: bool) -> pd.DataFrame:
+    """The pairs with what is resampled in the column sequence: sequences, or the tracks of footage."""
+    return pairs if of_objects else pairs.assign(sequence=pairs["object"])
+
+
 def _over_sequences(sums: pd.DataFrame) -> tuple[float, float]:
     """95 % interval of the mean over seeds, sequences drawn with replacement; NaN for a single sequence."""
+    return _interval(_resampled(sums))
+
+
+def _resampled(sums: pd.DataFrame, draw: int = 0) -> NDArray[np.float64]:
+    """The mean over seeds on each resample of the sequences; empty for a single sequence."""
     wide = {name: sums.pivot_table(index="seed", columns="sequence", values=name, fill_value=0) for name in ("sum", "count")}
     sequences = wide["sum"].shape[1]
     if sequences < 2:
-        return math.nan, math.nan
-    weights = resample(sequences)
+        return np.empty(0)
+    weights = resample(sequences, seed=draw)
     total, count = (weights @ wide[name].to_numpy().T for name in ("sum", "count"))  # (resamples, seeds)
     with np.errstate(invalid="ignore"):
-        values = (total / count).mean(axis=1)
+        return (total / count).mean(axis=1)
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    if not np.isfinite(values).any():
+        return math.nan, math.nan
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
-def _difference(both: pd.DataFrame) -> Difference:
-    both = both.assign(change=both["iou"] - both["iou_reference"])
-    seeds = both.groupby("seed")["change"].mean()
-    if len(seeds) > 1:
-        return over_seeds(seeds.tolist())
-    sums = both.groupby(["seed", "sequence"])["change"].agg(sum="sum", count="count").reset_index()
-    low, high = _over_sequences(sums)
-    return Difference(float(seeds.iloc[0]), low, high, 1, "none" if math.isnan(low) else "images of one seed")
+def _difference(own: pd.DataFrame, other: pd.DataFrame, paired: bool) -> Difference:
+    """Of the mean IoU of two networks' pairs of frames; `paired`: row by row the same sequences."""
+    changes = own.groupby("seed")["iou"].mean() - other.groupby("seed")["iou"].mean()
+    if len(changes) > 1:
+        return over_seeds(changes.tolist())
+    sums = [_summed(_clusters(pairs, paired).rename(columns={"iou": "value"}), "iou") for pairs in (own, other)]
+    draws = (0, 0) if paired else (0, 1)  # tracks of two networks are drawn apart
+    resampled = [_resampled(each, draw) for each, draw in zip(sums, draws, strict=True)]
+    low, high = _interval(resampled[0] - resampled[1]) if all(map(len, resampled)) else (math.nan, math.nan)
+    return Difference(float(changes.iloc[0]), low, high, 1, "none" if math.isnan(low) else "images of one seed")

@@ -25,7 +25,7 @@ from analysis.figures.style import (
     seeds,
 )
 from analysis.results import Experiment, MissingResult
-from analysis.stability import MEASURES, mask_pairs, stability_table
+from analysis.stability import MEASURES, mask_pairs, objects, stability_table
 
 UNSTEADINESS = ("flicker", "gaps", "box_jitter", "score_change")
 _POINTS = np.linspace(0, 1, 401)
@@ -56,10 +56,11 @@ def consecutive_iou(experiment: Experiment) -> Picture:
     left.grid()
     _draw_means(right, experiment, rows, pairs)
     legend(figure, *left.get_legend_handles_labels())
+    drawn = "tracks" if objects(experiment).empty else "sequences"
     caption = (
         "Mask IoU of one object in successive frames with its motion taken out, 1 for a mask that moves exactly as the object "
         f"does; {_where(experiment)}. Left: share of pairs of frames with at most this IoU, all seeds together. Right: mean of "
-        f"seeds ({seeds(rows['n'])}) with the 95 % bootstrap interval over sequences; ticks are single seeds."
+        f"seeds ({seeds(rows['n'])}) with the 95 % bootstrap interval over {drawn}; ticks are single seeds."
     )
     alt = "Mean IoU of successive masks: " + ", ".join(f"{row.label} {row.mean:.3f}" for row in rows.itertuples()) + "."
     return Picture("consecutive_iou", figure, caption, alt, pd.concat(curves, ignore_index=True))
@@ -84,7 +85,7 @@ def flicker(experiment: Experiment) -> Picture:
         measure = MEASURES[name]
         label_rows(axes, experiment, names)
         axes.set(title=measure.label, xlabel=measure.unit)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, None if own["mean"].any() else 1)
     for axes in grid.ravel()[len(shown) :]:
         axes.set_visible(False)
     caption = (

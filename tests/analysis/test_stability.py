@@ -111,12 +111,15 @@ def test_one_seed_decides_nothing(tmp_path):
     assert "It is undecided whether" in steadiest(one) and "ONE seed" in steadiest(one)
 
 
-def test_footage_is_shown_by_its_tracks_and_compared_by_no_object(tmp_path):
+def test_footage_is_shown_and_compared_by_its_tracks(tmp_path):
     shown = experiment(tmp_path, seeds=(0,), footage=True)
     assert objects(shown).empty
     assert set(stability_table(shown)["measure"]) == {"iou", "gaps", "box_jitter", "score_change"}
-    with pytest.raises(MissingResult, match="none can be called steadier"):
-        steadiness(shown)
+    (row,) = steadiness(shown).itertuples()
+    assert not row.paired and row.count == 36
+    assert row.own == pytest.approx((40 * (SHAKY - 0.015) - 4 * SHAKY) / 36)
+    assert row.low < row.change < row.high
+    assert "over all tracks of each" in steadiest(shown)
     for draw in (consecutive_iou, flicker, film_strip):
         assert "footage" in draw(shown).caption
 
