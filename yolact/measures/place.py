@@ -15,8 +15,9 @@ from torch.nn import functional as F
 from yolact.measures.regions import Regions
 
 CELLS = 16
-MARGIN = 0.1
-"""A boundary leaves at least this share of the pixels on either side: a border is no partition."""
+MARGIN = 0.2
+"""A boundary leaves at least this share of the pixels on either side: the strip along the border that padding reaches is no
+partition."""
 AXES = ("x", "y")
 EMPTY = 1e-9
 """A share of a cell below this is none."""
