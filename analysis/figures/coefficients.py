@@ -126,8 +126,8 @@ def oracle_scatter(experiment: Experiment, variant: str) -> Picture:
         f"The {len(frame)} detections of {experiment.variant(variant).label} on {experiment.data}, scale {experiment.scale}, "
         f"that find an object ({seeds(pd.Series([frame['seed'].nunique()]))}). Left: a point each"
         f"{f' ({MOST_POINTS} of them)' if len(frame) > MOST_POINTS else ''}; the height above the dotted line is what better "
-        "coefficients on the same prototypes would bring. Right: share of detections whose IoU is at least that; the dotted line "
-        "is a control, the best that as many free numbers do on the prototypes of another image. Means: "
+        "coefficients on the same prototypes would bring. Right: share of detections whose IoU is at least that; dotted, as "
+        "a control, the best that as many free numbers do on the prototypes of another image. Means: "
         f"{said}."
     )
     return Picture("oracle_scatter", figure, caption, f"Mean mask IoU: {said}.", frame)
