@@ -15,6 +15,7 @@ from analysis.figures.compression import accuracy_against_m
 from analysis.figures.errors import ap_by_iou, error_types
 from analysis.figures.oracle import accuracy_against_noise, oracle_budget
 from analysis.figures.picture import Picture
+from analysis.figures.probes import figure_five, sense_of_place
 from analysis.figures.prototypes import best_prototype_variant
 from analysis.figures.speed import protocol
 from analysis.figures.stability import consecutive_iou
@@ -78,6 +79,12 @@ class PaperPage:
 
     def ap_by_iou(self, name: str) -> Html:
         return self._draw(name, ap_by_iou)
+
+    def figure_five(self, name: str) -> Html:
+        return self._draw(name, figure_five)
+
+    def sense_of_place(self, name: str) -> Html:
+        return self._draw(name, lambda it: sense_of_place(it, self.scale.summary(name)))
 
     def oracle(self, name: str) -> Html:
         return self._draw(name, oracle_budget)
