@@ -57,9 +57,9 @@ def assembly_strip(
     crop = "the crop by the box" if kept.assembly.crop else "which is not cropped"
     caption = (
         f"How the mask of one {name} (score {score:.2f}, image {image.image_id}) comes out of the prototypes of "
-        f"{kept.network}, on {experiment.data}, scale {experiment.scale}. Top: the {terms} terms coefficient × prototype that move "
-        f"it most inside its box; below each, the sum so far. Right: the sum of all {kept.k}, its sigmoid, {crop}, and the mask "
-        f"above {kept.assembly.threshold:g} on the image. Signed values in logits."
+        f"{kept.network}; {experiment.data}, scale {experiment.scale}. Top: the {terms} terms coefficient × prototype that "
+        f"move it most inside its box; below each, the sum so far. Right: the sum of all {kept.k}, its sigmoid, {crop}, and "
+        f"the mask above {kept.assembly.threshold:g} on the image. Signed values in logits."
     )
     data = _strip_data(steps, image, instance, kept)
     first = ", ".join(f"{row.coefficient:+.2f} times prototype {row.prototype}" for row in data.head(terms).itertuples())

@@ -46,6 +46,7 @@ class Card {
     this.image = image;
     this.element.classList.add("drawn");
     this.listInstances();
+    this.drawScene();
     this.draw();
   }
 
@@ -77,7 +78,6 @@ class Card {
       else tile.querySelector(".view").style.backgroundImage = "";
       drawTile(tile, this.image, this.instance);
     }
-    this.drawScene();
   }
 
   drawScene() {
@@ -109,6 +109,7 @@ class Card {
     for (const button of this.body.querySelectorAll("[data-instance]")) {
       button.setAttribute("aria-pressed", Number(button.dataset.instance) === instance);
     }
+    this.drawScene();
     this.draw();
   }
 

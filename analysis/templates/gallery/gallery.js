@@ -98,7 +98,7 @@ function moveFocus(tile, key) {
 
 document.getElementById("images").append(...cards.map((card) => card.element));
 for (const card of cards) observer.observe(card.element);
-drawValues(document.getElementById("ramp"), 256, 1, (at) => at / 255, sequential);
+drawRamp(document.getElementById("ramp"), sequential);
 
 for (const name of ["sort", "range"]) {
   const select = document.getElementById(name);

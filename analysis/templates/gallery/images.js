@@ -24,7 +24,7 @@ function fetchImage(index) {
   });
 }
 
-// {photo, levels: k arrays of h·w bytes, masks: n arrays of photo pixels, and the data's own numbers}
+// {photo, levels: k arrays of h·w bytes, masks: n arrays with 0 or 1 for each pixel of the photo, and the data's own numbers}
 async function loadImage(index) {
   const data = await fetchImage(index);
   const [photo, sprite, masks] = await Promise.all([data.photo, data.sprite, data.masks].map(picture));
@@ -39,19 +39,20 @@ async function picture(source) {
   return image;
 }
 
-function pixels(image, x, y, width, height) {
-  const canvas = new OffscreenCanvas(width, height);
+// The red channel of a picture, divided by `unit`.
+function channel(image, unit = 1) {
+  const canvas = new OffscreenCanvas(image.width, image.height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(image, -x, -y);
-  const rgba = context.getImageData(0, 0, width, height).data;
-  const one = new Uint8Array(width * height);
-  for (let i = 0; i < one.length; i++) one[i] = rgba[4 * i];
+  context.drawImage(image, 0, 0);
+  const rgba = context.getImageData(0, 0, image.width, image.height).data;
+  const one = new Uint8Array(image.width * image.height);
+  for (let at = 0; at < one.length; at++) one[at] = rgba[4 * at] / unit;
   return one;
 }
 
 function cut(sprite, columns) {
   const { width, height } = manifest.tile;
-  const all = pixels(sprite, 0, 0, sprite.width, sprite.height);
+  const all = channel(sprite);
   return Array.from({ length: manifest.k }, (_, number) => {
     const level = new Uint8Array(width * height);
     const left = (number % columns) * width, top = Math.floor(number / columns) * height;
@@ -63,10 +64,11 @@ function cut(sprite, columns) {
   });
 }
 
+// n arrays of 0 and 1.
 function separate(image, count) {
   if (!image) return [];
-  const height = image.height / count;
-  return Array.from({ length: count }, (_, n) => pixels(image, 0, n * height, image.width, height));
+  const all = channel(image, 255), size = all.length / count;
+  return Array.from({ length: count }, (_, instance) => all.subarray(instance * size, (instance + 1) * size));
 }
 
 // Activation of a prototype from its level at one pixel.

@@ -69,8 +69,8 @@ function lastSteps(sum, limit) {
 function step(label, words, values, limit, box = null) {
   const canvas = document.createElement("canvas");
   const cropped = box ?? (options.crop ? strip.image.windows[strip.instance] : null);
-  const value = limit === null ? (at) => values[at] : (at) => 0.5 + values[at] / (2 * limit);
-  drawValues(canvas, manifest.tile.width, manifest.tile.height, value, limit === null ? sequential : diverging, cropped);
+  const levels = limit === null ? levelsOf(values, 0, 1) : levelsOf(values, -limit, limit);
+  drawLevels(canvas, manifest.tile.width, manifest.tile.height, levels, limit === null ? sequential : diverging, cropped);
   return figure(label, words, canvas);
 }
 
@@ -94,7 +94,7 @@ function column(figures) {
 function scaleNote(limit) {
   const note = document.createElement("p"), ramp = document.createElement("canvas");
   note.className = "scale";
-  drawValues(ramp, 256, 1, (at) => at / 255, diverging);
+  drawRamp(ramp, diverging);
   note.append(`−${limit.toPrecision(2)}`, ramp, `+${limit.toPrecision(2)} (logits; white is 0, where the sigmoid is one half)`);
   return note;
 }

@@ -42,11 +42,11 @@ function makeTile(number) {
 
 function drawTile(tile, image, instance) {
   const number = Number(tile.dataset.number), { low, high } = colourRange(image, number);
-  const span = high - low || 1, levels = image.levels[number];
-  const table = Float32Array.from({ length: 256 }, (_, level) => (activation(image, number, level) - low) / span);
+  const places = levelsOf(Float32Array.from({ length: 256 }, (_, level) => activation(image, number, level)), low, high);
   const box = options.crop && instance !== null ? image.windows[instance] : null;
   const canvas = tile.querySelector("canvas");
-  drawValues(canvas, manifest.tile.width, manifest.tile.height, (at) => table[levels[at]], sequential, box);
+  const { width, height } = manifest.tile;
+  drawLevels(canvas, width, height, image.levels[number], Uint32Array.from(places, (place) => sequential[place]), box);
   canvas.classList.toggle("over", options.overlay);
   drawWeight(tile, image, instance, number);
 }
