@@ -21,7 +21,9 @@ This is what the authors' library tidecv 1.0.1 does, except that
   AP 0, and leaves out one that a fix leaves with neither instances nor detections, which here has AP 1: all of it is found;
 * detections that COCO ignores, on crowds, are no errors; tidecv counts and fixes them;
 * s = .50 exactly is a match, hence Dupe where it matched nothing; tidecv says Loc;
-* equal scores keep one order before and after a fix, so that no delta is below 0; tidecv cuts those off at 0.
+* equal scores keep one order before and after a fix, so that no delta is below 0; tidecv cuts those off at 0;
+* precision is read at COCO's 101 recalls; some of tidecv's differ in the last bit, which on small sets moves an AP by some
+  tenths of a point.
 
 D counted detections, K categories, G instances of an image.
 """
