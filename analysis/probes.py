@@ -168,7 +168,7 @@ def padding_claim(experiment: Experiment, table: pd.DataFrame) -> str:
         raise MissingResult("the claim needs the reference and another padding probed")
     accuracy = table[table["metric"] == "mask_AP"].set_index("variant")
     base = rows.loc[experiment.reference]
-    parts = [f"{row.label}: {row.mean:.1f}{_sd(row.sd)} %{_points(accuracy, name)}"
+    parts = [f"“{row.label}” {row.mean:.1f}{_sd(row.sd)} %{_points(accuracy, name)}"
              for name, row in ((name, _row(rows, name)) for name in others)]  # fmt: skip
     less = [name for name in others if rows.loc[name, "clearly"] and rows.loc[name, "change"] < 0]
     worse = [name for name in less if name in accuracy.index and accuracy.loc[name, "clearly"]
@@ -176,14 +176,14 @@ def padding_claim(experiment: Experiment, table: pd.DataFrame) -> str:
     known = [name for name in less if name in accuracy.index and not math.isnan(accuracy.loc[name, "change"])]
     return (
         f"On {experiment.data}, place has a part in {base['mean']:.1f}{_sd(base['sd'])} % of the variance of the prototypes' "
-        f"activations over an object with {base['label']} (n = {base['n']}), with other paddings {'; '.join(parts)}: "
+        f"activations over an object with “{base['label']}” (n = {base['n']}), with {'; '.join(parts)}: "
         f"{_verdict(experiment, less, worse, known)}."
     )
 
 
 def _verdict(experiment: Experiment, less: list[str], worse: list[str], known: list[str]) -> str:
     def names(variants: list[str]) -> str:
-        return ", ".join(experiment.variant(name).label for name in variants)
+        return ", ".join(f"“{experiment.variant(name).label}”" for name in variants)
 
     if not less:
         return "no padding takes the sense of place clearly away, so these numbers do not show that it comes from padding"

@@ -108,7 +108,10 @@ def test_prototypes_are_drawn_from_most_to_least_place_without_dead_and_faint_on
 
 
 CLAIMS = {
-    "AP is lost with it": ({"circular": (-5, -7, -3), "reflect": (-1, -2, 0)}, "mask AP fell clearly with padded by circular"),
+    "AP is lost with it": (
+        {"circular": (-5, -7, -3), "reflect": (-1, -2, 0)},
+        "mask AP fell clearly with “padded by circular”",
+    ),
     "AP does not need it": ({"circular": (-0.5, -2, 1), "reflect": (-1, -2, 0)}, "and mask AP did not fall clearly"),
     "AP was not measured": ({}, "so some of it comes from padding."),
 }
@@ -119,8 +122,8 @@ def test_the_sentence_says_what_the_numbers_say(experiment, name):
     changes, expected = CLAIMS[name]
     sentence = padding_claim(experiment, table(**changes))
     assert sentence.endswith(f"{expected}." if not expected.endswith(".") else expected)
-    assert "padded by circular clearly took from the sense of place" in sentence
-    assert "31.0 ± 1.0 %" in sentence and "padded by circular: 3.0 ± 1.0 %" in sentence and "shapes (test)" in sentence
+    assert "“padded by circular” clearly took from the sense of place" in sentence
+    assert "31.0 ± 1.0 %" in sentence and "“padded by circular” 3.0 ± 1.0 %" in sentence and "shapes (test)" in sentence
     assert sentence.count(". ") == 0
 
 
