@@ -120,6 +120,7 @@ def oracle_scatter(experiment: Experiment, variant: str) -> Picture:
         one.set_box_aspect(1)
     axes.grid()
     _draw_cumulative(beside, frame)
+    legend(figure, *beside.get_legend_handles_labels())
     means = frame[list(IOUS)].mean()
     said = ", ".join(f"{IOUS[name]} {means[name]:.3f}" for name in IOUS)
     caption = (
@@ -175,7 +176,6 @@ def _draw_cumulative(axes: Axes, frame: pd.DataFrame) -> None:
         axes.plot(thresholds, share, color=colour, linestyle=dash, label=IOUS[name])
     axes.set(xlabel="mask IoU", ylabel="share of detections", xlim=(0, 1), ylim=(0, 1.02))
     axes.grid()
-    axes.legend(loc="lower left", fontsize=7.5)
 
 
 def _most_frequent(frame: pd.DataFrame) -> list[str]:
