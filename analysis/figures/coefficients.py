@@ -110,7 +110,7 @@ def oracle_scatter(experiment: Experiment, variant: str) -> Picture:
         MissingResult: the variant has no coefficients that found an object.
     """
     frame = oracle_ious(experiment, variant)
-    figure = new_figure(4.2)
+    figure = new_figure(4.9)
     axes, beside = figure.subplots(1, 2)
     drawn = frame.sample(min(MOST_POINTS, len(frame)), random_state=0)
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.9, linestyle=":")
