@@ -111,7 +111,9 @@ def _stage(root: Path, stage_id: str, kind: str, inputs: list[str], seed: int, e
     folder = root / "runs" / stage_id
     if folder.exists():
         return None
-    fields = {"model": {"branch": {"kind": "prototypes"}}, "training": {"iterations": 600}} if kind == "train" else {"inference": {}}
+    inference = {"crop": True, "crop_padding": 1, "mask_threshold": 0.5}
+    training = {"model": {"branch": {"kind": "prototypes"}}, "training": {"iterations": 600}}
+    fields = training if kind == "train" else {"inference": inference}
     by_kind = {one.partition("-")[0]: one for one in inputs}
     _json(folder / "stage.json", {"kind": kind, "version": 1, "fields": fields, "inputs": by_kind,
                                   "data": "0123456789abcdef", "seed": seed if kind == "train" else None})  # fmt: skip
