@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -42,7 +43,7 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
         left.errorbar(row.mean, place, xerr=spread, fmt=sign, color=colour, capsize=4, markersize=7)
         _draw_change(right, place, row, colour, sign)
     left.set(xlabel=f"{metric.label} ({metric.unit})", title="ours")
-    right.set(xlabel=f"change of {metric.label} (points)", title=f"against {experiment.variant(experiment.reference).label}")
+    right.set(xlabel=f"change of {metric.label} (points)", title=textwrap.fill(f"against {experiment.variant(experiment.reference).label}", 28))
     label_rows(left, experiment, names)
     right.grid(axis="x")
     right.tick_params(axis="y", length=0)
