@@ -1,0 +1,39 @@
+"""The protocol that all benchmarks share."""
+
+import csv
+
+import pytest
+import torch
+
+from benchmarks.timing import interleaved, ratio, row, write_csv
+
+
+def test_candidates_take_turns_in_an_order_that_alternates():
+    calls = []
+    samples = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, repeats=3, warmup=1)
+    assert "".join(calls) == "abbaabba"
+    assert {name: len(times) for name, times in samples.items()} == {"a": 3, "b": 3}
+    assert all(time >= 0 for times in samples.values() for time in times)
+
+
+def test_a_row_holds_median_and_quartiles():
+    assert row([4, 1, 2, 3, 5]) == {"median_ms": 3, "p25_ms": 2, "p75_ms": 4, "n": 5}
+
+
+def test_a_ratio_is_taken_round_by_round():
+    """When the machine slows both down in one round, their ratio stays."""
+    assert ratio([1, 10, 1], [2, 20, 2]) == {"ratio": 2, "ratio_p25": 2, "ratio_p75": 2}
+
+
+def test_rows_are_written_with_what_they_were_made_on(tmp_path):
+    path = tmp_path / "new" / "x.csv"
+    write_csv(path, [{"what": "a", **row([1.0])}, {"what": "b", "threads": 7}])
+    first, second = csv.DictReader(path.open())
+    assert list(first) == ["what", "median_ms", "p25_ms", "p75_ms", "n", "threads", "hardware", "torch", "date"]
+    assert (first["torch"], first["threads"]) == (str(torch.__version__), str(torch.get_num_threads()))
+    assert (second["threads"], second["median_ms"]) == ("7", "") and first["hardware"]
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_small_and_large_times_keep_their_digits(scale):
+    assert row([1.23456 * scale])["median_ms"] == pytest.approx(1.23456 * scale, rel=1e-5)
