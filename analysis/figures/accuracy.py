@@ -42,8 +42,9 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
         spread = None if math.isnan(row.sd) else row.sd
         left.errorbar(row.mean, place, xerr=spread, fmt=sign, color=colour, capsize=4, markersize=7)
         _draw_change(right, place, row, colour, sign)
+    reference = experiment.variant(experiment.reference).label
     left.set(xlabel=f"{metric.label} ({metric.unit})", title="ours")
-    right.set(xlabel=f"change of {metric.label} (points)", title=textwrap.fill(f"against {experiment.variant(experiment.reference).label}", 28))
+    right.set(xlabel=f"change of {metric.label} (points)", title=textwrap.fill(f"against {reference}", 28))
     label_rows(left, experiment, names)
     right.grid(axis="x")
     right.tick_params(axis="y", length=0)
