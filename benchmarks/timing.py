@@ -1,8 +1,8 @@
 """The protocol that all benchmarks share.
 
-What is compared is timed in one process, interleaved: every round calls each candidate once, every other round in reverse order,
-so that whatever else the machine does meets all of them alike. Wall-clock time, the device waited for before and after each
-call; warm-up rounds are not counted; what is reported are medians with quartiles.
+What is compared is timed in one process, interleaved: every round calls each candidate once, every other round in reverse
+order, so that whatever else the machine does meets all of them alike. Wall-clock time, the device waited for before and after
+each call; warm-up rounds are not counted; what is reported are medians with quartiles.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def test_rows_are_written_with_what_they_were_made_on(tmp_path):
     path = tmp_path / "new" / "x.csv"
     write_csv(path, [{"what": "a", **row([1.0])}, {"what": "b", "threads": 7}])
     first, second = csv.DictReader(path.open())
-    assert list(first) == ["what", "median_ms", "p25_ms", "p75_ms", "n", "threads", "hardware", "torch", "date"]
+    assert list(first) == ["what", "median_ms", "p25_ms", "p75_ms", "n", "hardware", "threads", "torch", "date"]
     assert (first["torch"], first["threads"]) == (str(torch.__version__), str(torch.get_num_threads()))
     assert (second["threads"], second["median_ms"]) == ("7", "") and first["hardware"]
 
