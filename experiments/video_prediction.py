@@ -1,5 +1,7 @@
 """A trained network on video, frame by frame: an MP4 with overlays, and detections in COCO's result format.
 
+Frames are decoded in a thread before the network looks at them, and drawn, encoded and written in another one after it.
+
 For `clip.mov` the folder gets `clip.mp4`, `clip.detections.json` (records, whose `image_id` is the frame's number from 1) and
 `clip.images.json` (COCO's `images`, with each frame's `time` in seconds, and `categories`).
 """
@@ -7,23 +9,31 @@ For `clip.mov` the folder gets `clip.mp4`, `clip.detections.json` (records, whos
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.overlap import ahead, behind
 from experiments.prediction import Trained, above, free_name
 from yolact.errors import UserError
 from yolact.files import write_json, written_aside
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from yolact.config import InferenceConfig
-    from yolact.data.video import Frame
+    from yolact.data.video import Frame, VideoWriter
+    from yolact.structures import Detections
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv", ".3gp")
 """What is taken for a video, among files that are named."""
-Watch = Callable[[Iterable["Frame"], int | None, str], Iterable["Frame"]]
+AHEAD, BEHIND = 4, 2
+"""How many frames are decoded before the network is ready for them, and how many wait, with their masks, to be written."""
+Watch = Callable[[Iterable[Any], int | None, str], Iterable[Any]]
 """Passes frames on and shows progress, given how many are expected and what they come from."""
 
 
@@ -48,6 +58,13 @@ class Found:
     detections: int
     fault: str | None
     """What was wrong with the file, where some of it could be read nevertheless."""
+    seconds: float
+    """From opening the video to its results standing on disk."""
+
+    @property
+    def rate(self) -> float:
+        """Frames per second, everything included."""
+        return self.frames / self.seconds
 
 
 def find_videos(paths: Iterable[Path]) -> tuple[list[Video], list[Path]]:
@@ -79,29 +96,43 @@ def predict_video(
     Raises:
         VideoError: nothing of the file could be read.
     """
-    import numpy as np
-    import torch
-
     from yolact.data.video import VideoError, create_video, open_video
-    from yolact.drawing import draw
-    from yolact.records import to_records
 
+    begun = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     overlays, records, listing = video.results(folder)
     images: list[dict[str, Any]] = []
     with open_video(video.path) as reader, written_aside(overlays) as aside, _record_file(records) as write:
         with create_video(aside, reader.rate) as overlay:
-            for frame in watch(reader, reader.expected, video.path.name):
-                image = torch.from_numpy(frame.pixels.transpose(2, 0, 1).copy()).to(device)
-                found = above(trained.model.predict([image], inference)[0], threshold)
-                write(to_records(found, frame.number, trained.category_ids))
-                overlay.write(np.asarray(draw(frame.pixels, found, trained.class_names)), frame.time)
-                images.append(_described(frame, video.path))
+            finish = partial(_finish, trained, write, overlay)
+            with closing(ahead(_inputs(reader), AHEAD)) as inputs, behind(finish, BEHIND) as hand_on:
+                for frame, image in watch(inputs, reader.expected, video.path.name):
+                    hand_on(frame, above(trained.model.predict([image.to(device)], inference)[0], threshold))
+                    images.append(_described(frame, video.path))
         if not images:
             raise VideoError(reader.fault or f"{video.path}: the video has no frames")
     written = write.count
     write_json(listing, {"images": images, "categories": trained.categories}, indent=None)
-    return Found(len(images), written, reader.fault)
+    return Found(len(images), written, reader.fault, time.perf_counter() - begun)
+
+
+def _inputs(frames: Iterable[Frame]) -> Iterator[tuple[Frame, Tensor]]:
+    """Each frame with its pixels as the network takes them."""
+    import torch
+
+    for frame in frames:
+        yield frame, torch.from_numpy(frame.pixels.transpose(2, 0, 1).copy())
+
+
+def _finish(trained: Trained, write: _RecordWriter, overlay: VideoWriter, frame: Frame, found: Detections) -> None:
+    """Write what was found in a frame, and the frame with it drawn on."""
+    import numpy as np
+
+    from yolact.drawing import draw
+    from yolact.records import to_records
+
+    write(to_records(found, frame.number, trained.category_ids))
+    overlay.write(np.asarray(draw(frame.pixels, found, trained.class_names)), frame.time)
 
 
 def _described(frame: Frame, path: Path) -> dict[str, Any]:

@@ -37,8 +37,7 @@ def draw(image: NDArray[np.uint8], detections: Detections, class_names: Sequence
     canvas = image.astype(np.float32)
     masks = () if detections.masks is None else detections.masks.cpu().numpy()
     for place in reversed(range(len(masks))):
-        mask = masks[place]
-        canvas[mask] += MASK_ALPHA * (np.array(_colour(place), np.float32) - canvas[mask])
+        _tint(canvas, masks[place], np.array(_colour(place), np.float32))
     picture = Image.fromarray(canvas.round().astype(np.uint8))
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(size=_font_size(image.shape[0]))
@@ -46,6 +45,19 @@ def draw(image: NDArray[np.uint8], detections: Detections, class_names: Sequence
     for place in reversed(range(len(detections))):
         _draw_box(pen, font, boxes[place], f"{class_names[labels[place]]} {scores[place]:.2f}", _colour(place))
     return picture
+
+
+def _tint(canvas: NDArray[np.float32], mask: NDArray[np.bool_], colour: NDArray[np.float32]) -> None:
+    """Blend a colour into what the mask covers, looking at the mask's own rows and columns alone: most masks are small."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not len(rows):
+        return
+    across = slice(rows[0], rows[-1] + 1)
+    columns = np.flatnonzero(mask[across].any(axis=0))
+    part = across, slice(columns[0], columns[-1] + 1)
+    region, inside = canvas[part], mask[part]
+    before = region[inside]
+    region[inside] = before + MASK_ALPHA * (colour - before)
 
 
 def _colour(place: int) -> tuple[int, int, int]:

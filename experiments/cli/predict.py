@@ -75,7 +75,7 @@ def _video(network: Network, video: Video, out: Path, threshold: float) -> list[
         found = predict_video(network.trained, video, out, network.inference, threshold, network.device, _watch)
     except UserError as error:
         return [str(error)]
-    click.echo(f"{found.detections} detections in {found.frames} frames: {video.results(out)[0]}")
+    click.echo(f"{found.detections} detections in {found.frames} frames, {found.rate:.1f} per second: {video.results(out)[0]}")
     return [found.fault] if found.fault else []
 
 

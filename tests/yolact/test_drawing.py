@@ -1,6 +1,9 @@
 """Overlays: which pixels change, and to what."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -63,3 +66,21 @@ def test_boxes_at_the_border_and_without_area_are_drawn():
 def test_colours_start_again_after_the_last():
     boxes = [(2, 30, 6, 34)] * len(PALETTE) + [(60, 40, 79, 59)]
     assert drawn(*boxes)[50, 70].tolist() == blend(PALETTE[0])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_masks_of_any_shape_are_blended_as_the_definition_says(seed):
+    """Empty, scattered and full masks, bit by bit: the definition looks at whole masks, `draw` at their extents."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    masks = rng.random((6, HEIGHT, WIDTH)) < np.array([0, 0.001, 0.1, 0.9, 1, 0]).reshape(-1, 1, 1)
+    masks[5, 20:30, 50:] = True
+    found = detections(*[(0, 0, 0, 0)] * 6)
+    boxes_alone = np.asarray(draw(image, replace(found, masks=None), ["nucleus"]))
+    expected = image.astype(np.float32)
+    for place in reversed(range(6)):
+        inside = masks[place]
+        expected[inside] += MASK_ALPHA * (np.array(PALETTE[place], np.float32) - expected[inside])
+    picture = np.asarray(draw(image, replace(found, masks=torch.from_numpy(masks)), ["nucleus"]))
+    untouched = (boxes_alone == image).all(axis=2)
+    assert untouched.mean() > 0.5 and (picture[untouched] == expected.round().astype(np.uint8)[untouched]).all()

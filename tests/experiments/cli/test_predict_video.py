@@ -1,8 +1,15 @@
 """`yolact predict` on video, from the command line to what it prints and writes."""
 
+import errno
 import json
 import os
+import re
+import signal
+import subprocess
 import sys
+import threading
+import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,7 +17,7 @@ import pytest
 from experiments.video_prediction import find_videos
 from tests.experiments.cli.test_measure import YOLACT, photos, run, write_result  # noqa: F401 (a fixture)
 from tests.yolact.data.builders import write_video
-from yolact.data.video import open_video
+from yolact.data.video import VideoError, open_video
 from yolact.drawing import draw
 from yolact.records import from_records
 
@@ -43,7 +50,7 @@ def names(folder):
 def test_every_frame_is_drawn_and_written(tmp_path, capsys, trained, clip):
     out = tmp_path / "out"
     status, printed, _ = predict(capsys, trained, out, clip)
-    assert status == 0 and f"in {FRAMES} frames: {out / 'clip.mp4'}" in printed
+    assert status == 0 and re.search(rf" in {FRAMES} frames, \d+\.\d per second: {out / 'clip.mp4'}\n$", printed)
     assert names(out) == ["clip.detections.json", "clip.images.json", "clip.mp4"]
     listed = json.loads((out / "clip.images.json").read_text())
     assert [image["id"] for image in listed["images"]] == list(range(1, FRAMES + 1))
@@ -104,7 +111,7 @@ def test_a_broken_video_is_passed_over_and_leaves_nothing(tmp_path, capsys, trai
     broken.write_text("hello")
     out = tmp_path / "out"
     status, printed, error = predict(capsys, trained, out, broken, clip)
-    assert status == 2 and f"in {FRAMES} frames" in printed
+    assert status == 2 and f"in {FRAMES} frames," in printed
     assert "broken.mp4: not a video that can be read" in error and "Traceback" not in error
     assert names(out) == ["clip.detections.json", "clip.images.json", "clip.mp4"]
 
@@ -125,6 +132,70 @@ def test_results_of_before_stay_whole_when_a_run_ends_early(tmp_path, capsys, tr
     monkeypatch.setattr("yolact.data.video.ENCODERS", ("mpeg4",))  # which writes each frame at once
     assert predict(capsys, trained, out, clip)[0] == 130
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert threading.active_count() == 1
+
+
+@contextmanager
+def at_once(work, depth):
+    yield work
+
+
+def test_overlapping_changes_no_byte(tmp_path, capsys, trained, clip, monkeypatch):
+    predict(capsys, trained, tmp_path / "overlapped", clip)
+    monkeypatch.setattr("experiments.video_prediction.ahead", lambda items, depth: (item for item in items))
+    monkeypatch.setattr("experiments.video_prediction.behind", at_once)
+    predict(capsys, trained, tmp_path / "one by one", clip)
+    for name in names(tmp_path / "one by one"):
+        assert (tmp_path / "overlapped" / name).read_bytes() == (tmp_path / "one by one" / name).read_bytes()
+
+
+def failing(after, error):
+    left = iter(range(after))
+
+    def fail(*arguments, **options):
+        if next(left, None) is None:
+            raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "status", "message"),
+    [
+        ("_upright", VideoError("clip.mov: the decoder gave up"), 2, "clip.mov: the decoder gave up"),
+        ("VideoWriter.write", VideoError("the encoder gave up"), 2, "the encoder gave up"),
+        ("VideoWriter.write", OSError(errno.ENOSPC, "No space left on device"), 2, "the disk is full"),
+        ("_upright", KeyboardInterrupt(), 130, ""),
+    ],
+    ids=["decoder", "encoder", "full disk", "interrupt"],
+)
+def test_whichever_part_fails_ends_all(tmp_path, capsys, trained, clip, monkeypatch, broken, error, status, message):
+    from yolact.data import video
+
+    owner, _, name = f"yolact.data.video.{broken}".rpartition(".")
+    real = video.VideoWriter.write if name == "write" else video._upright
+    fail = failing(3, error)
+    monkeypatch.setattr(f"{owner}.{name}", lambda *arguments: (fail(), real(*arguments))[1])
+    out = tmp_path / "out"
+    ended, _, said = predict(capsys, trained, out, clip)
+    assert ended == status and message in said and "Traceback" not in said
+    assert names(out) == [] and threading.active_count() == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_command_at_once(tmp_path, trained):
+    """As a user does it: to a process of its own, while frames are decoded, looked at and drawn."""
+    clip = write_video(tmp_path / "long.mov", 300, RATE)
+    out = tmp_path / "out"
+    command = ["predict", str(clip), "--result", str(trained), "--out", str(out), "--device", "cpu"]
+    process = subprocess.Popen([sys.executable, "-m", "experiments.cli.main", *command], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (any(path.stat().st_size > 2000 for path in out.glob(".*.json.*.tmp"))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130 and "Traceback" not in said
+    assert names(out) == []
 
 
 def test_a_source_is_never_overwritten(tmp_path, capsys, trained, photos):  # noqa: F811
