@@ -12,41 +12,20 @@ import os
 import resource
 import shutil
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 from experiments import provenance
 from experiments.atomic import sync_folder, sync_tree, write_json
-from experiments.kinds import Interrupted, Kind, StageContext
+from experiments.event_log import EventLog, now
+from experiments.kinds import Ended, Interrupted, Kind, StageContext
 from experiments.lock import LockLost, StageLock
-from experiments.store import StageView, Status, Store, digests, processes
-from yolact.errors import UserError
+from experiments.stage_context import context_of, kind_of
+from experiments.store import Status, Store, digests, processes
 from yolact.ranks import ALONE, Ranks, RanksError
-
-
-class _Log:
-    """log.jsonl, appended line by line from any thread."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "ab")  # noqa: SIM115 - closed by the attempt
-        self._lock = threading.Lock()
-        if self._file.tell() and not path.read_bytes().endswith(b"\n"):
-            self._file.write(b"\n")
-
-    def __call__(self, event: Mapping[str, Any]) -> None:
-        line = json.dumps({"time": _now(), **event}, ensure_ascii=False, default=str)
-        with self._lock:
-            self._file.write(line.encode() + b"\n")
-            self._file.flush()
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._file.close()
 
 
 def attempt(
@@ -67,32 +46,89 @@ def attempt(
         StoreError: there is no such stage.
         OSError: not even the failure could be written down (disk full, no permission).
     """
-    view = store.stage(stage_id)
-    if view.state == "done":
-        return "done"
-    lock = StageLock(view.folder)
-    lock.acquire()
+    trying = Attempt(store, stage_id, kinds, should_stop, on_event, ranks)
+    context = trying.begin()
+    if context is None:
+        return trying.state
     try:
-        return _Attempt(store, view, kinds, lock, should_stop, on_event, ranks).run()
-    finally:
-        lock.release()
+        trying.kind.load()(context)
+    except BaseException as error:
+        return trying.end(error)
+    return trying.end()
 
 
-class _Attempt:
-    def __init__(self, store: Store, view: StageView, kinds, lock: StageLock, should_stop, on_event, ranks: Ranks) -> None:
-        self.store, self.view, self.kinds, self.lock, self.on_event = store, view, kinds, lock, on_event
-        self.ranks = ranks
-        self.should_stop = lambda: should_stop() or lock.lost.is_set()
-        self.before = view.status
-        self.started, self.clock = _now(), time.monotonic()
+class Attempt:
+    """One attempt, for who has the stage's function called: `begin`, and where that gives a context, `end`."""
 
-    def run(self) -> str:
+    def __init__(
+        self,
+        store: Store,
+        stage_id: str,
+        kinds: Mapping[str, Kind],
+        should_stop: Callable[[], bool],
+        on_event=lambda event: None,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.store, self.view, self.kinds, self.on_event, self.ranks = store, store.stage(stage_id), kinds, on_event, ranks
+        self.lock = StageLock(self.view.folder)
+        self.should_stop = lambda: should_stop() or self.lock.lost.is_set()
+        self.state = ""
+        """What it ended in."""
+        self._others_seconds = 0.0
+        self._shared: dict[str, Any] | None = None
+        self._steps = self._run()
+
+    @property
+    def kind(self) -> Kind:
+        return kind_of(self.view, self.kinds)
+
+    def begin(self) -> StageContext | None:
+        """Lock the stage; what its function gets, None where it is over already (`state` says how).
+
+        Raises:
+            StageBusy, LockLost, OSError: as `attempt`.
+        """
+        return self._resume(self._steps.__next__)
+
+    def end(self, error: BaseException | None = None) -> str:
+        """Publish what the function has made, or write down the error it ended with; returns the state.
+
+        Raises:
+            LockLost, OSError: as `attempt`.
+        """
+        self._resume(self._steps.__next__ if error is None else lambda: self._steps.throw(error))
+        return self.state
+
+    def account(self, ended: Ended, stages: int) -> None:
+        """Count only this stage's part of the time that it was worked on together with others."""
+        self._others_seconds = ended.others_seconds(stages)
+        self._shared = {"stages": stages, "seconds": round(ended.shared_seconds, 3)}
+
+    def _resume(self, step: Callable[[], StageContext]) -> StageContext | None:
+        try:
+            return step()
+        except StopIteration as stop:
+            self.state = stop.value
+            return None
+
+    def _run(self) -> Generator[StageContext, None, str]:
+        if self.view.state == "done":
+            return "done"
+        self.lock.acquire()
+        try:
+            return (yield from self._locked())
+        finally:
+            self.lock.release()
+
+    def _locked(self) -> Generator[StageContext, None, str]:
+        self.before = self.view.status
+        self.started, self.clock = now(), time.monotonic()
         if self.before.state == "done" or self._finish_publishing():
             return "done"
         self._write("running", wall_seconds=self.before.wall_seconds)
-        log = _Log(self.view.folder / "log.jsonl")
+        log = EventLog(self.view.folder / "log.jsonl")
         try:
-            return self._work(log)
+            return (yield from self._work(log))
         except Interrupted as stop:
             log({"event": "info", "message": f"interrupted: {stop}"})
             self._write("interrupted")
@@ -105,15 +141,15 @@ class _Attempt:
         finally:
             log.close()
 
-    def _work(self, log: _Log) -> str:
+    def _work(self, log: EventLog) -> Generator[StageContext, None, str]:
         record = self.view.record
-        kind = kind_of(self.view, self.kinds)
+        kind = self.kind
         self._check_ranks(record)
         output = self._fresh_output()
         try:
             self._write_env(record)
             self._discard_foreign_checkpoint(log)
-            kind.load()(context_of(self.store, self.view, kind, output, self._teller(log), self.should_stop, self.ranks))
+            yield context_of(self.store, self.view, kind, output, self._teller(log), self.should_stop, self.ranks)
             self._publish(output)
         finally:
             shutil.rmtree(output, ignore_errors=True)
@@ -144,7 +180,7 @@ class _Attempt:
         with self.lock.held():
             write_json(self.view.folder / "env.json", found)
 
-    def _discard_foreign_checkpoint(self, log: _Log) -> None:
+    def _discard_foreign_checkpoint(self, log: EventLog) -> None:
         """A stage resumes with the code it began with, or starts again."""
         folder = self.view.folder / "checkpoint"
         mark = folder / "source.json"
@@ -154,7 +190,7 @@ class _Attempt:
             shutil.rmtree(folder)
         write_json(mark, mine)
 
-    def _teller(self, log: _Log) -> Callable[[Mapping[str, Any]], None]:
+    def _teller(self, log: EventLog) -> Callable[[Mapping[str, Any]], None]:
         def tell(event: Mapping[str, Any]) -> None:
             log(event)
             self.on_event(event)
@@ -180,10 +216,10 @@ class _Attempt:
         if set(digests(self.view.folder / "result")) != set(self.before.digests):
             return False
         with self.lock.held():
-            write_json(self.view.folder / "status.json", {**_data(self.before), "state": "done", "finished": _now()})
+            write_json(self.view.folder / "status.json", {**_data(self.before), "state": "done", "finished": now()})
         return True
 
-    def _failed(self, error: Exception, log: _Log) -> None:
+    def _failed(self, error: Exception, log: EventLog) -> None:
         details = {"type": type(error).__name__, "message": describe(error), "traceback": traceback.format_exc()}
         with self.lock.held(), contextlib.suppress(OSError):
             log({"event": "error", "message": f"{details['type']}: {details['message']}"})
@@ -196,55 +232,14 @@ class _Attempt:
         status = Status(
             state=state,
             started=self.started,
-            finished=_now() if ended else None,
-            wall_seconds=round((self.before.wall_seconds or 0.0) + time.monotonic() - self.clock, 3),
+            finished=now() if ended else None,
+            wall_seconds=round((self.before.wall_seconds or 0.0) + time.monotonic() - self.clock - self._others_seconds, 3),
             peak_memory_bytes=peak_memory_bytes() if ended else None,
             attempt=self.before.attempt + 1,
+            shared=self._shared,
         )
         with contextlib.nullcontext() if "digests" in changes else self.lock.held():
             write_json(self.view.folder / "status.json", {**_data(status), **changes})
-
-
-def kind_of(view: StageView, kinds: Mapping[str, Kind]) -> Kind:
-    """The kind of a recorded stage, in the version it was recorded with."""
-    record = view.record
-    kind = kinds.get(record["kind"])
-    if kind is None or kind.version != record["version"]:
-        raise UserError(
-            f"{view.folder}: version {record['version']} of stage kind {record['kind']!r} isn't the one this code "
-            "has; plan and run the experiment again"
-        )
-    return kind
-
-
-def context_of(
-    store: Store,
-    view: StageView,
-    kind: Kind,
-    output: Path,
-    log: Callable[[Mapping[str, Any]], None],
-    should_stop: Callable[[], bool],
-    ranks: Ranks,
-) -> StageContext:
-    """What the stage's function gets."""
-    record = view.record
-    location = record["location"]
-    return StageContext(
-        fields=_with_paths(record["fields"], location["files"]),
-        inputs={name: store.stage(record["inputs"][name]).result for name in kind.inputs},
-        seed=record["seed"],
-        data=location["data"],
-        data_id=record["data"],
-        data_root=store.root / "data",
-        device=record["device"],
-        threads=record["threads"],
-        workers=location["workers"],
-        output=output,
-        checkpoint=view.folder / "checkpoint",
-        log=log,
-        should_stop=should_stop,
-        ranks=ranks,
-    )
 
 
 def describe(error: BaseException) -> str:
@@ -262,16 +257,5 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _with_paths(fields: Any, files: Mapping[str, str]) -> Any:
-    """The fields with paths in place of the digests that stand for them in the id."""
-    if isinstance(fields, dict):
-        return {key: _with_paths(value, files) for key, value in fields.items()}
-    return files.get(fields, fields) if isinstance(fields, str) else fields
-
-
 def _data(status: Status) -> dict[str, Any]:
     return {**vars(status), "digests": dict(status.digests)}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -5,7 +5,8 @@ A kind's `version` is bumped by hand whenever the bytes of its result change for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
@@ -53,6 +54,24 @@ class StageContext:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """How one of several stages ended that were worked on together."""
+
+    error: Exception | None
+    """What it failed of, or `Interrupted`; None where its output is complete."""
+    own_seconds: float
+    """Time spent for this stage alone."""
+    shared_seconds: float
+    """Time spent once for all of them."""
+    seconds: float
+    """All the time they took."""
+
+    def others_seconds(self, stages: int) -> float:
+        """How much of that time counts for the other stages, of so many in all."""
+        return self.seconds - self.own_seconds - self.shared_seconds / stages
+
+
+@dataclass(frozen=True)
 class Kind:
     """One row of the table."""
 
@@ -67,11 +86,30 @@ class Kind:
     """Runs alone on its machine, since it measures time."""
     distributed: bool = False
     """May be worked on by several processes together, `runtime.devices` × `runtime.nodes` of them."""
+    together: str = ""
+    """Where stages on the same inputs can share work: the function, as above, that does several of them."""
+    shared: Callable[[Mapping[str, Any]], Any] = lambda fields: fields
+    """What of the fields must be equal for that."""
 
     def load(self) -> Callable[[StageContext], None]:
         """The function itself."""
-        module, _, name = self.function.partition(":")
-        return getattr(import_module(module), name)
+        return _load(self.function)
+
+    def load_together(self) -> Callable[[Sequence[StageContext]], list[Ended]]:
+        """The function that does several stages at once."""
+        return _load(self.together)
+
+    def sharing(self, content: Mapping[str, Any]) -> str | None:
+        """What stages (their `content`) have in common that may be done together; None where the kind shares nothing."""
+        if not self.together:
+            return None
+        common = {name: content[name] for name in ("kind", "version", "inputs", "seed", "data", "threads", "device")}
+        return json.dumps([common, self.shared(content["fields"])], sort_keys=True)
+
+
+def _load(reference: str) -> Callable[..., Any]:
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)
 
 
 def _train(config: RunConfig, split: str) -> Fields:
@@ -90,6 +128,21 @@ def _split_of_batches(config: RunConfig) -> Fields:
 
 def _predict(config: RunConfig, split: str) -> Fields:
     return {"inference": config.inference, "split": split}
+
+
+_AFTER_THE_NETWORK = (
+    *("suppression", "nms_iou", "score_threshold", "second_score_threshold", "pre_nms_top_k", "max_detections"),
+    *("cap_cross_class", "crop", "crop_padding", "mask_threshold", "whole_pixel_boxes"),
+)
+"""Fields of `InferenceConfig` that say what is done with the network's outputs."""
+
+
+def forward_pass(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a `predict` stage's fields decides about the network's outputs. Unless known to come later, a field does."""
+    read = {name: value for name, value in fields["inference"].items() if name not in _AFTER_THE_NETWORK}
+    if read["intervention"]["kind"] != "padding":  # the others change what was found, not the network
+        read.pop("intervention")
+    return {**fields, "inference": read}
 
 
 def _coco(config: RunConfig, split: str) -> Fields:
@@ -123,7 +176,14 @@ def _device_name(device: str) -> str:
 
 KINDS: Mapping[str, Kind] = {
     "train": Kind(2, _train, "experiments.stages:train", seeded=True, distributed=True),
-    "predict": Kind(1, _predict, "experiments.stages:predict", inputs=("train",)),
+    "predict": Kind(
+        1,
+        _predict,
+        "experiments.predict_stage:predict",
+        inputs=("train",),
+        together="experiments.predict_stage:predict_together",
+        shared=forward_pass,
+    ),
     "coco": Kind(1, _coco, "experiments.stages:coco", inputs=("predict",)),
     "speed": Kind(1, _speed, "experiments.stages:speed", inputs=("train",), exclusive=True),
     "prototypes": Kind(1, _look("prototypes"), "experiments.measures:prototypes", inputs=("train",)),

@@ -16,7 +16,7 @@ from experiments.kinds import Interrupted, StageContext
 from yolact import training
 from yolact.build import build_model
 from yolact.checkpoint import load_weights, write_state_dict
-from yolact.config import InferenceConfig, ModelConfig, SpeedConfig, TrainingConfig
+from yolact.config import EvaluationConfig, InferenceConfig, ModelConfig, SpeedConfig, TrainingConfig
 from yolact.config.base import Config
 from yolact.data.coco import CocoSplit
 from yolact.data.loader import TrainingBatches
@@ -24,18 +24,14 @@ from yolact.distributed import Group, joined
 from yolact.evaluation import evaluate_to
 from yolact.evaluation_input import IouType
 from yolact.files import write_json, write_text
-from yolact.interventions import prepare
 from yolact.measures.look import Look
 from yolact.padding import set_padding
-from yolact.records import to_records
 from yolact.speed import measure_speed
-
-PROGRESS_EVERY = 25
 
 
 def train(ctx: StageContext) -> None:
     """Draw weights from the seed, train, and write weights.pt, model.json, losses.csv, summary.json."""
-    _prepare(ctx)
+    fix_numbers(ctx)
     with joined(ctx.ranks, ctx.device) as group:
         _train(ctx, group)
 
@@ -96,45 +92,22 @@ def _train(ctx: StageContext, group: Group) -> None:
     write_json(ctx.output / "summary.json", summary)
 
 
-def predict(ctx: StageContext) -> None:
-    """Run the network over the evaluated split; write detections.json in COCO's result format, and summary.json."""
-    _prepare(ctx)
-    model, category_ids, _ = trained_model(ctx)
-    inference = InferenceConfig.from_data(ctx.fields["inference"])
-    split = open_split(ctx, ctx.fields["split"])
-    changed = inference.intervention.kind != "none"
-    intervene = prepare(inference.intervention, model, open_split(ctx, "train"), ctx.device) if changed else None
-    records: list[dict[str, Any]] = []
-    masks = True
-    for number, image_id in enumerate(split.image_ids, start=1):
-        if ctx.should_stop():
-            raise Interrupted(f"stopped after {number - 1} of {len(split)} images")
-        image = split.image(image_id).to(ctx.device)
-        detections = model.predict([image], inference, keep_prototypes=intervene is not None)[0]
-        if intervene is not None:
-            detections = intervene(detections, split.instances(image_id), image_id, inference)
-        records += to_records(detections, image_id, category_ids)
-        masks = detections.masks is not None
-        if number % PROGRESS_EVERY == 0 or number == len(split):
-            ctx.log({"event": "step", "iteration": number, "iterations": len(split)})
-    write_json(ctx.output / "detections.json", records, indent=None)
-    write_json(ctx.output / "summary.json", {"images": len(split), "detections": len(records), "masks": masks})
-
-
 def coco(ctx: StageContext) -> None:
     """Evaluate the detections of the predict stage; the files are those of `yolact.evaluation.evaluate_to`."""
-    dataset, evaluation = open_dataset(ctx), ctx.fields["evaluation"]
-    split = evaluation["split"]
+    dataset, evaluation = open_dataset(ctx), EvaluationConfig.from_data(ctx.fields["evaluation"])
+    split = ctx.fields["evaluation"]["split"]
     _, annotations = dataset.paths(split, dataset.ensure(ctx.data_root, [split]))
     found = ctx.inputs["predict"]
     masks = json.loads((found / "summary.json").read_text(encoding="utf-8"))["masks"]
     kinds: tuple[IouType, ...] = ("segm", "bbox") if masks else ("bbox",)
-    evaluate_to(ctx.output, annotations, found / "detections.json", rules=evaluation["rules"], kinds=kinds)
+    evaluate_to(
+        ctx.output, annotations, found / "detections.json", rules=evaluation.rules, kinds=kinds, backend=evaluation.backend
+    )
 
 
 def speed(ctx: StageContext) -> None:
     """Time the trained network on images of the evaluated split; write speed.json."""
-    _prepare(ctx)
+    fix_numbers(ctx)
     model, _, _ = trained_model(ctx)
     config = SpeedConfig.from_data(ctx.fields["speed"])
     split = open_split(ctx, ctx.fields["split"])
@@ -145,7 +118,7 @@ def speed(ctx: StageContext) -> None:
 
 def look(ctx: StageContext) -> Look:
     """The trained network and the evaluated split, for a measure."""
-    _prepare(ctx)
+    fix_numbers(ctx)
     model, _, _ = trained_model(ctx)
     inference = InferenceConfig.from_data(ctx.fields["inference"])
     if inference.intervention.kind == "padding":
@@ -186,7 +159,7 @@ def open_split(ctx: StageContext, split: str) -> CocoSplit:
     return dataset.open(split, dataset.ensure(ctx.data_root, [split]))
 
 
-def _prepare(ctx: StageContext) -> None:
+def fix_numbers(ctx: StageContext) -> None:
     """The same numbers on every run: a fixed number of threads, and no algorithm chosen by trial."""
     torch.set_num_threads(ctx.threads)
     if ctx.device == "cuda":

@@ -34,7 +34,7 @@ class Status:
     """ISO 8601, UTC: start of the last attempt."""
     finished: str | None = None
     wall_seconds: float | None = None
-    """Time worked on this stage, over all attempts that came to an orderly end."""
+    """Time worked on this stage, over all attempts that came to an orderly end. Of work shared with others, its part."""
     peak_memory_bytes: int | None = None
     attempt: int = 0
     """How often it was started, from 1."""
@@ -42,6 +42,8 @@ class Status:
     """{type, message, traceback} where it failed."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """{path under result/: SHA-256 in hex}."""
+    shared: Mapping[str, Any] | None = None
+    """{stages, seconds}: for how many stages its sharable work was done at once, and how long that took."""
 
 
 class StageView:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from experiments.attempt import attempt, context_of, kind_of
+from experiments.attempt import attempt
 from experiments.kinds import Interrupted, Kind
+from experiments.stage_context import context_of, kind_of
 from experiments.store import StageView, Store, processes
 from yolact.ranks import Ranks, ranks_from
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from yolact.structures import Detections, Target
 
 IMAGENET_MEAN = (123.68, 116.78, 103.94)
 IMAGENET_STD = (58.40, 57.12, 57.38)
+LaterSteps = Callable[[InferenceConfig, bool], list[Detections]]
+"""(inference, keep_prototypes) -> detections: the steps of `predict` after the network's own, on images already looked at."""
 
 
 class Model(nn.Module):
@@ -64,6 +66,17 @@ class Model(nn.Module):
     ) -> list[Detections]:
         """What `predict` does once gradients and training mode are off."""
         raise NotImplementedError
+
+    def forward_pass(self, images: Sequence[Tensor], masks: bool = True) -> LaterSteps:
+        """Look at images once, for the later steps of several inference configurations: the detections of `predict` for each.
+
+        The model must be in inference mode.
+
+        Args:
+            images: as for `predict`.
+            masks: `inference.masks` of all of them.
+        """
+        return lambda inference, keep_prototypes: self.predict(images, inference, keep_prototypes=keep_prototypes)
 
 
 def resize(image: Tensor, size: int) -> Tensor:

@@ -19,7 +19,7 @@ from yolact.head import PredictionHead
 from yolact.inference import detect
 from yolact.losses import Normalizer, losses, match_target
 from yolact.matching import Matches
-from yolact.model import IMAGENET_MEAN, IMAGENET_STD, Model, resize
+from yolact.model import IMAGENET_MEAN, IMAGENET_STD, LaterSteps, Model, resize
 from yolact.padding import set_padding
 from yolact.sections import Sections, no_sections
 from yolact.structures import Detections, RawOutputs, Target
@@ -101,11 +101,23 @@ class YolactModel(Model):
     def detect(
         self, images: Sequence[Tensor], inference: InferenceConfig, sections: Sections, keep_prototypes: bool
     ) -> list[Detections]:
+        raw = self._outputs(images, inference.masks, sections)
+        return detect(raw, _sizes(images), self.branch, inference, self.image_size, sections, keep_prototypes)
+
+    @torch.inference_mode()
+    def forward_pass(self, images: Sequence[Tensor], masks: bool = True) -> LaterSteps:
+        raw, sizes = self._outputs(images, masks, no_sections), _sizes(images)
+
+        @torch.inference_mode()
+        def later_steps(inference: InferenceConfig, keep_prototypes: bool) -> list[Detections]:
+            return detect(raw, sizes, self.branch, inference, self.image_size, keep_prototypes=keep_prototypes)
+
+        return later_steps
+
+    def _outputs(self, images: Sequence[Tensor], masks: bool, sections: Sections) -> RawOutputs:
         with sections("preprocess"):
             batch = torch.stack([resize(image, self.image_size) for image in images])
-        raw = _float(self.raw(batch, sections, inference.masks))
-        sizes = [(image.shape[-2], image.shape[-1]) for image in images]
-        return detect(raw, sizes, self.branch, inference, self.image_size, sections, keep_prototypes)
+        return _float(self.raw(batch, sections, masks))
 
     def _level_sizes(self) -> list[tuple[int, int]]:
         return level_sizes(self.image_size, len(self.config.anchors.scales))
@@ -132,6 +144,11 @@ def _cached_anchors(config, image_size: int, level_sizes: tuple[tuple[int, int],
 
 def _normalizer(matches: Sequence[Matches]) -> Normalizer:
     return Normalizer(int(sum(matched.positive.sum() for matched in matches)), len(matches))
+
+
+def _sizes(images: Sequence[Tensor]) -> list[tuple[int, int]]:
+    """(H, W) of each."""
+    return [(image.shape[-2], image.shape[-1]) for image in images]
 
 
 def _float(raw: RawOutputs) -> RawOutputs:

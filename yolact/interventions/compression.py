@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,24 +16,24 @@ from yolact.interventions.base import Intervene, needs_prototypes, reassembled
 from yolact.measures.moments import PrototypeMoments
 from yolact.measures.spectrum import principal_components
 from yolact.model import Model
-from yolact.network import YolactModel
 from yolact.structures import Detections
 
 TRAINING_IMAGES = 64
 """Images of the training split that use and components are taken from, in the order of their ids."""
 
 
-def prepare_compression(config: KeepConfig | ProjectConfig, model: Model, train: CocoSplit, device: str) -> Intervene:
-    """Choose the prototypes to keep, or the components to project on, from `TRAINING_IMAGES` images of `train`.
+def prepare_compression(
+    config: KeepConfig | ProjectConfig, model: Model, moments: Callable[[], PrototypeMoments], device: str
+) -> Intervene:
+    """Choose the prototypes to keep, or the components to project on, by their `moments` in training images.
 
     Raises:
         UserError: the network has no prototypes, or they are not finite numbers.
     """
-    network = needs_prototypes(model, f"inference.intervention.kind={config.kind}")
-    moments = _moments(network, train, device)
+    needs_prototypes(model, f"inference.intervention.kind={config.kind}")
     if config.kind == "keep":
-        return Keep(most_used(moments, config.m).to(device))
-    return first_components(moments, config.m).to(device)
+        return Keep(most_used(moments(), config.m).to(device))
+    return first_components(moments(), config.m).to(device)
 
 
 def most_used(moments: PrototypeMoments, m: int) -> Tensor:
@@ -90,7 +91,9 @@ class Project:
         return flat.reshape(prototypes.shape)
 
 
-def _moments(network: YolactModel, train: CocoSplit, device: str) -> PrototypeMoments:
+def training_moments(model: Model, train: CocoSplit, device: str) -> PrototypeMoments:
+    """Of the prototypes in `TRAINING_IMAGES` images of `train`. Raises UserError where the network has none."""
+    network = needs_prototypes(model, "inference.intervention")
     moments = PrototypeMoments(network.branch.parameters_per_anchor, network.num_classes)
     for image_id in train.image_ids[:TRAINING_IMAGES]:
         image = train.image(image_id).to(device)

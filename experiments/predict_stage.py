@@ -1,0 +1,131 @@
+"""The `predict` stage: detections of a trained network on the evaluated split. Imports torch; only stages import this.
+
+Stages that differ in nothing but the steps after the network (`experiments.kinds.forward_pass`) do it together: every image is
+read and looked at once. Each stage's detections are those it would make alone, byte for byte, and one that fails leaves the
+others to go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any
+
+from experiments.kinds import Ended, Interrupted, StageContext
+from experiments.stages import fix_numbers, open_split, trained_model
+from yolact.config import InferenceConfig
+from yolact.data.coco import CocoSplit, Instances
+from yolact.files import write_json
+from yolact.interventions import prepare
+from yolact.interventions.base import Intervene
+from yolact.interventions.compression import training_moments
+from yolact.model import LaterSteps
+from yolact.records import to_records
+
+PROGRESS_EVERY = 25
+
+
+def predict(ctx: StageContext) -> None:
+    """Run the network over the evaluated split; write detections.json in COCO's result format, and summary.json."""
+    (ended,) = predict_together([ctx])
+    if ended.error is not None:
+        raise ended.error
+
+
+def predict_together(contexts: Sequence[StageContext]) -> list[Ended]:
+    """`predict` for stages of one forward pass; how each of them ended.
+
+    Raises:
+        Exception: what none of them can go on without could not be done.
+    """
+    first, begun = contexts[0], time.monotonic()
+    fix_numbers(first)
+    model, category_ids, _ = trained_model(first)
+    split = open_split(first, first.fields["split"])
+    moments = cache(lambda: training_moments(model, train(), first.device))
+    train = cache(lambda: open_split(first, "train"))
+
+    def intervention(inference: InferenceConfig) -> Intervene | None:
+        chosen = inference.intervention
+        return None if chosen.kind == "none" else prepare(chosen, model, train(), first.device, moments)
+
+    variants = [_Variant(ctx, category_ids) for ctx in contexts]
+    masks = variants[0].inference.masks
+    for variant in variants:
+        variant.do(partial(variant.begin, intervention))
+    for number, image_id in enumerate(split.image_ids, start=1):
+        going = [variant for variant in variants if variant.goes_on(number - 1, len(split))]
+        if not going:
+            break
+        later_steps = model.forward_pass([split.image(image_id).to(first.device)], masks)
+        truth = _once(split, image_id)
+        for variant in going:
+            variant.do(partial(variant.add, image_id, later_steps, truth))
+            variant.tell(number, len(split))
+    for variant in variants:
+        variant.do(partial(variant.write, len(split)))
+    seconds = time.monotonic() - begun
+    shared = seconds - sum(variant.seconds for variant in variants)
+    return [Ended(variant.error, variant.seconds, shared, seconds) for variant in variants]
+
+
+def _once(split: CocoSplit, image_id: int) -> Callable[[], Instances]:
+    """The image's ground truth, decoded when it is first asked for."""
+    return cache(lambda: split.instances(image_id))
+
+
+class _Variant:
+    """One stage's own steps: suppression, assembly, intervention, records."""
+
+    def __init__(self, ctx: StageContext, category_ids: Sequence[int]) -> None:
+        self.ctx, self.category_ids = ctx, category_ids
+        self.inference = InferenceConfig.from_data(ctx.fields["inference"])
+        self.records: list[dict[str, Any]] = []
+        self.masks = True
+        self.intervene: Intervene | None = None
+        self.error: Exception | None = None
+        self.seconds = 0.0
+
+    def do(self, step: Callable[[], None]) -> None:
+        """Take a step unless an earlier one failed."""
+        if self.error is None:
+            with self._timed():
+                try:
+                    step()
+                except Exception as error:
+                    self.error = error
+
+    def begin(self, intervention: Callable[[InferenceConfig], Intervene | None]) -> None:
+        self.intervene = intervention(self.inference)
+
+    def goes_on(self, done: int, images: int) -> bool:
+        """Whether it wants the next image."""
+        if self.error is None and self.ctx.should_stop():
+            self.error = Interrupted(f"stopped after {done} of {images} images")
+        return self.error is None
+
+    def add(self, image_id: int, later_steps: LaterSteps, truth: Callable[[], Instances]) -> None:
+        (found,) = later_steps(self.inference, self.intervene is not None)
+        if self.intervene is not None:
+            found = self.intervene(found, truth(), image_id, self.inference)
+        self.records += to_records(found, image_id, self.category_ids)
+        self.masks = found.masks is not None
+
+    def tell(self, number: int, images: int) -> None:
+        if self.error is None and (number % PROGRESS_EVERY == 0 or number == images):
+            self.ctx.log({"event": "step", "iteration": number, "iterations": images})
+
+    def write(self, images: int) -> None:
+        write_json(self.ctx.output / "detections.json", self.records, indent=None)
+        summary = {"images": images, "detections": len(self.records), "masks": self.masks}
+        write_json(self.ctx.output / "summary.json", summary)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - begun

@@ -1,0 +1,61 @@
+"""From a stage's record to what its function gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.kinds import Kind, StageContext
+from experiments.store import StageView, Store
+from yolact.errors import UserError
+from yolact.ranks import Ranks
+
+
+def kind_of(view: StageView, kinds: Mapping[str, Kind]) -> Kind:
+    """The kind of a recorded stage, in the version it was recorded with."""
+    record = view.record
+    kind = kinds.get(record["kind"])
+    if kind is None or kind.version != record["version"]:
+        raise UserError(
+            f"{view.folder}: version {record['version']} of stage kind {record['kind']!r} isn't the one this code "
+            "has; plan and run the experiment again"
+        )
+    return kind
+
+
+def context_of(
+    store: Store,
+    view: StageView,
+    kind: Kind,
+    output: Path,
+    log: Callable[[Mapping[str, Any]], None],
+    should_stop: Callable[[], bool],
+    ranks: Ranks,
+) -> StageContext:
+    """What the stage's function gets."""
+    record = view.record
+    location = record["location"]
+    return StageContext(
+        fields=_with_paths(record["fields"], location["files"]),
+        inputs={name: store.stage(record["inputs"][name]).result for name in kind.inputs},
+        seed=record["seed"],
+        data=location["data"],
+        data_id=record["data"],
+        data_root=store.root / "data",
+        device=record["device"],
+        threads=record["threads"],
+        workers=location["workers"],
+        output=output,
+        checkpoint=view.folder / "checkpoint",
+        log=log,
+        should_stop=should_stop,
+        ranks=ranks,
+    )
+
+
+def _with_paths(fields: Any, files: Mapping[str, str]) -> Any:
+    """The fields with paths in place of the digests that stand for them in the id."""
+    if isinstance(fields, dict):
+        return {key: _with_paths(value, files) for key, value in fields.items()}
+    return files.get(fields, fields) if isinstance(fields, str) else fields
