@@ -1,4 +1,6 @@
-"""COCO evaluation of masks and boxes by pycocotools, and the files it leaves (`docs/architecture.md` gives their format).
+"""COCO evaluation of masks and boxes, and the files it leaves (`docs/architecture.md` gives their format).
+
+Two backends give the same numbers and matches: `yolact.evaluation_fast`, and pycocotools itself, the reference.
 
 T = 10 IoU thresholds .50:.05:.95, R = 101 recall thresholds, K categories, A = 4 area ranges (all, small, medium, large),
 M = 3 caps on detections per image and class (1, 10, 100), I images, D detections, G ground-truth instances.
@@ -8,7 +10,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -17,11 +18,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from pycocotools.cocoeval import Params
 
-from yolact import evaluation_rules
+from yolact import evaluation_fast, evaluation_reference, evaluation_rules
 from yolact.data.coco import index
 from yolact.data.records import read_annotations
+from yolact.evaluation_fast import mean_defined
 from yolact.evaluation_input import (
     EvaluationError,
     IouType,
@@ -37,11 +39,12 @@ METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "A
 
 _AT_50, _AT_75 = 0, 5
 Rules = Literal["coco", "official"]
+Backend = Literal["fast", "pycocotools"]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What COCOeval found for one IoU type."""
+    """What was found for one IoU type."""
 
     iou_type: IouType
     image_ids: NDArray[np.int64]
@@ -68,6 +71,7 @@ def evaluate(
     iou_type: IouType,
     image_ids: Iterable[int] | None = None,
     rules: Rules = "coco",
+    backend: Backend = "fast",
 ) -> Evaluation:
     """Evaluate records in COCO's result format.
 
@@ -77,6 +81,7 @@ def evaluate(
         iou_type: "segm" compares masks, "bbox" boxes.
         image_ids: evaluate these images alone; None takes all. Records of the others are ignored.
         rules: "coco", or "official": those of `yolact.evaluation_rules`.
+        backend: what does the work; the result is the same.
 
     Raises:
         EvaluationError: naming the annotation or record that cannot be evaluated, or an image id that doesn't exist.
@@ -89,29 +94,20 @@ def evaluate(
         dataset, annotated = evaluation_rules.restrict(dataset)
         chosen = annotated if chosen is None else [image_id for image_id in chosen if image_id in set(annotated)]
     truth = prepare_ground_truth(dataset, iou_type)
-    coco_eval = COCOeval(truth, prepare_detections(dataset, records, iou_type), iou_type)
-    if chosen is not None:
-        coco_eval.params.imgIds = _chosen(chosen, truth)
-    with redirect_stdout(StringIO()):
-        if official:
-            evaluation_rules.match_strictly(coco_eval)
-        else:
-            coco_eval.evaluate()
-        coco_eval.accumulate()
-        matches = _matches(coco_eval)
-        if official:
-            evaluation_rules.count_absent_classes(coco_eval, matches)
-        coco_eval.summarize()
-    params = coco_eval.params
+    found = prepare_detections(dataset, records, iou_type)
+    images = np.array(sorted(truth.imgs) if chosen is None else _chosen(chosen, truth), dtype=np.int64)
+    run = evaluation_fast.run if backend == "fast" else evaluation_reference.run
+    matches, numbers, precision = run(truth, found, iou_type, images, official)
+    params = Params(iou_type)
     return Evaluation(
         iou_type=iou_type,
-        image_ids=np.array(params.imgIds, dtype=np.int64),
-        category_ids=np.array(params.catIds, dtype=np.int64),
-        names=tuple(str(truth.cats[int(category)].get("name", category)) for category in params.catIds),
-        iou_thresholds=np.array(params.iouThrs),
-        recall_thresholds=np.array(params.recThrs),
-        metrics=dict(zip(METRICS, map(float, coco_eval.stats), strict=True)),
-        precision=coco_eval.eval["precision"][:, :, :, 0, -1],
+        image_ids=images,
+        category_ids=np.array(sorted(truth.cats), dtype=np.int64),
+        names=tuple(str(truth.cats[category].get("name", category)) for category in sorted(truth.cats)),
+        iou_thresholds=params.iouThrs,
+        recall_thresholds=params.recThrs,
+        metrics=dict(zip(METRICS, numbers.tolist(), strict=True)),
+        precision=precision,
         matches=matches,
     )
 
@@ -122,6 +118,7 @@ def evaluate_files(
     image_ids: Iterable[int] | None = None,
     rules: Rules = "coco",
     kinds: Sequence[IouType] | None = None,
+    backend: Backend = "fast",
 ) -> list[Evaluation]:
     """Evaluate a detections file by masks and by boxes, where its records have them (or by these `kinds`).
 
@@ -131,7 +128,7 @@ def evaluate_files(
     ground_truth = index(read_annotations(Path(annotations_path)))
     records = read_records(detections_path)
     chosen = None if image_ids is None else list(image_ids)
-    return [evaluate(ground_truth, records, kind, chosen, rules) for kind in kinds or iou_types(records)]
+    return [evaluate(ground_truth, records, kind, chosen, rules, backend) for kind in kinds or iou_types(records)]
 
 
 def evaluate_to(
@@ -141,12 +138,13 @@ def evaluate_to(
     image_ids: Iterable[int] | None = None,
     rules: Rules = "coco",
     kinds: Sequence[IouType] | None = None,
+    backend: Backend = "fast",
 ) -> list[Evaluation]:
     """As `evaluate_files`; also write metrics.json, per_class.csv, curves.json and matches.npz into `folder`.
 
     The same input gives the same bytes.
     """
-    evaluations = evaluate_files(annotations_path, detections_path, image_ids, rules, kinds)
+    evaluations = evaluate_files(annotations_path, detections_path, image_ids, rules, kinds, backend)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "metrics.json", {evaluation.iou_type: evaluation.metrics for evaluation in evaluations})
@@ -167,7 +165,7 @@ def per_class_csv(evaluations: Sequence[Evaluation]) -> str:
         instances = np.bincount(evaluation.matches["gt_category"][counted], minlength=len(evaluation.category_ids))
         for k, (category_id, name) in enumerate(zip(evaluation.category_ids.tolist(), evaluation.names, strict=True)):
             precision = evaluation.precision[:, :, k]
-            values = [_mean(part) for part in (precision, precision[_AT_50], precision[_AT_75])]
+            values = [mean_defined(part) for part in (precision, precision[_AT_50], precision[_AT_75])]
             texts = ["" if value == -1 else repr(value) for value in values]
             writer.writerow([evaluation.iou_type, category_id, name, instances[k], *texts])
     return text.getvalue()
@@ -181,7 +179,7 @@ def curves(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "recall": evaluation.recall_thresholds.tolist(),
         "precision": {"0.50": mean[_AT_50].tolist(), "0.75": mean[_AT_75].tolist()},
-        "ap_per_iou": {f"{iou:.2f}": _mean(precision[t]) for t, iou in enumerate(evaluation.iou_thresholds)},
+        "ap_per_iou": {f"{iou:.2f}": mean_defined(precision[t]) for t, iou in enumerate(evaluation.iou_thresholds)},
     }
 
 
@@ -205,47 +203,3 @@ def _chosen(image_ids: Iterable[int], truth: COCO) -> list[int]:
     if unknown:
         raise EvaluationError(f"image_ids: {unknown[0]} is not among the images of the annotations")
     return chosen
-
-
-def _mean(precision: NDArray[np.float64]) -> float:
-    """COCO's mean over whatever is defined, -1 where nothing is."""
-    defined = precision[precision > -1]
-    return float(defined.mean()) if defined.size else -1.0
-
-
-def _matches(coco_eval: COCOeval) -> dict[str, NDArray[Any]]:
-    """Per detection and instance what COCOeval matched, by category, then image, then descending score or annotation order."""
-    params = coco_eval.params
-    n_areas, n_images, n_ious = len(params.areaRng), len(params.imgIds), len(params.iouThrs)
-    cells = []
-    for k in range(len(params.catIds)):
-        for i in range(n_images):
-            by_area = [coco_eval.evalImgs[(k * n_areas + a) * n_images + i] for a in range(n_areas)]
-            if by_area[0] is not None:
-                cells.append(_cell(k, i, by_area))
-    empty = {
-        "image": np.zeros(0, np.int64),
-        "category": np.zeros(0, np.int64),
-        "score": np.zeros(0, np.float64),
-        "matched": np.zeros((n_areas, n_ious, 0), bool),
-        "ignored": np.zeros((n_areas, n_ious, 0), bool),
-        "gt_image": np.zeros(0, np.int64),
-        "gt_category": np.zeros(0, np.int64),
-        "gt_ignored": np.zeros((n_areas, 0), bool),
-    }
-    return {name: np.concatenate([zero, *(cell[name] for cell in cells)], axis=-1) for name, zero in empty.items()}
-
-
-def _cell(k: int, i: int, by_area: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
-    """The matches of one category in one image. COCOeval orders instances differently per area range; here by annotation."""
-    n_detections, n_instances = len(by_area[0]["dtIds"]), len(by_area[0]["gtIds"])
-    return {
-        "image": np.full(n_detections, i, np.int64),
-        "category": np.full(n_detections, k, np.int64),
-        "score": np.array(by_area[0]["dtScores"], np.float64),
-        "matched": np.stack([cell["dtMatches"] > 0 for cell in by_area]),
-        "ignored": np.stack([cell["dtIgnore"].astype(bool) for cell in by_area]),
-        "gt_image": np.full(n_instances, i, np.int64),
-        "gt_category": np.full(n_instances, k, np.int64),
-        "gt_ignored": np.stack([np.asarray(cell["gtIgnore"], bool)[np.argsort(cell["gtIds"])] for cell in by_area]),
-    }

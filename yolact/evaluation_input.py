@@ -18,7 +18,8 @@ from yolact.data.segmentation import is_integer, is_number, segmentation_fault, 
 from yolact.errors import UserError
 
 IouType = Literal["segm", "bbox"]
-_FIELD = {"segm": "segmentation", "bbox": "bbox"}
+FIELD = {"segm": "segmentation", "bbox": "bbox"}
+"""What of an annotation or a record each IoU type compares."""
 
 
 class EvaluationError(UserError):
@@ -34,13 +35,13 @@ def iou_types(records: Sequence[dict[str, Any]]) -> tuple[IouType, ...]:
     if not records:
         return ("segm", "bbox")
     both: tuple[IouType, ...] = ("segm", "bbox")
-    kinds = tuple(kind for kind in both if _FIELD[kind] in records[0])
+    kinds = tuple(kind for kind in both if FIELD[kind] in records[0])
     if not kinds:
         raise EvaluationError("record 0 has neither segmentation nor bbox: each record needs at least one of them")
     for place, record in enumerate(records):
         for kind in kinds:
-            if _FIELD[kind] not in record:
-                raise EvaluationError(f"record {place} has no {_FIELD[kind]} but record 0 does: give it to all or to none")
+            if FIELD[kind] not in record:
+                raise EvaluationError(f"record {place} has no {FIELD[kind]} but record 0 does: give it to all or to none")
     return kinds
 
 
@@ -86,7 +87,7 @@ def prepare_detections(dataset: dict[str, Any], records: Sequence[dict[str, Any]
             _check_box(record, where)
         else:
             _check_rle(record.get("segmentation"), images[record["image_id"]], where)
-    kept = ("image_id", "category_id", "score", _FIELD[iou_type])
+    kept = ("image_id", "category_id", "score", FIELD[iou_type])
     annotations = [
         {**{key: record[key] for key in kept}, "id": place + 1, "area": _detected_area(record, iou_type), "iscrowd": 0}
         for place, record in enumerate(records)

@@ -8,7 +8,7 @@ Source: reference `eval.py` prep_metrics, calc_map.
 * A class that was detected but has no ground truth counts with an AP of 0; COCO leaves it out of the mean.
 * There is no AP by size of object (here -1), and no cap on detections per image and class.
 
-`yolact.evaluation.evaluate` applies them to a COCOeval, which does the rest. T, R, K, A, M as there.
+The backends of `yolact.evaluation` apply them; all else is COCO's. T, R, K, A as there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools.cocoeval import COCOeval
 
 LEAST_SIDE = 4 / 550
 """Of the image's side."""
@@ -31,23 +30,18 @@ def restrict(dataset: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
     return {**dataset, "annotations": kept}, sorted(annotated & set(sizes))
 
 
-def match_strictly(coco_eval: COCOeval) -> None:
-    """Match detections above each IoU threshold, not at it."""
-    params = coco_eval.params
-    thresholds = params.iouThrs
-    params.iouThrs = np.nextafter(thresholds, 1)
-    coco_eval.evaluate()
-    params.iouThrs = thresholds
+def strictly(thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The thresholds that an IoU above the given ones reaches, but not one at them."""
+    return np.nextafter(thresholds, 1)
 
 
-def count_absent_classes(coco_eval: COCOeval, matches: dict[str, NDArray[Any]]) -> None:
+def count_absent_classes(precision: NDArray[np.float64], recall: NDArray[np.float64], matches: dict[str, NDArray[Any]]) -> None:
     """Give classes with detections but without ground truth precision 0, and take the numbers by size away.
 
     Args:
-        coco_eval: accumulated.
+        precision, recall: (T, R, K, A, ...) and (T, K, A, ...), changed here.
         matches: of the same, as `yolact.evaluation.Evaluation.matches`.
     """
-    precision, recall = coco_eval.eval["precision"], coco_eval.eval["recall"]  # (T, R, K, A, M), (T, K, A, M)
     precision[:, :, :, 1:], recall[:, :, 1:] = -1, -1
     present = set(matches["gt_category"][~matches["gt_ignored"][0]].tolist())
     for t, ignored in enumerate(matches["ignored"][0]):
