@@ -29,14 +29,18 @@ def stop_launcher(holder: Holder) -> bool:
 
 
 def launcher(worker: int) -> int | None:
-    """The process that started a worker and still is its parent, None for workers that run by themselves."""
+    """The process that had a worker started, itself or through a template, and still is there; None for one on its own."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        folder = Path(f"/proc/{worker}")
-        variables = dict(part.partition(b"=")[::2] for part in (folder / "environ").read_bytes().split(b"\0"))
-        parent = int((folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
-        if variables.get(PARENT.encode()) == str(parent).encode():
-            return parent
+        variables = dict(part.partition(b"=")[::2] for part in Path(f"/proc/{worker}/environ").read_bytes().split(b"\0"))
+        named = int(variables.get(PARENT.encode(), b"0"))
+        parent = _parent(worker)
+        if named in (parent, _parent(parent)):
+            return named
     return None
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
 
 
 def _terminate(pid: int) -> bool:

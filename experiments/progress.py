@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from experiments.launch.base import Event
+if TYPE_CHECKING:
+    from experiments.launch.base import Event
 
 ENDS = {"done": "green", "failed": "bold red", "interrupted": "yellow", "blocked": "red"}
 LINE_SECONDS = 15.0

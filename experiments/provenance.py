@@ -27,8 +27,17 @@ PACKAGES = ("torch", "torchvision", "numpy", "pycocotools", "pillow", "pydantic"
 @functools.cache
 def sources() -> dict[str, bytes]:
     """{path: content} of the code that decides what a stage makes: the library and the stage functions."""
-    rooms = [*(ROOT / "yolact").rglob("*.py"), *(ROOT / "experiments").glob("*.py")]
-    return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sorted(rooms)}
+    return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sorted(_source_paths())}
+
+
+def fingerprint() -> frozenset[tuple[str, int, int]]:
+    """(path, time of modification, size) of each file of `sources()` as they lie there now."""
+    states = ((path, path.stat()) for path in _source_paths())
+    return frozenset((str(path), state.st_mtime_ns, state.st_size) for path, state in states)
+
+
+def _source_paths() -> list[Path]:
+    return [*(ROOT / "yolact").rglob("*.py"), *(ROOT / "experiments").glob("*.py")]
 
 
 @functools.cache

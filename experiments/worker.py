@@ -1,9 +1,11 @@
-"""`python -m experiments.worker RESULTS STAGE_ID`: runs one recorded stage in a process of its own.
+"""`python -m experiments.worker RESULTS STAGE_ID...`: runs recorded stages in a process of its own.
 
-It gets the id alone; everything else lies in the results folder. Several processes that train together are each started so: by
-the worker pool, by `torchrun --nproc-per-node 2 -m experiments.worker RESULTS STAGE_ID`, or by srun.
+It gets ids alone; everything else lies in the results folder. Several stages are those that share work (`Kind.sharing`).
+Several processes that train together are each started so: by the worker pool, by
+`torchrun --nproc-per-node 2 -m experiments.worker RESULTS STAGE_ID`, or by srun. Without a stage, it is a template that the
+worker pool has forked into workers (`experiments.template`).
 SIGTERM and SIGINT make a training save itself and leave, whichever of its processes they reach. A worker whose parent has died
-does the same. Exit status: 0 done, 1 failed, 3 interrupted, 4 another process has the stage.
+does the same. Exit status: 0 done, 1 failed, 3 interrupted, 4 another process has the stage; of several, the largest.
 """
 
 from __future__ import annotations
@@ -17,36 +19,46 @@ from collections.abc import Mapping, Sequence
 from experiments.attempt import describe
 from experiments.kinds import KINDS, Kind
 from experiments.lock import LockLost, StageBusy
+from experiments.shared_attempt import attempt_together
 from experiments.store import Store
 from experiments.take_part import take_part
+from experiments.template import PARENT, serve
 from yolact.errors import UserError
 
 DONE, FAILED, INTERRUPTED, BUSY = 0, 1, 3, 4
-PARENT = "YOLACT_PARENT_PID"
-"""Environment variable with the pid of the launcher; without it a worker runs on its own."""
+_STATUS = {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED, "busy": BUSY}
 PARENT_SECONDS = 0.25
 """How often a worker looks whether its parent still lives."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 def main(arguments: Sequence[str], kinds: Mapping[str, Kind] = KINDS) -> int:
-    """Run the stage; returns the exit status."""
-    if len(arguments) != 2:
-        print("usage: python -m experiments.worker RESULTS STAGE_ID", file=sys.stderr)
+    """Run the stages; returns the exit status."""
+    if not arguments:
+        print("usage: python -m experiments.worker RESULTS STAGE_ID...", file=sys.stderr)
         return 2
-    store, stage_id = Store(arguments[0]), arguments[1]
+    store, stage_ids = Store(arguments[0]), list(arguments[1:])
+    if not stage_ids:
+        forked = serve(kinds)
+        if forked is None:
+            return DONE
+        stage_ids = forked
     stop = _stop_on_signals()
     _stop_with_parent(stop)
     try:
-        limit_threads(store.stage(stage_id).record["threads"])
-        state = take_part(store, stage_id, kinds, stop.is_set)
+        records = [store.stage(stage_id).record for stage_id in stage_ids]
+        limit_threads(records[0]["threads"])
+        kind = kinds.get(records[0]["kind"])
+        if kind is not None and kind.together:
+            states = attempt_together(store, stage_ids, kinds, stop.is_set)
+            return max(_STATUS[state] for state in states.values())
+        return max(_STATUS[take_part(store, stage_id, kinds, stop.is_set)] for stage_id in stage_ids)
     except (StageBusy, LockLost) as error:
         print(error, file=sys.stderr)
         return BUSY
     except (UserError, OSError) as error:
         print(describe(error), file=sys.stderr)
         return FAILED
-    return {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED}[state]
 
 
 def limit_threads(threads: int) -> None:

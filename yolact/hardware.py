@@ -40,6 +40,17 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def usable_memory_bytes(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Main memory that this process may use: the machine's, or less where its control group says so; None where nobody says."""
+    limits = [] if (whole := _memory_bytes()) is None else [whole]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            limits.append(int((groups / name).read_text(encoding="utf-8")))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return min(limits, default=None)
+
+
 def device_name(device: str) -> str:
     """The name of a torch device such as "cpu" or "cuda:1": the processor's or the graphics card's. Imports torch for a GPU."""
     if device.split(":")[0] != "cuda":

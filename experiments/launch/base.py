@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from experiments.launch.expected import Expected
 from experiments.plan import Plan, Stage
 from experiments.store import Store
 
@@ -67,10 +68,11 @@ class Queue:
         for stage_id, stage in self.stages.items():
             for needed in stage.inputs:
                 self._dependants[needed].append(stage_id)
+        self.expected = Expected(store, self.stages)
         self._left: dict[str, float] = {}
         for stage_id in reversed(self.stages):
             after = max((self._left[other] for other in self._dependants[stage_id]), default=0.0)
-            self._left[stage_id] = work(self.stages[stage_id]) + after
+            self._left[stage_id] = self.expected.seconds(self.stages[stage_id]) + after
 
     def ready(self) -> list[Stage]:
         """Stages that could start now, the longest remaining path first."""
@@ -110,21 +112,6 @@ def record_stages(queue: Queue, store: Store) -> None:
     for stage_id, stage in queue.stages.items():
         if queue.states.get(stage_id) != "done":
             store.write_stage(stage_id, stage.record)
-
-
-_TWO_STAGES = 10
-"""How much longer Mask R-CNN trains than YOLACT at the same size: about so much on a CPU."""
-
-
-def work(stage: Stage) -> float:
-    """A rough measure of a stage's length: input pixels it looks at, in units of a small evaluation."""
-    fields = stage.content["fields"]
-    training = fields.get("training")
-    if not isinstance(training, Mapping):
-        return 1.0
-    model = fields.get("model", {})
-    pixels = model.get("image_size", 128) ** 2 * (_TWO_STAGES if model.get("kind") == "mask_rcnn" else 1)
-    return max(1.0, training["iterations"] * training["batch_size"] * pixels / 1e7)
 
 
 def _with_inputs(plan: Plan, chosen: set[str]) -> set[str]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO
 
+from experiments.template import last_line
 from experiments.worker import BUSY, DONE, INTERRUPTED
 
 GRACE_SECONDS = 15.0
@@ -84,10 +85,7 @@ class Crew:
 
     def last_words(self) -> str:
         """The last line that the process which failed first, else the leader, wrote on its standard error."""
-        errors = self._errors[self._first_failure[0] if self._first_failure else 0]
-        errors.seek(0)
-        lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
-        return lines[-1] if lines else ""
+        return last_line(self._errors[self._first_failure[0] if self._first_failure else 0])
 
 
 def _free_port() -> int:

@@ -1,8 +1,12 @@
 """Stages in worker processes on this machine, never with more threads than cores: too many make all of them crawl.
 
-A training by several processes (`runtime.devices` × `runtime.nodes`) gets them all on this machine.
-Stages that measure time run alone, after everything else that could run. Workers have sessions of their own, so that Ctrl-C
-reaches the launcher only: the first makes workers save and leave, the second kills them.
+Workers are forked from a process that has imported torch (`experiments.template`), where the system can. Stages that share work
+(`Kind.sharing`) and can start at the same time run in one worker; where it is killed, those that it leaves unfinished are tried
+again one by one, so that the one at fault takes no other with it. A training by several processes (`runtime.devices` ×
+`runtime.nodes`) gets them all on this machine.
+The longest remaining path goes first. Stages that measure time run alone, after everything else that could run; stages known to
+need more memory together than there is don't run together. Workers have sessions of their own, so that Ctrl-C reaches the
+launcher only: the first makes workers save and leave, the second kills them.
 """
 
 from __future__ import annotations
@@ -16,25 +20,36 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments.kinds import KINDS, Kind
+from experiments.launch import forks
 from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
 from experiments.launch.crew import Crew
+from experiments.launch.endings import Ending, ending
+from experiments.launch.forks import Fork, Template
 from experiments.launch.stopping import counted_interrupts
 from experiments.plan import Plan, Stage
 from experiments.store import Store, read_events
-from experiments.worker import BUSY, DONE, INTERRUPTED, PARENT, THREAD_VARIABLES
-from yolact.hardware import usable_cores
+from experiments.template import PARENT
+from experiments.worker import THREAD_VARIABLES
+from yolact.hardware import usable_cores, usable_memory_bytes
 
 POLL_SECONDS = 0.1
 BUSY_SECONDS = 2.0
 WORKER = (sys.executable, "-m", "experiments.worker")
+MOST_SHARED = 16
+"""Most stages in one worker: all of them hold what they found in memory until the end."""
 
 
 @dataclass
 class _Job:
-    stage: Stage
-    crew: Crew
-    log: Path
-    offset: int
+    stages: list[Stage]
+    """One, or several that share work."""
+    workers: Crew | Fork
+    logs: dict[str, Path]
+    offsets: dict[str, int]
+
+    @property
+    def first(self) -> Stage:
+        return self.stages[0]
 
 
 @dataclass
@@ -44,101 +59,138 @@ class Pool:
     workers: int | None = None
     """Most processes at once; None takes as many as the cores carry."""
     cores: int = field(default_factory=usable_cores)
+    memory_bytes: int | None = field(default_factory=usable_memory_bytes)
     kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
     command: Sequence[str] = WORKER
-    """What starts a worker; results folder and stage id are appended."""
+    """What starts a worker; results folder and stage ids are appended."""
+    warm: bool = forks.POSSIBLE
+    """Fork workers from a template, and let stages share work; else each stage gets a process that starts from nothing."""
 
     def run(self, plan: Plan, chosen: set[str], store: Store, events: Events) -> Outcome:
-        queue = Queue(plan, chosen, store)
-        record_stages(queue, store)
-        jobs: list[_Job] = []
-        not_before: dict[str, float] = {}
+        return _Running(self, Queue(plan, chosen, store), store, events).run()
+
+
+class _Running:
+    def __init__(self, pool: Pool, queue: Queue, store: Store, events: Events) -> None:
+        self.pool, self.queue, self.store, self.events = pool, queue, store, events
+        self.jobs: list[_Job] = []
+        self.not_before: dict[str, float] = {}
+        self.unshared: set[str] = set()
+        """Stages that are not to share a worker again."""
+        self.templates: dict[int, Template] = {}
+        """By threads."""
+
+    def run(self) -> Outcome:
+        record_stages(self.queue, self.store)
         told = 0
         with counted_interrupts() as stop:
             try:
-                while jobs or (not stop and queue.ready()):
-                    for job in list(jobs):
-                        if self._poll(job, queue, store, events, not_before):
-                            jobs.remove(job)
+                while self.jobs or (not stop and self.queue.ready()):
+                    self.jobs = [job for job in self.jobs if not self._ended(job, bool(stop))]
                     if stop.asked > told:
                         told = stop.asked
-                        _signal(jobs, signal.SIGTERM if told == 1 else signal.SIGKILL)
+                        self._signal(signal.SIGTERM if told == 1 else signal.SIGKILL)
                     if not stop:
-                        self._fill(jobs, queue, store, events, not_before)
+                        self._fill()
                     time.sleep(POLL_SECONDS)
             finally:
-                _signal(jobs, signal.SIGTERM)
-            return queue.outcome(bool(stop))
+                self._signal(signal.SIGTERM)
+                for template in self.templates.values():
+                    template.close()
+            return self.queue.outcome(bool(stop))
 
-    def _fill(self, jobs: list[_Job], queue: Queue, store: Store, events: Events, not_before: dict[str, float]) -> None:
+    def _fill(self) -> None:
         """Start what fits."""
         now = time.monotonic()
-        ready = [stage for stage in queue.ready() if not_before.get(stage.id, 0.0) <= now]
-        for stage in sorted(ready, key=lambda stage: self._alone(stage)):
-            if self._fits(stage, jobs):
-                queue.start(stage.id)
-                jobs.append(self._start(stage, store))
-                events(Event(stage.id, "started"))
+        ready = [stage for stage in self.queue.ready() if self.not_before.get(stage.id, 0.0) <= now]
+        ready.sort(key=self._alone)
+        while ready:
+            stages = self._with_sharers(ready)
+            ready = [stage for stage in ready if stage not in stages]
+            if self._fits(stages):
+                self._start(stages)
+
+    def _with_sharers(self, ready: Sequence[Stage]) -> list[Stage]:
+        """The first stage, and those of the others that it can share work with."""
+        first = ready[0]
+        key = self.pool.kinds[first.kind].sharing(first.content)
+        if key is None or first.id in self.unshared or not self.pool.warm:
+            return [first]
+        others = [stage for stage in ready[1:] if stage.id not in self.unshared]
+        return [first, *(stage for stage in others if self.pool.kinds[stage.kind].sharing(stage.content) == key)][:MOST_SHARED]
 
     def _alone(self, stage: Stage) -> bool:
-        return self.kinds[stage.kind].exclusive
+        return self.pool.kinds[stage.kind].exclusive
 
-    def _fits(self, stage: Stage, jobs: list[_Job]) -> bool:
-        if not jobs:
+    def _fits(self, stages: Sequence[Stage]) -> bool:
+        first, running = stages[0], [job.first for job in self.jobs]
+        if not running:
             return True
-        if self._alone(stage) or any(self._alone(job.stage) for job in jobs):
+        if self._alone(first) or any(map(self._alone, running)):
             return False
-        if self.workers is not None and len(jobs) >= self.workers:
+        if self.pool.workers is not None and len(running) >= self.pool.workers:
             return False
-        if stage.content["device"] == "cuda" and any(job.stage.content["device"] == "cuda" for job in jobs):
+        if first.content["device"] == "cuda" and any(stage.content["device"] == "cuda" for stage in running):
             return False
-        return sum(each.threads * each.processes for each in (stage, *(job.stage for job in jobs))) <= self.cores
+        held = sum(self.queue.expected.memory_bytes(stage) for stage in (first, *running))
+        if self.pool.memory_bytes is not None and held > self.pool.memory_bytes:
+            return False
+        return sum(each.threads * each.processes for each in (first, *running)) <= self.pool.cores
 
-    def _start(self, stage: Stage, store: Store) -> _Job:
-        log = store.stage_folder(stage.id) / "log.jsonl"
-        threads = dict.fromkeys(THREAD_VARIABLES, str(stage.threads))
-        crew = Crew([*self.command, str(store.root), stage.id], {**threads, PARENT: str(os.getpid())}, stage.processes)
-        return _Job(stage, crew, log, log.stat().st_size if log.exists() else 0)
+    def _start(self, stages: list[Stage]) -> None:
+        logs = {stage.id: self.store.stage_folder(stage.id) / "log.jsonl" for stage in stages}
+        offsets = {stage_id: log.stat().st_size if log.exists() else 0 for stage_id, log in logs.items()}
+        for stage in stages:
+            self.queue.start(stage.id)
+        self.jobs.append(_Job(stages, self._workers(stages), logs, offsets))
+        for stage in stages:
+            self.events(Event(stage.id, "started"))
 
-    def _poll(self, job: _Job, queue: Queue, store: Store, events: Events, not_before: dict[str, float]) -> bool:
+    def _workers(self, stages: Sequence[Stage]) -> Crew | Fork:
+        first, ids = stages[0], [stage.id for stage in stages]
+        command = [*self.pool.command, str(self.store.root)]
+        environment = {**dict.fromkeys(THREAD_VARIABLES, str(first.threads)), PARENT: str(os.getpid())}
+        if not self.pool.warm or first.processes > 1:
+            return Crew([*command, *ids], environment, first.processes)
+        template = self.templates.get(first.threads)
+        if template is None or not template.usable:
+            if template is not None:
+                template.retire()
+            template = self.templates[first.threads] = Template(command, environment)
+        return template.start(ids)
+
+    def _ended(self, job: _Job, stopping: bool) -> bool:
         """Pass the job's news on; returns whether it has ended."""
-        code = job.crew.poll()
-        _forward(job, events)
+        code = job.workers.poll()
+        self._forward(job)
         if code is None:
             return False
-        stage_id = job.stage.id
-        if code == BUSY:
-            events(Event(stage_id, "waiting", {"message": job.crew.last_words()}))
-            not_before[stage_id] = time.monotonic() + BUSY_SECONDS
-            queue.put_back(stage_id)
-            return True
-        state = {DONE: "done", INTERRUPTED: "interrupted"}.get(code, "failed")
-        if job.crew.killed() and store.state(stage_id) == "done":
-            state = "done"  # Python no longer hears signals while it closes down: Ctrl-C then ends what has published already
-        message = {} if state == "done" else {"message": self._why(job, code, store)}
-        events(Event(stage_id, state, message))
-        for blocked in queue.end(stage_id, state):
-            events(Event(blocked, "blocked", {"by": stage_id}))
-        job.crew.close()
+        shared = len(job.stages) > 1
+        for stage in job.stages:
+            ended = ending(self.store, stage.id, code, job.workers, shared)
+            self._note(stage, Ending("interrupted", ended.message) if ended.alone and stopping else ended)
+        job.workers.close()
         return True
 
-    def _why(self, job: _Job, code: int, store: Store) -> str:
-        status = store.stage(job.stage.id).status
-        killed = job.crew.killed()
-        if status.state == "failed" and status.error:
-            return "; ".join(filter(None, (status.error["message"], killed)))
-        if killed:
-            return f"{killed}; `yolact run` goes on from its checkpoint"
-        return job.crew.last_words() or f"the worker ended with status {code}"
+    def _note(self, stage: Stage, ended: Ending) -> None:
+        if ended.state == "again":
+            self.events(Event(stage.id, "waiting", {"message": ended.message}))
+            self.not_before[stage.id] = time.monotonic() + (0.0 if ended.alone else BUSY_SECONDS)
+            if ended.alone:
+                self.unshared.add(stage.id)
+            self.queue.put_back(stage.id)
+            return
+        self.events(Event(stage.id, ended.state, {"message": ended.message} if ended.message else {}))
+        for blocked in self.queue.end(stage.id, ended.state):
+            self.events(Event(blocked, "blocked", {"by": stage.id}))
 
+    def _forward(self, job: _Job) -> None:
+        """Pass on the complete lines that were added to the stages' logs."""
+        for stage_id, log in job.logs.items():
+            added, job.offsets[stage_id] = read_events(log, job.offsets[stage_id])
+            for event in added:
+                self.events(Event(stage_id, event.get("event", "info"), event))
 
-def _forward(job: _Job, events: Events) -> None:
-    """Pass on the complete lines that were added to the stage's log."""
-    added, job.offset = read_events(job.log, job.offset)
-    for event in added:
-        events(Event(job.stage.id, event.get("event", "info"), event))
-
-
-def _signal(jobs: list[_Job], number: int) -> None:
-    for job in jobs:
-        job.crew.signal(number)
+    def _signal(self, number: int) -> None:
+        for job in self.jobs:
+            job.workers.signal(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.launch.base import work
+from experiments.launch.expected import work
 from experiments.plan import Plan, Stage
 
 

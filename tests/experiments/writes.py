@@ -22,6 +22,7 @@ WORKERS, LAUNCHERS = "workers-stop", "launchers-stop"
 def install(folder: Path, switch: str) -> None:
     """Make this process's writes interruptible. Contents are written in two halves; renames get a pause on either side."""
     draw = random.Random()
+    os.register_at_fork(after_in_child=draw.seed)
     real_write, real_replace, real_rename = Path.write_text, os.replace, os.rename
 
     def point(name: str) -> None:

@@ -1,0 +1,136 @@
+"""The pool's end of a template (`experiments.template`): workers that start in milliseconds, each a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+
+from experiments import provenance
+from experiments.template import last_line
+
+POSSIBLE = sys.platform == "linux"
+"""Elsewhere a process may not be forked after libraries such as torch's were loaded."""
+
+
+class Fork:
+    """One worker forked from a template; the same questions as to a `Crew`."""
+
+    def __init__(self, template: Template, job: int) -> None:
+        self._template, self._job = template, job
+        self.code: int | None = None
+        self.words = ""
+
+    def poll(self) -> int | None:
+        """The worker's exit status once it has ended, else None."""
+        self._template.listen()
+        return self.code
+
+    def signal(self, number: int) -> None:
+        """Send a signal to it, unless it has ended."""
+        if self.poll() is None:
+            self._template.tell({"job": self._job, "signal": int(number)})
+
+    def close(self) -> None:
+        """Nothing to do: what was written on standard error is the template's to close."""
+
+    def killed(self) -> str:
+        """By which signal it was killed, in words; "" where it was not."""
+        return f"the worker was killed by {signal.Signals(-self.code).name}" if self.code is not None and self.code < 0 else ""
+
+    def last_words(self) -> str:
+        """The last line that it wrote on its standard error."""
+        return self.words
+
+
+class Template:
+    """A process that workers are forked from.
+
+    Args:
+        command: what it runs.
+        environment: what is added to this process's own.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._code = provenance.fingerprint()
+        self._socket, other = socket.socketpair()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the template
+        self._running: dict[int, Fork] = {}
+        self._unread, self._jobs, self._retired = b"", 0, False
+        with other:
+            self._process = subprocess.Popen(
+                command,
+                env={**os.environ, **environment},
+                stdin=other.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                start_new_session=True,
+            )
+        self._socket.setblocking(False)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it lives, and has imported the code that lies there now."""
+        return not self._retired and self._process.poll() is None and self._code == provenance.fingerprint()
+
+    def start(self, stage_ids: Sequence[str]) -> Fork:
+        """Fork a worker for these stages."""
+        self._jobs += 1
+        fork = self._running[self._jobs] = Fork(self, self._jobs)
+        self.tell({"job": self._jobs, "stages": list(stage_ids)})
+        return fork
+
+    def retire(self) -> None:
+        """Leave when the last worker has ended."""
+        self._retired = True
+        self._leave_if_idle()
+
+    def close(self) -> None:
+        """Leave now; workers that still run save themselves and leave."""
+        self._socket.close()
+        self._process.kill()  # it holds nothing but its imports, which may still be going on
+        self._process.wait()
+        self._errors.close()
+
+    def tell(self, message: Mapping[str, object]) -> None:
+        """Send a message; where the template is gone, `listen` finds out."""
+        with contextlib.suppress(OSError):
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def listen(self) -> None:
+        """Take in what it has said."""
+        while self._running:
+            try:
+                received = self._socket.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError:
+                received = b""
+            if not received:
+                return self._lost()
+            *lines, self._unread = (self._unread + received).split(b"\n")
+            for line in lines:
+                self._note(json.loads(line))
+
+    def _note(self, answer: Mapping) -> None:
+        fork = self._running.pop(answer["job"])
+        fork.code, fork.words = answer["code"], answer["words"]
+        self._leave_if_idle()
+
+    def _lost(self) -> None:
+        """The template was killed, or could not even start; its workers save themselves and leave."""
+        code = self._process.wait()
+        for fork in self._running.values():
+            fork.code, fork.words = code or 1, last_line(self._errors)
+        self._running.clear()
+        self._leave_if_idle()
+
+    def _leave_if_idle(self) -> None:
+        if self._retired and not self._running:
+            self.close()

@@ -1,0 +1,137 @@
+"""A process that has imported what stages need, and is forked into one worker after the other: importing torch takes seconds.
+
+A worker forked from it begins as a fresh process would after its imports: no thread was started here, no random number drawn,
+no tensor made. So nothing of one stage reaches the next, neither its state nor its memory, and its death is its own alone.
+
+The worker pool holds the other end of the socket that is this process's standard input. Lines of JSON:
+
+    to it     {"job": number, "stages": [stage id]}        start a worker
+              {"job": number, "signal": number}            send it a signal
+    from it   {"job": number, "code": exit status, negative where a signal killed it, "words": its last line on standard error}
+
+It leaves when the socket closes; workers then notice that their parent is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import IO, Any
+
+from experiments import provenance
+from experiments.kinds import Kind
+
+PARENT = "YOLACT_PARENT_PID"
+"""Environment variable with the pid of the launcher; without it a worker runs on its own."""
+
+
+def serve(kinds: Mapping[str, Kind]) -> list[str] | None:
+    """Fork workers until the socket closes.
+
+    Returns:
+        In a worker, its stages; in the template itself, when all is over, None.
+    """
+    _import_all(kinds)
+    with socket.socket(fileno=os.dup(0)) as pool:
+        return _Server(pool).run()
+
+
+def last_line(errors: IO[bytes]) -> str:
+    """Of what was written to the file, the last line that isn't empty."""
+    errors.seek(0)
+    lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _import_all(kinds: Mapping[str, Kind]) -> None:
+    provenance.source_digest()  # of the code as it is now, which every worker will run
+    references = {reference for kind in kinds.values() for reference in (kind.function, kind.together) if reference}
+    for module in sorted({reference.partition(":")[0] for reference in references}):
+        with contextlib.suppress(Exception):  # a worker meets the same error, and writes it down as its stage's
+            import_module(module)
+    gc.collect()
+    gc.freeze()
+
+
+@dataclass
+class _Worker:
+    job: int
+    errors: IO[bytes]
+
+
+class _Server:
+    def __init__(self, pool: socket.socket) -> None:
+        self.pool, self.unread = pool, b""
+        self.workers: dict[int, _Worker] = {}
+        """By pid."""
+        self.bell, bell = socket.socketpair()
+        bell.setblocking(False)
+        self._ringer = bell
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
+
+    def run(self) -> list[str] | None:
+        while True:
+            ready, _, _ = select.select([self.pool, self.bell], [], [])
+            if self.bell in ready:
+                self.bell.recv(4096)
+                self._reap()
+            if self.pool in ready:
+                received = self.pool.recv(65536)
+                if not received:
+                    return None
+                *lines, self.unread = (self.unread + received).split(b"\n")
+                for line in lines:
+                    stages = self._obey(json.loads(line))
+                    if stages is not None:
+                        return stages
+
+    def _obey(self, asked: Mapping[str, Any]) -> list[str] | None:
+        """Returns the stages in a new worker, else None."""
+        if "signal" in asked:
+            for pid, worker in self.workers.items():
+                if worker.job == asked["job"]:
+                    os.kill(pid, asked["signal"])
+            return None
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the worker has ended
+        template, pid = os.getpid(), os.fork()
+        if pid == 0:
+            self._become_worker(errors, template)
+            return asked["stages"]
+        self.workers[pid] = _Worker(asked["job"], errors)
+        return None
+
+    def _become_worker(self, errors: IO[bytes], template: int) -> None:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for end in (self.bell, self._ringer, self.pool):
+            end.close()
+        for worker in self.workers.values():
+            worker.errors.close()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(errors.fileno(), 2)
+        errors.close()
+        os.environ[PARENT] = str(template)
+
+    def _reap(self) -> None:
+        while self.workers:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            worker = self.workers.pop(pid)
+            answer = {"job": worker.job, "code": os.waitstatus_to_exitcode(status), "words": last_line(worker.errors)}
+            worker.errors.close()
+            with contextlib.suppress(OSError):  # the pool is gone: the next read says so
+                self.pool.sendall(json.dumps(answer).encode() + b"\n")
