@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from experiments.cli.networks import load_network, one_source, preset_options, source_options
+from yolact.errors import UserError
 
 if TYPE_CHECKING:
     from yolact.model import Model
 
+SUFFIXES = {".onnx": "onnx", ".pt2": "torch"}
+"""Format that a file's name stands for."""
 _BRANCH_SCALE = 0.2
 """Of each residual branch of a ResNet with random weights, so that a hundred layers don't multiply the rounding of float32."""
 
@@ -19,7 +22,7 @@ _BRANCH_SCALE = 0.2
 @click.command()
 @preset_options("random weights")
 @source_options
-@click.option("--format", "file_format", type=click.Choice(["onnx", "torch"]), default="onnx", show_default=True)
+@click.option("--format", "file_format", type=click.Choice(["onnx", "torch"]), help="[default: what --out ends in]")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file, such as net.onnx or net.pt2.")
 def export(
     preset_name: str | None,
@@ -27,7 +30,7 @@ def export(
     stage: str | None,
     result: Path | None,
     results: Path,
-    file_format: str,
+    file_format: str | None,
     out: Path,
 ) -> None:
     """Write a YOLACT network as an ONNX graph, or as a program of torch.export.
@@ -39,9 +42,10 @@ def export(
     Example:
       yolact export --stage train-0123456789abcdef --out net.onnx
       yolact export --preset yolact_base --weights yolact_base_54_800000.pth --out base.onnx
-      yolact export --preset yolact_base --format torch --out base.pt2
+      yolact export --preset yolact_base --out base.pt2
     """
     source = one_source(preset=preset_name, stage=stage, result=result)
+    chosen = _format(file_format, out)
     trained = load_network(source, weights, results, "cpu").trained
     model: Any = trained.model
     from yolact.export import export_model
@@ -51,8 +55,17 @@ def export(
         settle(model)
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    differences = export_model(model, out, file_format, category_ids=trained.category_ids, class_names=trained.class_names)
+    differences = export_model(model, out, chosen, category_ids=trained.category_ids, class_names=trained.class_names)
     click.echo(f"{out}: {out.stat().st_size / 2**20:.1f} MiB, agrees with the network to {max(differences.values()):.0e}")
+
+
+def _format(asked: str | None, out: Path) -> str:
+    named = SUFFIXES.get(out.suffix.lower())
+    if asked is None and named is None:
+        raise UserError(f"--out {out}: the name ends in none of {', '.join(SUFFIXES)}; end it so, or say --format")
+    if asked is not None and named not in (None, asked):
+        raise UserError(f"--out {out} is the name of another format than --format {asked}; change one, or leave --format out")
+    return asked or str(named)
 
 
 def settle(model: Model) -> None:

@@ -21,14 +21,34 @@ def agreement(printed):
 def test_a_trained_network_is_exported_with_its_classes(tmp_path, capsys):
     folder = write_result(tmp_path / "result", YOLACT)
     out = tmp_path / "new" / "folder" / "net.pt2"
-    status, printed, _ = run(capsys, "export", "--result", folder, "--format", "torch", "--out", out)
+    status, printed, _ = run(capsys, "export", "--result", folder, "--out", out)
     assert status == 0 and str(out) in printed and agreement(printed) <= 1e-6
     extra = {"yolact": ""}
     torch.export.load(out, extra_files=extra)
     assert json.loads(extra["yolact"])["category_ids"] == [5, 90]
 
 
-def test_onnx_is_the_default(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "asked", "message"),
+    [
+        ("net.bin", (), "ends in none of .onnx, .pt2"),
+        ("net", (), "ends in none of .onnx, .pt2"),
+        ("net.pt2", ("--format", "onnx"), "another format than --format onnx"),
+        ("net.ONNX", ("--format", "torch"), "another format than --format torch"),
+    ],
+)
+def test_the_format_is_what_the_name_says(tmp_path, capsys, name, asked, message):
+    status, _, error = run(capsys, "export", "--result", tmp_path, *asked, "--out", tmp_path / name)
+    assert status == 2 and message in error and name in error and not list(tmp_path.iterdir())
+
+
+def test_a_format_that_is_asked_for_may_have_any_other_name(tmp_path, capsys):
+    out = tmp_path / "net.bin"
+    assert run(capsys, "export", "--result", write_result(tmp_path / "r", YOLACT), "--format", "torch", "--out", out)[0] == 0
+    torch.export.load(out.rename(tmp_path / "net.pt2"))
+
+
+def test_the_name_of_an_onnx_file_is_enough(tmp_path, capsys):
     import onnx
 
     folder = write_result(tmp_path / "result", YOLACT)
