@@ -7,6 +7,7 @@ size are scaled to the size in force, each side cut to an integer, as the offici
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,7 +123,7 @@ class _Layers:
         try:
             return RunConfig.from_data(_nest(self.values))
         except ConfigError as error:
-            place = self._place(tuple(error.field.split(".")))
+            place = self._blamed(error)
             raise SpecError(f"{place}: {error} (variant {variant.name!r})") from None
 
     def origins(self) -> dict[str, str]:
@@ -178,6 +179,13 @@ class _Layers:
         document = self.scale_file.document
         inner = settings_of(document, ("by_kind", name, kind), self.scale_file.name, scale_names(self.scale_file))
         self.lay(layer, tuple(Setting((*union, *s.path), s.value, s.place) for s in inner), mapped=False)
+
+    def _blamed(self, error: ConfigError) -> str:
+        """Where the field of an error was written; of one about several fields, the last one written of those it names."""
+        owner = tuple(error.field.split(".")) if error.field else ()
+        named = {(*owner, *name.split(".")) for name in re.findall(r"[a-z_]\w*(?:\.\w+)*", str(error))}
+        written = [place for path, (_, place) in self.places.items() if path in named and place]
+        return written[-1] if written else self._place(owner)
 
     def _place(self, path: tuple[str, ...]) -> str:
         """Where the value at `path`, or the last one laid inside or around it, was written."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from experiments.document import SpecError
 from experiments.resolve import parse_setting, resolve
 from experiments.spec import load_scale, load_spec
 from experiments.variants import variants_of
@@ -104,3 +105,24 @@ def test_stand_ins_are_named_and_spare_the_command_line():
 def test_settings_are_read_as_yaml():
     values = [parse_setting(f"x={text}").value for text in ("1e-3", "null", "[1, 2]", "no", "fast", "5_000")]
     assert values == [0.001, None, [1, 2], "no", "fast", 5000]
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        (("runtime.devices=3",), r"^--set runtime\.devices=3: "),
+        (("runtime.devices=3", "training.batch_size=8"), r"^--set training\.batch_size=8: "),
+        (("training.batch_size=8", "runtime.nodes=3"), r"^--set runtime\.nodes=3: "),
+        (("runtime.devices=3", "training.lr=0.4"), r"^--set runtime\.devices=3: "),
+    ],
+)
+def test_fields_at_odds_are_found_where_the_last_of_them_was_written(layered, settings, place):
+    with pytest.raises(SpecError, match=place + r".*can't be split equally"):
+        _resolve(*layered, "v", *settings)
+
+
+def test_fields_at_odds_in_files_are_found_there(layered, tmp_path):
+    size = tmp_path / "size.yaml"
+    size.write_text(size.read_text().replace("set: {", "set: {runtime.devices: 3, "))
+    with pytest.raises(SpecError, match=r"^\S*spec\.yaml:5: .*can't be split equally"):  # the variant's batch size
+        _resolve(*layered, "v")
