@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments.launch.slurm_query import SchedulerError
 from experiments.launch.slurm_state import SchedulerState, scheduler_states
-from experiments.store import StageView, Store, read_events
+from experiments.store import StageView, Store, StoreError, read_events
 
 TAIL_BYTES = 16384
 TAIL_LINES = 8
@@ -24,7 +24,8 @@ class Situation:
 
     stage: str
     state: str
-    """One of `store.STATES`, or "waiting": its job is queued. A stage whose job ended on it is "failed"."""
+    """One of `store.STATES`, "waiting": its job is queued, or "damaged": its records can't be read, as `error` says. A stage
+    whose job ended on it is "failed"."""
     wall_seconds: float | None = None
     error: str | None = None
     """Why it failed: what the stage said, else what the scheduler knows."""
@@ -55,7 +56,10 @@ def _situation(store: Store, stage_id: str, job: SchedulerState | None) -> Situa
     if not store.has(stage_id):
         return Situation(stage_id, "planned")
     view = store.stage(stage_id)
-    status = view.status
+    try:
+        _, status = view.record, view.status
+    except StoreError as problem:
+        return Situation(stage_id, "damaged", error=str(problem))
     state, error = status.state, status.error["message"] if status.error else None
     if job is not None and state not in ("running", "done"):
         if job.alive:

@@ -266,8 +266,11 @@ def _digest_or_none(path: Path) -> str | None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from None
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise StoreError(f"{path}: is not JSON ({error}); it was changed by hand, or is not a results file") from None
+    if not isinstance(data, dict):
+        raise StoreError(f"{path}: is not a JSON object; it was changed by hand, or is not a results file")
+    return data

@@ -22,8 +22,16 @@ from experiments.progress import duration
 from experiments.situation import situations
 from experiments.store import STATES, Store
 
-STYLES = {"done": "green", "running": "blue", "waiting": "cyan", "failed": "red", "interrupted": "yellow", "planned": "dim"}
-SHOWN = ("planned", "waiting", *STATES[1:])
+STYLES = {
+    "done": "green",
+    "running": "blue",
+    "waiting": "cyan",
+    "failed": "red",
+    "interrupted": "yellow",
+    "planned": "dim",
+    "damaged": "red",
+}
+SHOWN = ("planned", "waiting", *STATES[1:], "damaged")
 _Rows = list[dict[str, Any]]
 _Collect = Callable[[Store], _Rows]
 _Show = Callable[[Store, _Rows], RenderableType]
@@ -37,10 +45,11 @@ IDLE_SECONDS = 10.0
 @click.option("--watch", is_flag=True, help="Follow until nothing runs or waits any more; Ctrl-C leaves, the stages go on.")
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="Print the states as JSON.")
-def status(experiment: str | None, watch: bool, results: Path, as_json: bool) -> None:
+def status(experiment: str | None, watch: bool, results: Path, as_json: bool) -> int:
     """What is done, running, waiting or failed in a results folder; with EXPERIMENT such as nms-toy, stage by stage.
 
     Of what failed, the last lines of its log are shown. Where stages were handed to SLURM, its word on their jobs counts.
+    Exit status 1: some stage's records are damaged.
 
     \b
     Example:
@@ -52,22 +61,23 @@ def status(experiment: str | None, watch: bool, results: Path, as_json: bool) ->
     store = Store(results)
     collect, show = (_counts, _overview) if experiment is None else (lambda store: _stages(store, experiment), _detail)
     if watch:
-        _watch(store, collect, show)
-        return
-    rows = collect(store)
-    click.echo(json.dumps(rows, indent=2)) if as_json else make_console().print(show(store, rows))
+        rows = _watch(store, collect, show)
+    else:
+        rows = collect(store)
+        click.echo(json.dumps(rows, indent=2)) if as_json else make_console().print(show(store, rows))
+    return int(any(row.get("state") == "damaged" or row.get("damaged") for row in rows))
 
 
-def _watch(store: Store, collect: _Collect, show: _Show) -> None:
+def _watch(store: Store, collect: _Collect, show: _Show) -> _Rows:
     """Show anew what has changed, until nothing is going on."""
     if Console().is_terminal:
         with Live(console=Console(highlight=False), auto_refresh=False) as live:
-            _follow(store, collect, lambda rows: live.update(show(store, rows), refresh=True))
+            return _follow(store, collect, lambda rows: live.update(show(store, rows), refresh=True))
     else:
-        _follow(store, collect, _Changes(lambda rows: make_console().print(show(store, rows))))
+        return _follow(store, collect, _Changes(lambda rows: make_console().print(show(store, rows))))
 
 
-def _follow(store: Store, collect: _Collect, tell: Callable[[_Rows], None]) -> None:
+def _follow(store: Store, collect: _Collect, tell: Callable[[_Rows], None]) -> _Rows:
     last_seen = time.monotonic()
     while True:
         rows = collect(store)
@@ -75,7 +85,7 @@ def _follow(store: Store, collect: _Collect, tell: Callable[[_Rows], None]) -> N
         if _going_on(rows):
             last_seen = time.monotonic()
         elif _all_done(rows) or time.monotonic() - last_seen > IDLE_SECONDS:
-            return
+            return rows
         time.sleep(WATCH_SECONDS)
 
 
@@ -106,6 +116,9 @@ def _counts(store: Store) -> _Rows:
     records = store.experiments()
     ids = {stage_id for record in records for run in record["runs"] for stage_id in run["stages"].values()}
     found = situations(store, ids, _warn)
+    for situation in found.values():
+        if situation.state == "damaged":
+            _warn(f"{situation.stage} is damaged: {situation.error}")
     for record in records:
         mine = {stage_id for run in record["runs"] for stage_id in run["stages"].values()}
         counts = Counter(found[stage_id].state for stage_id in mine)

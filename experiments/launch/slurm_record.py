@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from experiments.atomic import write_json
-from experiments.store import Store
+from experiments.store import Store, StoreError
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,15 @@ def unfinished_records(store: Store) -> Iterator[tuple[str, JobRecord]]:
     for path in sorted((store.root / "runs").glob("*/job.json")):
         stage_id = path.parent.name
         record = read_record(store, stage_id)
-        if record is not None and store.state(stage_id) != "done":
+        if record is not None and not _done(store, stage_id):
             yield stage_id, record
+
+
+def _done(store: Store, stage_id: str) -> bool:
+    try:
+        return store.state(stage_id) == "done"
+    except StoreError:  # a damaged status doesn't say so, and must not hide the jobs of other stages
+        return False
 
 
 def _path(store: Store, stage_id: str) -> Path:

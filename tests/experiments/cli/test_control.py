@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from experiments.cli.main import call
 from experiments.launch.inprocess import InProcess
 from experiments.launch.pool import Pool
 from experiments.launch.slurm_query import SchedulerError
+from experiments.launch.slurm_record import write_record
 from experiments.launch.slurm_state import SchedulerState
 from experiments.store import Store
 from tests.experiments import fakes
@@ -61,6 +63,22 @@ def test_status_says_why_and_shows_the_log(failed, capsys):
     assert on(failed, "status", "--json") == 0
     [row] = json.loads(capsys.readouterr().out)
     assert (row["failed"], row["planned"], row["done"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("file", ["status.json", "stage.json"])
+@pytest.mark.parametrize("content", [b'{"state": "do', b"[1]", b"\xff\xfe"], ids=["cut", "list", "binary"])
+def test_a_damaged_record_is_shown_and_hides_nothing(failed, file, content, capsys):
+    first, second = stage_of(failed, "fail"), stage_of(failed, "after_fail")
+    write_record(failed, second, "7", "fake-toy", "slurm")
+    (failed.stage_folder(second) / file).write_bytes(content)
+    assert on(failed, "status", "fake-toy") == 1
+    text = capsys.readouterr().out
+    assert f"{first} failed: this stage fails on purpose" in text
+    assert re.search(rf"{second} .*damaged .*{file}: is not ", text)
+    assert on(failed, "status", "--json") == 1
+    shown = capsys.readouterr()
+    [row] = json.loads(shown.out)
+    assert (row["failed"], row["damaged"], row["planned"]) == (1, 1, 0) and f"{second} is damaged: " in shown.err
 
 
 def job(state, reason="", node="", log=Path("missing")):
