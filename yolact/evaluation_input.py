@@ -73,8 +73,8 @@ def prepare_detections(dataset: dict[str, Any], records: Sequence[dict[str, Any]
     """A COCO object of the records, numbered from 1 in their order; `area` is the mask's for segm, the box's for bbox.
 
     Raises:
-        EvaluationError: naming the first record of an unknown image or category, without a finite score, or whose box or RLE
-            is malformed.
+        EvaluationError: naming a record of an unknown image or category, without a finite score, or whose box or RLE is
+            malformed.
     """
     images = _by_id(dataset["images"], "image")
     categories = _by_id(dataset["categories"], "category")
@@ -85,19 +85,30 @@ def prepare_detections(dataset: dict[str, Any], records: Sequence[dict[str, Any]
             raise EvaluationError(f"{where}: score must be a finite number, got {record.get('score')!r}")
         if iou_type == "bbox":
             _check_box(record, where)
-        else:
-            _check_rle(record.get("segmentation"), images[record["image_id"]], where)
+    if iou_type == "segm":
+        areas = _mask_areas(records, images)
+    else:
+        areas = [float(record["bbox"][2] * record["bbox"][3]) for record in records]
     kept = ("image_id", "category_id", "score", FIELD[iou_type])
     annotations = [
-        {**{key: record[key] for key in kept}, "id": place + 1, "area": _detected_area(record, iou_type), "iscrowd": 0}
-        for place, record in enumerate(records)
+        {**{key: record[key] for key in kept}, "id": place + 1, "area": area, "iscrowd": 0}
+        for place, (record, area) in enumerate(zip(records, areas, strict=True))
     ]
     return index({"images": dataset["images"], "categories": dataset["categories"], "annotations": annotations})
 
 
-def _detected_area(record: dict[str, Any], iou_type: IouType) -> float:
+def _mask_areas(records: Sequence[dict[str, Any]], images: dict[int, dict[str, Any]]) -> list[float]:
+    """The pixels of each record's mask, which is checked."""
+    segmentations = [record.get("segmentation") for record in records]
+    areas = rle.areas(segmentations, [_size(images[record["image_id"]]) for record in records])
+    if areas is not None:
+        return areas.astype(float).tolist()
+    for place, (record, segmentation) in enumerate(zip(records, segmentations, strict=True)):
+        wrong = rle.problem(segmentation, *_size(images[record["image_id"]]))
+        if wrong:
+            raise EvaluationError(f"record {place}: segmentation {wrong}")
     # One mask at a time: pycocotools' area of a list counts its length in a byte under numpy 2.
-    return float(coco_mask.area(record["segmentation"]) if iou_type == "segm" else record["bbox"][2] * record["bbox"][3])
+    return [float(coco_mask.area(segmentation)) for segmentation in segmentations]
 
 
 def _by_id(items: list[Any], kind: str) -> dict[int, dict[str, Any]]:
@@ -120,12 +131,6 @@ def _check_box(item: dict[str, Any], where: str) -> None:
     well_formed = isinstance(box, list | tuple) and len(box) == 4 and all(is_number(side) for side in box)
     if not well_formed or min(box[2:]) < 0:
         raise EvaluationError(f"{where}: bbox must be [x, y, width, height] with sides not below 0, got {box!r}")
-
-
-def _check_rle(segmentation: Any, image: dict[str, Any], where: str) -> None:
-    wrong = rle.problem(segmentation, *_size(image))
-    if wrong:
-        raise EvaluationError(f"{where}: segmentation {wrong}")
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int]:

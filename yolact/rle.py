@@ -6,6 +6,7 @@ the difference to the one two before, is written in groups of five bits, least s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,23 @@ from pycocotools import mask as coco_mask
 
 _MOST_GROUPS = 7
 """Characters per run length: 35 bits exceed any image."""
+_AT_ONCE = 4096
+"""Masks read together; bounds the memory it takes."""
 
 
 def encode(masks: NDArray[Any]) -> list[dict[str, Any]]:
-    """(n, H, W) bool or uint8 masks as n records {"size": [H, W], "counts": str}."""
-    columns = np.asfortranarray(masks.astype(np.uint8, copy=False).transpose(1, 2, 0))
-    if not columns.size:
-        height, width = masks.shape[1:]
+    """(n, H, W) bool or uint8 masks of 0 and 1 as n records {"size": [H, W], "counts": str}."""
+    count, height, width = masks.shape
+    if not masks.size:
         return [{"size": [height, width], "counts": ""} for _ in masks]
-    encoded = coco_mask.encode(columns)
+    columns = np.zeros((count, width, height), np.uint8)
+    for turned, mask in zip(columns, masks, strict=True):
+        rows = np.flatnonzero(mask.any(axis=1))
+        if len(rows):  # turning the part that is set alone takes a fraction of the time
+            top, bottom = rows[[0, -1]] + (0, 1)
+            left, right = np.flatnonzero(mask[top:bottom].any(axis=0))[[0, -1]] + (0, 1)
+            turned[left:right, top:bottom] = mask[top:bottom, left:right].T
+    encoded = coco_mask.encode(columns.transpose(2, 1, 0))
     return [{"size": list(map(int, each["size"])), "counts": each["counts"].decode("ascii")} for each in encoded]
 
 
@@ -69,23 +78,75 @@ def run_lengths(counts: str | bytes) -> NDArray[np.int64]:
         raw = counts.encode("ascii") if isinstance(counts, str) else counts
     except UnicodeEncodeError as error:
         raise ValueError(f"character {error.object[error.start]!r}") from None
+    return _runs(raw, np.array([len(raw)]))[0] if raw else np.zeros(0, np.int64)
+
+
+def areas(segmentations: Sequence[Any], sizes: Sequence[tuple[int, int]]) -> NDArray[np.int64] | None:
+    """How many pixels each of n compressed RLEs sets, found many times faster than by `decode`.
+
+    None where something is wrong with one of them, or not as `encode` writes it; `problem` says what.
+
+    Args:
+        sizes: (height, width) of the n images.
+    """
+    parts = [np.zeros(0, np.int64)]
+    for start in range(0, len(segmentations), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        try:
+            parts.append(_areas(segmentations[part], sizes[part]))
+        except (KeyError, TypeError, AttributeError, ValueError):
+            return None
+    return np.concatenate(parts)
+
+
+def _areas(segmentations: Sequence[Any], sizes: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    raws = [each["counts"].encode("ascii") for each in segmentations]
+    if not all(raws) or [list(each["size"]) for each in segmentations] != [list(size) for size in sizes]:
+        raise ValueError("empty, or of another size")
+    values, counts = _runs(b"".join(raws), np.array([len(raw) for raw in raws]))
+    starts = np.cumsum(counts) - counts
+    if (np.add.reduceat(values, starts) != [height * width for height, width in sizes]).any():
+        raise ValueError("more or fewer pixels than the image")
+    values[_places(counts) % 2 == 0] = 0
+    return np.add.reduceat(values, starts)
+
+
+def _runs(raw: bytes, sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The run lengths of n masks, one after the other, and how many each mask has (n,).
+
+    Args:
+        raw: the counts strings one after the other, none of them empty.
+        sizes: (n,) characters of each.
+    """
     groups = np.frombuffer(raw, dtype=np.uint8).astype(np.int64) - 48
-    if not len(groups):
-        return groups
     if groups.min() < 0 or groups.max() > 63:
         raise ValueError("a character outside '0' to 'o'")
-    lasts = np.flatnonzero((groups & 0x20) == 0)
-    if not len(lasts) or lasts[-1] != len(groups) - 1:
+    last = (groups & 0x20) == 0
+    if not last[np.cumsum(sizes) - 1].all():
         raise ValueError("the last run is cut short")
+    lasts = np.flatnonzero(last)
     firsts = np.concatenate([[0], lasts[:-1] + 1])
-    sizes = lasts - firsts + 1
-    if sizes.max() > _MOST_GROUPS:
+    characters = lasts - firsts + 1
+    if characters.max() > _MOST_GROUPS:
         raise ValueError("a run longer than any image")
-    places = np.arange(len(groups)) - np.repeat(firsts, sizes)
-    values = np.add.reduceat((groups & 0x1F) << (5 * places), firsts)
-    values -= ((groups[lasts] & 0x10) != 0).astype(np.int64) << (5 * sizes)
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
+    values = np.add.reduceat((groups & 0x1F) << (5 * _places(characters)), firsts)
+    values -= ((groups[lasts] & 0x10) != 0).astype(np.int64) << (5 * characters)
+    counts = np.add.reduceat(last, np.cumsum(sizes) - sizes, dtype=np.int64)
+    places = _places(counts)
+    inside, outside = places % 2 == 1, (places % 2 == 0) & (places > 0)
+    values[inside] = _running_sums(values[inside], counts // 2)
+    values[outside] = _running_sums(values[outside], (counts - 1) // 2)
     if values.min() < 0:
         raise ValueError("a negative run")
-    return values
+    return values, counts
+
+
+def _places(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0, 1, ... up to each of the counts, one after the other."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _running_sums(values: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sum up to each value, beginning anew after each of `counts` values."""
+    sums = np.concatenate([[0], np.cumsum(values)])
+    return sums[1:] - np.repeat(sums[np.cumsum(counts) - counts], counts)

@@ -52,3 +52,22 @@ def test_problem_says_what_is_wrong(segmentation, message):
 
 def test_an_all_background_mask_of_20_pixels_is_d0():
     assert rle.encode(np.zeros((1, 4, 5), bool)) == [{"size": [4, 5], "counts": "d0"}]
+
+
+@given(masks, st.integers(1, 3))
+def test_areas_are_those_of_the_masks(stack, repeats):
+    records = rle.encode(stack) * repeats
+    counted = rle.areas(records, [stack.shape[1:]] * len(records))
+    assert counted.tolist() == stack.sum(axis=(1, 2)).tolist() * repeats
+
+
+@given(masks, st.data())
+def test_areas_are_none_just_where_there_is_a_problem(stack, data):
+    records = rle.encode(stack)
+    for record in records:
+        text = record["counts"]
+        place = data.draw(st.integers(0, len(text)))
+        cut = data.draw(st.integers(0, 2))
+        record["counts"] = text[:place] + data.draw(st.text("0123PQXo~", max_size=3)) + text[place + cut :]
+    sound = all(rle.problem(record, *stack.shape[1:]) is None for record in records)
+    assert (rle.areas(records, [stack.shape[1:]] * len(records)) is not None) == sound
