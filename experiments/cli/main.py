@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -33,7 +37,20 @@ COMMANDS = {
     "weights": ("experiments.cli.weights:weights", "Fetch published weights, convert weights."),
     "schema": ("experiments.cli.schema:schema", "JSON schema of specs, scales and configurations."),
 }
+PIPE = 141
+"""Exit status where nobody reads what is printed, as in `yolact plan nms | head -1`: that of other programs, 128 + SIGPIPE."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """End with status PIPE where nobody reads on. Of that, click and rich would make 1, which is a failure's."""
+    try:
+        yield
+    except (BrokenPipeError, SystemExit) as error:
+        if not any(isinstance(each, BrokenPipeError) for each in (error, error.__context__)):
+            raise
+        raise click.exceptions.Exit(PIPE) from None
 
 
 class LazyGroup(click.Group):
@@ -47,6 +64,14 @@ class LazyGroup(click.Group):
             return None
         module, _, attribute = COMMANDS[name][0].partition(":")
         return getattr(import_module(module), attribute)
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with _reader_may_leave():  # where help is printed
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, context: click.Context) -> Any:
+        with _reader_may_leave():
+            return super().invoke(context)
 
     def resolve_command(self, context: click.Context, arguments: list[str]):
         from yolact.config.base import nearest
@@ -76,7 +101,14 @@ def main() -> None:
     """Entry point: a user's error is one message and exit status 2, anything else a bug and its traceback."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # "±" on a terminal that knows ASCII alone is no reason to end
-    sys.exit(call(sys.argv[1:]))
+    status = call(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = PIPE
+    if status == PIPE:  # what is still held back must go somewhere when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
 
 
 def call(arguments: list[str]) -> int:
@@ -93,9 +125,6 @@ def call(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
     except OSError as error:
         message = os_message(error)
         if message is None:

@@ -18,7 +18,7 @@ from yolact.config import SpeedConfig
 from yolact.hardware import usable_cores
 
 if TYPE_CHECKING:
-    from yolact.evaluation import Evaluation
+    from yolact.evaluation import Evaluation, Rules
 
 MOST_SPEED_IMAGES = 8
 MAX_SIDE = 16_384
@@ -42,9 +42,14 @@ class Size(click.ParamType):
 @click.command()
 @click.option("--annotations", required=True, type=click.Path(path_type=Path), help="Ground truth in COCO's instances format.")
 @click.option("--detections", required=True, type=click.Path(path_type=Path), help="Detections in COCO's result format.")
+@click.option(
+    "--rules", type=click.Choice(["coco", "official"]), default="coco", show_default=True, help="COCO's, or the official code's"
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Also write metrics, per-class table, curves and matches here.")
-def evaluate(annotations: Path, detections: Path, out: Path | None) -> None:
+def evaluate(annotations: Path, detections: Path, rules: Rules, out: Path | None) -> None:
     """The 12 COCO numbers of a file of detections, by masks and by boxes where it has them.
+
+    The official YOLACT code's own evaluation has other rules; its images without objects, for one, don't count.
 
     \b
     Example:
@@ -52,7 +57,10 @@ def evaluate(annotations: Path, detections: Path, out: Path | None) -> None:
     """
     from yolact.evaluation import evaluate_files, evaluate_to
 
-    evaluations = evaluate_to(out, annotations, detections) if out else evaluate_files(annotations, detections)
+    if out:
+        evaluations = evaluate_to(out, annotations, detections, rules=rules)
+    else:
+        evaluations = evaluate_files(annotations, detections, rules=rules)
     click.echo(_metrics_table(evaluations))
 
 

@@ -296,3 +296,28 @@ def test_a_terminal_that_knows_ascii_alone_is_written_to():
     command = [sys.executable, "-m", "experiments.cli.main", "list"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0 and "\\xd7 3" in done.stdout and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("list",),
+        ("plan", "nms"),
+        ("plan", "nms", "--explain"),
+        ("plan", "nms", "--json"),
+        ("schema", "spec"),
+        ("status", "--results", "nowhere"),
+    ],
+    ids=" ".join,
+)
+def test_a_reader_that_leaves_ends_the_command_quietly(arguments, tmp_path):
+    """`yolact plan nms | head -1`, the reader gone before the first line."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "experiments.cli.main", *arguments]
+    ended = subprocess.run(
+        command, stdout=write, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path
+    )
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, "")

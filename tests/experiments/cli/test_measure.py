@@ -109,6 +109,20 @@ def test_evaluate_writes_what_it_printed(tmp_path, capsys):
     assert columns(printed) == {"bbox": {name: round(value, 3) for name, value in metrics["bbox"].items()}}
 
 
+def test_evaluate_goes_by_the_rules_that_are_asked_for(tmp_path, capsys):
+    """The official code leaves AP by size undefined, and an image without objects out: here one with a false positive."""
+    truth, found = square_truth(tmp_path)
+    data, records = json.loads(truth.read_text()), json.loads(found.read_text())
+    truth.write_text(json.dumps({**data, "images": [*data["images"], {**data["images"][0], "id": 9}]}))
+    found.write_text(json.dumps([*records, {**records[0], "image_id": 9, "score": 1.0}]))
+    command = ("evaluate", "--annotations", truth, "--detections", found)
+    by_coco, official = (columns(run(capsys, *command, "--rules", rules)[1])["bbox"] for rules in ("coco", "official"))
+    assert by_coco == columns(run(capsys, *command)[1])["bbox"]
+    assert by_coco["AP"] < official["AP"] == 1 and official["APs"] == -1
+    run(capsys, *command, "--rules", "official", "--out", tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["bbox"]["AP"] == pytest.approx(1)
+
+
 def test_evaluate_of_no_detections_is_zero_for_both(tmp_path, capsys):
     truth, found = square_truth(tmp_path)
     found.write_text("[]")
