@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.results import Experiment, MissingResult
+from analysis.results import Experiment, MissingResult, every
 from analysis.statistics import over_seeds
 
 TYPES = {
@@ -163,13 +163,6 @@ _BY_IOU = {
 
 def _found(experiment: Experiment) -> list[tuple[str, int, dict[str, Any]]]:
     """(variant, seed, errors.json) of all that is measured, the reference first."""
-    found = []
-    for variant in experiment.colour_order:
-        for seed in experiment.seeds_of(variant):
-            try:
-                found.append((variant, seed, experiment.read(variant, seed, "errors", "errors.json")))
-            except MissingResult:
-                continue  # the list of what is missing names it
-    if not found:
-        raise MissingResult("no error budget was measured")
-    return found
+    return every(
+        experiment, lambda e, variant, seed: e.read(variant, seed, "errors", "errors.json"), "no error budget was measured"
+    )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.bootstrap import resample
-from analysis.results import Experiment, MissingResult
+from analysis.results import Experiment, MissingResult, every
 
 RESAMPLES = 1000
 Bins = dict[str, tuple[float, float]]
@@ -39,19 +39,15 @@ def objects(experiment: Experiment) -> pd.DataFrame:
     Raises:
         MissingResult: nothing was measured.
     """
-    found = []
-    for variant in experiment.colour_order:
-        for seed in experiment.seeds_of(variant):
-            try:
-                path = experiment.path(variant, seed, "leakage", "leakage.csv")
-            except MissingResult:
-                continue  # the list of what is missing names it
-            own = pd.read_csv(path)
-            found.append(own.rename(columns={"label": "class"}).assign(variant=variant, seed=seed))
-    if not found:
-        raise MissingResult("leakage was not measured")
-    frame = pd.concat(found, ignore_index=True)
+    frame = pd.concat(
+        [own.assign(variant=variant, seed=seed) for variant, seed, own in every(experiment, _read, "leakage was not measured")],
+        ignore_index=True,
+    )
     return frame.assign(label=frame["variant"].map(lambda name: experiment.variant(name).label))
+
+
+def _read(experiment: Experiment, variant: str, seed: int) -> pd.DataFrame:
+    return pd.read_csv(experiment.path(variant, seed, "leakage", "leakage.csv")).rename(columns={"label": "class"})
 
 
 def binned(frame: pd.DataFrame, by: str) -> pd.DataFrame:

@@ -10,7 +10,6 @@ from analysis.layout import PUBLISHED, SINGLE, Table
 from analysis.metrics import METRICS, Metric
 from analysis.results import Experiment, Variant
 
-
 IN_THE_PAPER = "in the paper"
 """Label of the rows with printed values."""
 

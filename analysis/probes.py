@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.results import Experiment, MissingResult
+from analysis.results import Experiment, MissingResult, every
 from analysis.statistics import over_seeds, sample_sd
 
 
@@ -60,16 +60,7 @@ def read_probes(experiment: Experiment) -> list[Probed]:
     Raises:
         MissingResult: there is none.
     """
-    found = []
-    for variant in experiment.variants:
-        for seed in experiment.seeds_of(variant.name):
-            try:
-                found.append(_read(experiment, variant.name, seed))
-            except MissingResult:
-                continue  # the list of what is missing names it
-    if not found:
-        raise MissingResult("no network's prototypes were probed")
-    return found
+    return [one for *_, one in every(experiment, _read, "no network's prototypes were probed")]
 
 
 def first_probed(experiment: Experiment, variant: str) -> Probed:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.results import Experiment, MissingResult
+from analysis.results import Experiment, MissingResult, every
 from analysis.statistics import sample_sd
 
 EXPLAINED = (0.9, 0.99)
@@ -40,16 +40,7 @@ def read_redundancy(experiment: Experiment) -> list[Redundancy]:
     Raises:
         MissingResult: there is none.
     """
-    found = []
-    for variant in experiment.colour_order:
-        for seed in experiment.seeds_of(variant):
-            try:
-                found.append(_read(experiment, variant, seed))
-            except MissingResult:
-                continue  # the list of what is missing names it
-    if not found:
-        raise MissingResult("no network's prototypes were measured for redundancy")
-    return found
+    return [one for *_, one in every(experiment, _read, "no network's prototypes were measured for redundancy")]
 
 
 def first_redundancy(experiment: Experiment, variant: str) -> Redundancy:

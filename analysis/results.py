@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from experiments.store import StageView, Store
 from yolact.errors import UserError
+
+T = TypeVar("T")
 
 PAPER_SCALE = "paper"
 """The only scale whose numbers may be set against the paper's directly."""
@@ -197,3 +199,23 @@ def load(results: Path | str, experiment: str, scale: str) -> Experiment:
     """
     store = Store(results)
     return Experiment(store, store.experiment(f"{experiment}-{scale}"))
+
+
+def every(experiment: Experiment, read: Callable[[Experiment, str, int], T], otherwise: str) -> list[tuple[str, int, T]]:
+    """(variant, seed, what `read(experiment, variant, seed)` gives) of all that has it, the reference first.
+
+    Holes are passed over: the report lists what is missing.
+
+    Raises:
+        MissingResult: nothing has it; `otherwise` says what, and the last hole's reason follows.
+    """
+    found, reason = [], ""
+    for variant in experiment.colour_order:
+        for seed in experiment.seeds_of(variant):
+            try:
+                found.append((variant, seed, read(experiment, variant, seed)))
+            except MissingResult as missing:
+                reason = f": {missing}"
+    if not found:
+        raise MissingResult(f"{otherwise}{reason}")
+    return found

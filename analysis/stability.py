@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.bootstrap import resample
-from analysis.results import Experiment, MissingResult
+from analysis.results import Experiment, MissingResult, every
 from analysis.statistics import Difference, over_seeds, sample_sd
 
 
@@ -148,17 +148,8 @@ def _verdict(row, reference: str) -> str:
 
 
 def _read(experiment: Experiment, file: str) -> pd.DataFrame:
-    frames, reason = [], "stability was not measured"
-    for variant in experiment.variants:
-        for seed in experiment.seeds_of(variant.name):
-            try:
-                path = experiment.path(variant.name, seed, "stability", file)
-            except MissingResult as missing:
-                reason = str(missing)
-                continue
-            frames.append(pd.read_csv(path).assign(variant=variant.name, seed=seed))
-    if not frames:
-        raise MissingResult(f"stability: {reason}")
+    found = every(experiment, lambda e, *run: pd.read_csv(e.path(*run, "stability", file)), "stability was not measured")
+    frames = [own.assign(variant=variant, seed=seed) for variant, seed, own in found]
     frame = pd.concat(frames, ignore_index=True)
     return frame[["variant", "seed", *frame.columns.drop(["variant", "seed"])]]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib
 import pandas as pd
 
 from analysis.figures.picture import Picture
 from analysis.figures.style import GROUND, INK, house_style, label_rows, legend, new_figure, seeds
-from analysis.results import Experiment, MissingResult
+from analysis.results import Experiment, every
 
 
 def read_speeds(experiment: Experiment) -> pd.DataFrame:
@@ -16,17 +18,11 @@ def read_speeds(experiment: Experiment) -> pd.DataFrame:
     Raises:
         MissingResult: no speed was measured.
     """
-    rows = []
-    for variant in experiment.variants:
-        for seed in experiment.seeds_of(variant.name):
-            try:
-                found = experiment.read(variant.name, seed, "speed", "speed.json")
-            except MissingResult:
-                continue
-            for section, times in {**found["stages_ms"], "total": found["latency_ms"]}.items():
-                rows.append((variant.name, seed, section, times["median"]))
-    if not rows:
-        raise MissingResult("no speed was measured")
+    rows = [
+        (variant, seed, section, times["median"])
+        for variant, seed, found in every(experiment, _read, "no speed was measured")
+        for section, times in {**found["stages_ms"], "total": found["latency_ms"]}.items()
+    ]
     return pd.DataFrame(rows, columns=["variant", "seed", "section", "milliseconds"])
 
 
@@ -41,18 +37,15 @@ def read_protocols(experiment: Experiment) -> pd.DataFrame:
         MissingResult: no speed was measured.
     """
     rows = []
-    for variant in experiment.variants:
-        for seed in experiment.seeds_of(variant.name):
-            try:
-                found = experiment.read(variant.name, seed, "speed", "speed.json")["protocol"]
-            except MissingResult:
-                continue
-            values = {name: found.get(name) for name in (*PROTOCOL, "image_size")}
-            texts = {name: ", ".join(map(str, value)) for name, value in values.items() if isinstance(value, list)}
-            rows.append({"variant": variant.name, "seed": seed, **values, **texts})
-    if not rows:
-        raise MissingResult("no speed was measured")
+    for variant, seed, found in every(experiment, _read, "no speed was measured"):
+        values = {name: found["protocol"].get(name) for name in (*PROTOCOL, "image_size")}
+        texts = {name: ", ".join(map(str, value)) for name, value in values.items() if isinstance(value, list)}
+        rows.append({"variant": variant, "seed": seed, **values, **texts})
     return pd.DataFrame(rows)
+
+
+def _read(experiment: Experiment, variant: str, seed: int) -> dict[str, Any]:
+    return experiment.read(variant, seed, "speed", "speed.json")
 
 
 def protocol(experiment: Experiment) -> str:
