@@ -10,10 +10,11 @@ import torch
 from benchmarks.gpu_networks import drawn, noise, presets
 from yolact.config import InferenceConfig, PrototypeConfig, YolactConfig
 from yolact.presets import Preset, preset, scaled_anchors
+from yolact.sections import no_sections
 from yolact.structures import Detections
 
-Look = Callable[[], Sequence[Detections]]
-"""From uint8 images in the device's memory to detections with masks at the images' size."""
+Look = Callable[..., Sequence[Detections]]
+"""From uint8 images in the device's memory to detections with masks at the images' size; takes `sections`, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def prepare(size: Size, device: str, tiny: bool = False) -> Look:
     images = [image.to(device) for image in noise(size.batch, (48, 64) if tiny else (480, 640))]
     free = model.predict(images, chosen.inference.replace(score_threshold=0.0))
     inference = chosen.inference.replace(score_threshold=threshold(min(found.scores.min().item() for found in free)))
-    return lambda: model.predict(images, inference)
+    return lambda sections=no_sections: model.predict(images, inference, sections=sections)
 
 
 def threshold(last: float) -> float:
