@@ -130,7 +130,7 @@ def measure_speed(
             "clock": "time.perf_counter_ns",
             "end_to_end": "one synchronisation after the last copy",
             "stages": "a second pass, synchronised around every section",
-            "tf32": device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32,
+            "tf32": device.type == "cuda" and rounds_to_tf32(),
             "hardware": hardware(),
             "versions": versions(),
         },
@@ -147,6 +147,12 @@ def versions() -> dict[str, str | None]:
         "cuda": torch.version.cuda,
         "cudnn": str(torch.backends.cudnn.version()) if torch.backends.cudnn.is_available() else None,
     }
+
+
+def rounds_to_tf32() -> bool:
+    """Whether float32 convolutions or matrix products on a card round their inputs to TF32; by default convolutions do."""
+    precisions = (torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision)
+    return "tf32" in precisions
 
 
 class _Once:

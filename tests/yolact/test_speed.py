@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -116,6 +117,13 @@ def test_precision_is_autocast(precision, casts):
 def test_what_cannot_be_measured_is_said(options, message):
     with pytest.raises(SpeedError, match=message):
         measure(**options)
+
+
+@pytest.mark.parametrize(("convolution", "matmul"), [("ieee", "ieee"), ("tf32", "ieee"), ("ieee", "tf32")])
+def test_tf32_in_convolutions_counts_as_in_matrix_products(monkeypatch, convolution, matmul):
+    monkeypatch.setattr(torch.backends.cudnn, "conv", SimpleNamespace(fp32_precision=convolution))
+    monkeypatch.setattr(torch.backends.cuda, "matmul", SimpleNamespace(fp32_precision=matmul))
+    assert speed.rounds_to_tf32() is ("tf32" in (convolution, matmul))
 
 
 def test_the_clock_adds_up_repeated_sections_and_starts_again():
