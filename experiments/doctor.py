@@ -36,8 +36,8 @@ class Finding:
     remedy: str = ""
 
 
-def examine(results: Path) -> Iterator[Finding]:
-    """Everything, one finding after the other."""
+def examine(results: Path, cluster: Path | None = None) -> Iterator[Finding]:
+    """Everything, one finding after the other; the cluster's file too where there is one."""
     checks: list[Callable[[], Iterator[Finding]]] = [
         python,
         packages,
@@ -48,6 +48,8 @@ def examine(results: Path) -> Iterator[Finding]:
         weights,
         slurm,
     ]
+    if cluster is not None:
+        checks.append(lambda: cluster_file(cluster))
     for check in checks:
         yield from check()
 
@@ -220,3 +222,19 @@ def slurm_settings(settings: dict[str, str]) -> Iterator[Finding]:
     if settings.get("JobRequeue", "1") == "0":
         remedy = "requeueing is switched off (JobRequeue=0): resubmit what a node's failure or a preemption ended"
         yield Finding("warning", "SLURM: jobs aren't requeued", remedy)
+
+
+def cluster_file(path: Path) -> Iterator[Finding]:
+    """Whether the cluster's file can be read, and SLURM, where it answers, has its partitions."""
+    from experiments.launch.cluster import read_cluster
+    from experiments.launch.limits import missing_partitions
+
+    try:
+        missing = list(missing_partitions(read_cluster(path)))
+    except UserError as error:
+        yield Finding("problem", str(error), "mend it; docs/slurm.md shows one")
+        return
+    for problem in missing:
+        yield Finding("problem", f"{path}: {problem}", "`sinfo` lists the partitions")
+    if not missing:
+        yield Finding("ok", f"{path}: read, and no partition is unknown")

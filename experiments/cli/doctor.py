@@ -13,8 +13,9 @@ COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="A cluster's file to check too, as --launcher slurm takes it.")
 @results_option
-def doctor(results: Path) -> int:
+def doctor(results: Path, config: Path | None) -> int:
     """Check Python, packages, GPU, disk, data sets, weights and SLURM before a night is spent. Exit status 1: a problem.
 
     A warning touches some uses only. `yolact data check` looks into the images of a data set.
@@ -22,11 +23,12 @@ def doctor(results: Path) -> int:
     \b
     Example:
       yolact doctor
+      yolact doctor --config cluster.yaml
     """
     from experiments.doctor import examine
 
     levels: Counter[str] = Counter()
-    for finding in examine(results):
+    for finding in examine(results, config):
         levels[finding.level] += 1
         click.echo(f"{click.style(f'{finding.level:<8}', fg=COLOURS[finding.level])} {finding.what}")
         if finding.remedy:

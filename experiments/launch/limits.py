@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from experiments.budget import Budgets
 from experiments.launch.cluster import Cluster
-from experiments.launch.slurm_query import PartitionLimits, partition_limits
+from experiments.launch.slurm_query import PartitionLimits, partition_limits, partitions
 from experiments.plan import Stage
 from experiments.progress import duration
+from yolact.config.base import nearest
 from yolact.errors import UserError
 
 
@@ -18,6 +19,8 @@ def check_partitions(cluster: Cluster, kinds: Iterable[str]) -> None:
     Raises:
         UserError: naming the field, what was asked for and what the partition gives.
     """
+    for problem in missing_partitions(cluster):
+        raise UserError(problem)
     known: dict[str | None, PartitionLimits] = {}
     for kind in sorted(set(kinds)):
         asked = cluster.resources(kind)
@@ -34,6 +37,15 @@ def check_partitions(cluster: Cluster, kinds: Iterable[str]) -> None:
                 f"memory: {asked.memory:g} GiB for {kind} stages, but no node of partition {limits.name} has more than "
                 f"{limits.memory_gib:.1f}"
             )
+
+
+def missing_partitions(cluster: Cluster) -> Iterator[str]:
+    """What to say of each partition that the file names and the cluster doesn't have; a job may name several, by commas."""
+    known = partitions()
+    asked = [cluster.partition, *(own.partition for own in cluster.kinds.values())]
+    for name in dict.fromkeys(part for names in asked if names for part in names.split(",")):
+        if known and name not in known:
+            yield f"partition: this cluster has no {name!r}{nearest(name, known)}"
 
 
 def shortfalls(stages: Iterable[Stage], cluster: Cluster, budgets: Budgets) -> Iterator[tuple[str, str]]:

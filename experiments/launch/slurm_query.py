@@ -108,6 +108,12 @@ class PartitionLimits:
     """Main memory of the partition's largest node."""
 
 
+def partitions() -> list[str]:
+    """Names of the cluster's partitions; none where sinfo doesn't say."""
+    names = _call(["sinfo", "--noheader", "--format=%R"]).stdout.split()
+    return list(dict.fromkeys(names))
+
+
 def partition_limits(name: str | None) -> PartitionLimits:
     """The limits of a partition, of the default one where `name` is None."""
     chosen = [f"--partition={name}"] if name else []

@@ -10,7 +10,10 @@ import pytest
 
 from experiments import doctor
 from experiments.cli.main import call
+from experiments.launch import limits
+from experiments.launch.cluster import Cluster
 from experiments.versions import requirement, satisfies
+from yolact.errors import UserError
 
 GOOD = {"SlurmctldParameters": "a,preempt_send_user_signal", "AccountingStorageType": "accounting_storage/slurmdbd"}
 
@@ -114,9 +117,35 @@ def test_a_slurm_that_does_not_answer(monkeypatch, said, level):
     assert levels(doctor.slurm()) == [level]
 
 
+@pytest.mark.parametrize(
+    ("content", "known", "expected", "says"),
+    [
+        ("partition: gpu\n", ["gpu", "cpu"], ["ok"], "no partition is unknown"),
+        ("partition: gup\n", ["gpu", "cpu"], ["problem"], "no 'gup', did you mean 'gpu'"),
+        ("partition: gpu,long\nkinds: {coco: {partition: none}}\n", ["gpu", "cpu"], ["problem"] * 2, "no 'long'"),
+        ("partition: any\n", [], ["ok"], "no partition is unknown"),
+        ("partitoin: gpu\n", ["gpu"], ["problem"], "unknown field 'partitoin'"),
+        (None, ["gpu"], ["problem"], "cluster.yaml"),
+    ],
+)
+def test_a_clusters_file(tmp_path, monkeypatch, content, known, expected, says):
+    monkeypatch.setattr(limits, "partitions", lambda: known)
+    path = tmp_path / "cluster.yaml"
+    if content is not None:
+        path.write_text(content)
+    found = list(doctor.cluster_file(path))
+    assert levels(found) == expected and says in found[0].what
+
+
+def test_an_unknown_partition_is_refused_before_anything_is_submitted(monkeypatch):
+    monkeypatch.setattr(limits, "partitions", lambda: ["gpu", "cpu"])
+    with pytest.raises(UserError, match="partition: this cluster has no 'gup', did you mean 'gpu'"):
+        limits.check_partitions(Cluster(partition="gup"), ["coco"])
+
+
 @pytest.mark.parametrize(("level", "status"), [("ok", 0), ("warning", 0), ("problem", 1)])
 def test_the_exit_status_says_whether_there_are_problems(monkeypatch, level, status, capsys):
-    monkeypatch.setattr(doctor, "examine", lambda results: [doctor.Finding(level, "something", "do this")])
+    monkeypatch.setattr(doctor, "examine", lambda results, config: [doctor.Finding(level, "something", "do this")])
     assert call(["doctor"]) == status
     assert "-> do this" in capsys.readouterr().out
 
