@@ -5,8 +5,10 @@ n images, P anchors, C classes. Source: paper section 4; reference `layers/modul
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -16,7 +18,7 @@ from yolact import boxes as box_ops
 from yolact.branches.base import MaskBranch, MaskTargets
 from yolact.branches.prototypes import downsample
 from yolact.config.model import LossConfig, MatchingConfig
-from yolact.matching import Matches, match
+from yolact.matching import Matches, match_batch
 from yolact.structures import RawOutputs, Target
 
 
@@ -33,11 +35,56 @@ class Normalizer:
         return Normalizer(self.positives + other.positives, self.images + other.images)
 
 
+def match_targets(targets: Sequence[Target], anchors: Tensor, image_size: int, config: MatchingConfig) -> list[Matches]:
+    """`yolact.matching.match_batch` on targets; indices count the objects of an image without the crowds."""
+    boxes = [target.boxes / image_size for target in targets]
+    return match_batch(
+        [own[~target.crowd] for own, target in zip(boxes, targets, strict=True)],
+        [target.labels[~target.crowd] for target in targets],
+        [own[target.crowd] for own, target in zip(boxes, targets, strict=True)],
+        anchors,
+        config,
+    )
+
+
 def match_target(target: Target, anchors: Tensor, image_size: int, config: MatchingConfig) -> Matches:
-    """`yolact.matching.match` on a target; indices count its objects without the crowds."""
-    real = ~target.crowd
-    boxes = target.boxes / image_size
-    return match(boxes[real], target.labels[real], boxes[target.crowd], anchors, config)
+    """`match_targets` for one image."""
+    return match_targets([target], anchors, image_size, config)[0]
+
+
+@dataclass(frozen=True)
+class Positives:
+    """The q positive anchors of a batch and the g objects, without crowds, that they answer for; image by image."""
+
+    image: Tensor
+    """(q,) int64."""
+    anchor: Tensor
+    """(q,) int64 in [0, P)."""
+    objects: Tensor
+    """(q,) int64 in [0, g)."""
+    counts: list[int]
+    """Per image."""
+    boxes: Tensor
+    """(g, 4) xyxy fractions."""
+    masks: Tensor
+    """(g, S, S) uint8."""
+
+    @classmethod
+    def of(cls, targets: Sequence[Target], matches: Sequence[Matches], image_size: int) -> Positives:
+        """The one place of the loss where the host waits for the device."""
+        real = [~target.crowd for target in targets]
+        positive = torch.stack([matched.positive for matched in matches])
+        image, anchor = positive.nonzero(as_tuple=True)
+        boxes = [target.boxes[own] / image_size for target, own in zip(targets, real, strict=True)]
+        first = torch.tensor([0, *accumulate(len(own) for own in boxes)], device=image.device)
+        return cls(
+            image,
+            anchor,
+            torch.stack([matched.objects for matched in matches])[image, anchor] + first[image],
+            positive.sum(dim=1).tolist(),
+            torch.cat(boxes),
+            torch.cat([target.masks[own] for target, own in zip(targets, real, strict=True)]),
+        )
 
 
 def losses(
@@ -53,29 +100,25 @@ def losses(
 
     Every term is a float32 scalar and finite also when no anchor of the batch is positive.
     """
-    positives = max(1, normalizer.positives)
+    divisor = max(1, normalizer.positives)
+    classes = torch.stack([matched.classes for matched in matches])
+    positives = Positives.of(targets, matches, image_size)
     terms = {
-        "box": box_loss(raw, targets, matches, image_size) * config.box / positives,
-        "class": class_loss(raw.logits, torch.stack([m.classes for m in matches]), config.negatives_per_positive)
-        * config.classification
-        / positives,
+        "box": box_loss(raw, positives) * config.box / divisor,
+        "class": class_loss(raw.logits, classes, config.negatives_per_positive) * config.classification / divisor,
     }
     if branch.parameters_per_anchor:
-        terms["mask"] = mask_loss(raw, targets, matches, branch, image_size) / positives
+        terms["mask"] = mask_loss(raw, positives, [target.seed for target in targets], branch) / divisor
     if raw.semantic is not None:
         terms["semantic"] = semantic_loss(raw.semantic, targets) * config.semantic / max(1, normalizer.images)
     return terms
 
 
-def box_loss(raw: RawOutputs, targets: Sequence[Target], matches: Sequence[Matches], image_size: int) -> Tensor:
-    """Smooth L1 (beta 1) over the positives' four offsets, summed."""
-    total = raw.offsets.sum() * 0.0
-    for offsets, target, matched in zip(raw.offsets, targets, matches, strict=True):
-        positive = matched.positive
-        boxes = (target.boxes[~target.crowd] / image_size)[matched.objects[positive]]
-        wanted = box_ops.encode(boxes, raw.anchors[positive])
-        total = total + F.smooth_l1_loss(offsets[positive], wanted, reduction="sum")
-    return total
+def box_loss(raw: RawOutputs, positives: Positives) -> Tensor:
+    """Smooth L1 (beta 1) over the positives' four offsets, summed; not finite where any offset is not."""
+    wanted = box_ops.encode(positives.boxes[positives.objects], raw.anchors[positives.anchor])
+    made = raw.offsets[positives.image, positives.anchor]
+    return F.smooth_l1_loss(made, wanted, reduction="sum") + _fault(raw.offsets)
 
 
 def class_loss(logits: Tensor, classes: Tensor, negatives_per_positive: float) -> Tensor:
@@ -91,45 +134,46 @@ def class_loss(logits: Tensor, classes: Tensor, negatives_per_positive: float) -
     with torch.no_grad():
         hardness = torch.logsumexp(logits, dim=-1) - logits[..., 0]
         hardness = torch.where(background, hardness, torch.zeros_like(hardness))
-        rank = hardness.argsort(dim=1, descending=True).argsort(dim=1)
         wanted = (positive.sum(dim=1, keepdim=True) * negatives_per_positive).clamp(max=classes.shape[1] - 1)
-        chosen = positive | (background & (rank < wanted))
-    return F.cross_entropy(logits[chosen], classes[chosen], reduction="sum") + logits.sum() * 0.0
+        most = math.ceil(wanted.max().item())
+        hardest = hardness.topk(most, dim=1).indices
+        hard = torch.arange(most, device=logits.device) < wanted  # (n, most)
+        chosen = positive | (background & torch.zeros_like(background).scatter_(1, hardest, hard))
+    return F.cross_entropy(logits[chosen], classes[chosen], reduction="sum") + _fault(logits)
 
 
-def mask_loss(
-    raw: RawOutputs, targets: Sequence[Target], matches: Sequence[Matches], branch: MaskBranch, image_size: int
-) -> Tensor:
+def mask_loss(raw: RawOutputs, positives: Positives, seeds: Sequence[int], branch: MaskBranch) -> Tensor:
     """The mask branch's loss summed over all positives of the batch; not finite where parameters or maps are not."""
-    # zero: without positives the gradients are zero, not none, and what isn't finite shows although branches leave it out
-    total = raw.mask_parameters.sum() * 0.0
-    if raw.maps is not None:
-        total = total + raw.maps.sum() * 0.0
-    for index, (target, matched) in enumerate(zip(targets, matches, strict=True)):
-        positive = matched.positive
-        real = ~target.crowd
-        if not positive.any():
-            continue
-        total = total + branch.loss(
-            MaskTargets(
-                parameters=raw.mask_parameters[index, positive],
-                maps=None if raw.maps is None else raw.maps[index],
-                objects=matched.objects[positive],
-                boxes=target.boxes[real] / image_size,
-                decoded=box_ops.decode(raw.offsets[index, positive].detach(), raw.anchors[positive]),
-                masks=target.masks[real],
-                seed=target.seed,
-            )
+    parameters = raw.mask_parameters[positives.image, positives.anchor]
+    fault = _fault(raw.mask_parameters) + (0.0 if raw.maps is None else _fault(raw.maps))
+    offsets = raw.offsets[positives.image, positives.anchor].detach()
+    return fault + branch.loss(
+        MaskTargets(
+            parameters=parameters,
+            maps=raw.maps,
+            counts=positives.counts,
+            objects=positives.objects,
+            boxes=positives.boxes,
+            decoded=box_ops.decode(offsets, raw.anchors[positives.anchor]),
+            masks=positives.masks,
+            seeds=seeds,
         )
-    return total
+    )
+
+
+def _fault(values: Tensor) -> Tensor:
+    """Zero, but not finite where the values aren't, which a loss of some of them might not show."""
+    return values.detach().sum() * 0.0
 
 
 def semantic_loss(logits: Tensor, targets: Sequence[Target]) -> Tensor:
     """Binary cross entropy of (n, C, h, w) logits against the union of each class's masks, per pixel, summed over images."""
     size = (logits.shape[-2], logits.shape[-1])
-    wanted = torch.zeros_like(logits)
-    for union, target in zip(wanted, targets, strict=True):
-        real = ~target.crowd
-        union.index_add_(0, target.labels[real], downsample(target.masks[real], size))
-    wanted.clamp_(max=1)
+    real = [~target.crowd for target in targets]
+    masks = torch.cat([target.masks[own] for target, own in zip(targets, real, strict=True)])
+    planes = torch.cat(
+        [target.labels[own] + image * logits.shape[1] for image, (target, own) in enumerate(zip(targets, real, strict=True))]
+    )
+    union = logits.new_zeros((logits.shape[0] * logits.shape[1], *size)).index_add_(0, planes, downsample(masks, size))
+    wanted = union.clamp_(max=1).view_as(logits)
     return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / (size[0] * size[1])

@@ -1,19 +1,23 @@
-"""Matching: which ground truth each anchor answers for.
+"""Matching: which ground truth each anchor answers for, in all images of a batch at once.
 
 Source: reference `layers/box_utils.py` match (as of 2019-08: one distinct anchor forced per object).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from yolact import boxes as box_ops
 from yolact.config.model import MatchingConfig
 
 NEUTRAL, BACKGROUND = -1, 0
+_TAKEN = -1.0
+"""Stands in for the overlap of a pair that can't be chosen any more."""
 
 
 @dataclass(frozen=True)
@@ -32,45 +36,65 @@ class Matches:
 
 
 def match(boxes: Tensor, labels: Tensor, crowds: Tensor, anchors: Tensor, config: MatchingConfig) -> Matches:
+    """`match_batch` for one image: (n, 4) boxes, (n,) labels, (m, 4) crowds."""
+    return match_batch([boxes], [labels], [crowds], anchors, config)[0]
+
+
+def match_batch(
+    boxes: Sequence[Tensor], labels: Sequence[Tensor], crowds: Sequence[Tensor], anchors: Tensor, config: MatchingConfig
+) -> list[Matches]:
     """Match anchors to objects by IoU, then give every object one anchor of its own.
 
-    The forced pairs are found one at a time: the globally best remaining (object, anchor) pair is taken and both leave.
+    The forced pairs are found one at a time: the globally best remaining (object, anchor) pair of an image is taken and both
+    leave. No step asks the device for a value.
 
     Args:
-        boxes: (n, 4) xyxy of the objects, as fractions of the input's side.
-        labels: (n,) int64 in [0, C).
-        crowds: (m, 4) xyxy of crowd regions.
+        boxes: per image (n, 4) xyxy of the objects, as fractions of the input's side.
+        labels: per image (n,) int64 in [0, C).
+        crowds: per image (m, 4) xyxy of crowd regions.
         anchors: (P, 4) cxcywh.
         config: thresholds.
     """
     corners = box_ops.center_to_corner(anchors)
-    if len(boxes):
-        overlap = box_ops.iou(boxes, corners)  # (n, P)
-        best, objects = overlap.max(dim=0)
-        anchor, owner = _forced_pairs(overlap)
-        best[anchor], objects[anchor] = 2.0, owner
-        classes = labels[objects] + 1
-        classes[best < config.positive_iou] = NEUTRAL
-        classes[best < config.negative_iou] = BACKGROUND
+    if any(len(each) for each in boxes):
+        classes, objects = _by_overlap(boxes, labels, corners, config)
     else:
-        classes = torch.full((len(anchors),), BACKGROUND, dtype=torch.int64, device=anchors.device)
+        classes = torch.full((len(boxes), len(anchors)), BACKGROUND, dtype=torch.int64, device=anchors.device)
         objects = torch.zeros_like(classes)
-    if len(crowds) and config.crowd_iou < 1:
-        covered = (box_ops.intersection(corners, crowds) / box_ops.area(corners)[:, None]).amax(dim=1)
-        classes[(classes <= BACKGROUND) & (covered > config.crowd_iou)] = NEUTRAL
-    return Matches(classes, objects)
+    if config.crowd_iou < 1:
+        for own, regions in zip(classes, crowds, strict=True):
+            if len(regions):
+                covered = (box_ops.intersection(corners, regions) / box_ops.area(corners)[:, None]).amax(dim=1)
+                own[(own <= BACKGROUND) & (covered > config.crowd_iou)] = NEUTRAL
+    return [Matches(*each) for each in zip(classes, objects, strict=True)]
 
 
-def _forced_pairs(overlap: Tensor) -> tuple[Tensor, Tensor]:
-    """(anchors, objects) of the greedy one-to-one assignment on (n, P) overlaps."""
-    remaining = overlap.clone()
-    anchors, objects = [], []
-    for _ in range(min(remaining.shape)):
-        best_overlap, best_anchor = remaining.max(dim=1)
-        owner = best_overlap.argmax()
-        anchor = best_anchor[owner]
-        remaining[:, anchor] = -1
-        remaining[owner, :] = -1
-        anchors.append(anchor)
-        objects.append(owner)
-    return torch.stack(anchors), torch.stack(objects)
+def _by_overlap(
+    boxes: Sequence[Tensor], labels: Sequence[Tensor], corners: Tensor, config: MatchingConfig
+) -> tuple[Tensor, Tensor]:
+    """Classes and objects, (images, P) each."""
+    counts = [len(each) for each in boxes]
+    overlap = box_ops.iou(pad_sequence(list(boxes), batch_first=True), corners)  # (images, n, P)
+    for own, count in zip(overlap, counts, strict=True):
+        own[count:] = _TAKEN
+    best, objects = overlap.max(dim=1)
+    _force_pairs(overlap, counts, best, objects)
+    classes = pad_sequence(list(labels), batch_first=True).gather(1, objects) + 1
+    classes[best < config.positive_iou] = NEUTRAL
+    classes[best < config.negative_iou] = BACKGROUND
+    return classes, objects
+
+
+def _force_pairs(overlap: Tensor, counts: Sequence[int], best: Tensor, objects: Tensor) -> None:
+    """Write the greedy one-to-one assignment on (images, n, P) overlaps, which it uses up, into `best` and `objects`."""
+    images = torch.arange(len(overlap), device=overlap.device)
+    pairs = [min(count, overlap.shape[2]) for count in counts]
+    for number in range(max(pairs)):
+        served = [image for image, count in enumerate(pairs) if number < count]
+        here = images if len(served) == len(images) else torch.tensor(served, device=overlap.device)
+        best_overlap, best_anchor = overlap.max(dim=2)
+        owner = best_overlap.argmax(dim=1)[here]
+        anchor = best_anchor[here, owner]
+        overlap[here, :, anchor] = _TAKEN
+        overlap[here, owner] = _TAKEN
+        best[here, anchor], objects[here, anchor] = 2.0, owner

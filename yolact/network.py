@@ -17,7 +17,7 @@ from yolact.config.model import YolactConfig
 from yolact.fpn import FPN
 from yolact.head import PredictionHead
 from yolact.inference import detect
-from yolact.losses import Normalizer, losses, match_target
+from yolact.losses import Normalizer, losses, match_targets
 from yolact.matching import Matches
 from yolact.model import IMAGENET_MEAN, IMAGENET_STD, LaterSteps, Model, resize
 from yolact.padding import set_padding
@@ -82,7 +82,7 @@ class YolactModel(Model):
         """The anchors' matches with each target."""
         size = self.image_size
         prior = self._anchors(self._level_sizes(), self.pixel_mean.device)
-        return [match_target(target, prior, size, self.config.matching) for target in targets]
+        return match_targets(targets, prior, size, self.config.matching)
 
     def normalizer(self, targets: Sequence[Target]) -> Normalizer:
         return _normalizer(self.match(targets))

@@ -12,22 +12,24 @@ from yolact.config.inference import InferenceConfig
 
 @dataclass(frozen=True)
 class MaskTargets:
-    """What the mask loss of one image sees. q positive anchors, n objects without crowds, input of side S."""
+    """What the mask loss of a batch sees: q positive anchors, g objects without crowds, of n images; input of side S."""
 
     parameters: Tensor
-    """(q, m) of the positive anchors, activated."""
+    """(q, m) of the positive anchors, activated; image by image."""
     maps: Tensor | None
-    """(k, h, w) shared maps of the image, where the branch has them."""
+    """(n, k, h, w) shared maps of the images, where the branch has them."""
+    counts: Sequence[int]
+    """Positives in each of the n images."""
     objects: Tensor
     """(q,) int64: each positive's object."""
     boxes: Tensor
-    """(n, 4) xyxy fractions of the objects."""
+    """(g, 4) xyxy fractions of the objects."""
     decoded: Tensor
     """(q, 4) xyxy fractions: the boxes predicted by the positive anchors, without gradient."""
     masks: Tensor
-    """(n, S, S) uint8 of the objects."""
-    seed: int
-    """Of the image; drives any random choice among the positives."""
+    """(g, S, S) uint8 of the objects."""
+    seeds: Sequence[int]
+    """Of the n images; each drives any random choice among its image's positives."""
 
 
 class MaskBranch(nn.Module):
@@ -47,7 +49,7 @@ class MaskBranch(nn.Module):
         raise NotImplementedError
 
     def loss(self, targets: MaskTargets) -> Tensor:
-        """Weighted loss summed over the positives of one image: a float32 scalar, to be divided by the batch's positives.
+        """Weighted loss summed over the positives of the batch: a float32 scalar, to be divided by their number.
 
         Must not fail on parameters or maps that aren't finite; the caller sees to it that the loss then isn't either.
         """

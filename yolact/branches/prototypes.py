@@ -6,6 +6,7 @@ Source: paper sections 3.1 to 3.3; reference `layers/modules/multibox_loss.py` l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import cast
 
 import torch
@@ -45,18 +46,23 @@ class PrototypeBranch(MaskBranch):
         """
         config, maps = self.config, cast(Tensor, targets.maps)
         size = (maps.shape[-2], maps.shape[-1])
-        chosen, scale = self._choose(len(targets.objects), targets.seed, maps.device)
+        kept = [self._choose(count, seed) for count, seed in zip(targets.counts, targets.seeds, strict=True)]
+        chosen, counts = _numbered(kept, targets.counts).to(maps.device), [len(each) for each in kept]
         objects = targets.objects[chosen]
-        truth = downsample(targets.masks, size)[objects]  # (q, h, w)
         boxes = targets.boxes[objects]
-        predicted = mask_ops.assemble(
-            maps, targets.parameters[chosen], boxes if config.crop_in_loss else None, padding=config.crop_padding
-        )
+        parameters = targets.parameters[chosen].split(counts)
+        predicted = torch.cat([mask_ops.assemble(own, rows) for own, rows in zip(maps, parameters, strict=True)])
+        if config.crop_in_loss:
+            predicted = mask_ops.crop(predicted, boxes, config.crop_padding)
+        truth = downsample(targets.masks, size)[objects]  # (q, h, w)
         per_mask = F.binary_cross_entropy(predicted.nan_to_num(), truth, reduction="none").sum(dim=(1, 2))
         pixels = size[0] * size[1]
         if config.crop_in_loss:
             per_mask = per_mask / (boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1])
-        return per_mask.sum() * (config.loss_weight * scale / pixels)
+        if counts != list(targets.counts):
+            scales = [count / max(1, each) for count, each in zip(targets.counts, counts, strict=True)]
+            per_mask = per_mask * torch.repeat_interleave(torch.tensor(scales), torch.tensor(counts)).to(per_mask)
+        return per_mask.sum() * (config.loss_weight / pixels)
 
     def assemble(
         self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], config: InferenceConfig
@@ -65,12 +71,18 @@ class PrototypeBranch(MaskBranch):
         probabilities = mask_ops.assemble(maps, parameters, boxes if config.crop else None, padding=config.crop_padding)
         return mask_ops.binarize(probabilities, size, config.mask_threshold)
 
-    def _choose(self, positives: int, seed: int, device: torch.device) -> tuple[Tensor, float]:
+    def _choose(self, positives: int, seed: int) -> Tensor:
+        """Which positives of an image stand for all."""
         cap = self.config.max_masks_per_image
         if positives <= cap:
-            return torch.arange(positives, device=device), 1.0
-        order = torch.randperm(positives, generator=torch.Generator().manual_seed(seed))
-        return order[:cap].to(device), positives / cap
+            return torch.arange(positives)
+        return torch.randperm(positives, generator=torch.Generator().manual_seed(seed))[:cap]
+
+
+def _numbered(chosen: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
+    """Numbers within each image, of which it has `counts`, as numbers within the batch."""
+    starts = accumulate(counts, initial=0)
+    return torch.cat([each + start for each, start in zip(chosen, starts, strict=False)])
 
 
 def downsample(masks: Tensor, size: tuple[int, int]) -> Tensor:
