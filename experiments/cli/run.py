@@ -41,6 +41,7 @@ def run(launcher: str, workers: int | None, config: Path | None, cancel_dropped:
     """
     cluster = _cluster(launcher, workers, config, cancel_dropped)
     asked = request(**options)
+    _keep_records(asked)
     why = asked.reasons()
     console = Console(highlight=False)
     console.print(summary(asked, why), markup=False)
@@ -71,6 +72,18 @@ def _cluster(launcher: str, workers: int | None, config: Path | None, cancel_dro
     if config is None:
         raise UserError("--launcher slurm needs --config cluster.yaml, which says what to ask for; docs/slurm.md shows one")
     return read_cluster(config)
+
+
+def _keep_records(asked: Request) -> None:
+    """Refuse to replace the record of an experiment by that of the same one on another data set."""
+    recorded = {f"{record['experiment']}-{record['scale']}": record["data"]["name"] for record in asked.store.experiments()}
+    for part in asked.parts:
+        name = part.experiment["data"]["name"]
+        if recorded.get(part.name, name) != name:
+            raise UserError(
+                f"{asked.store.root} holds {part.name} on data set {recorded[part.name]}, and would forget it for {name}; "
+                "name another folder with --results"
+            )
 
 
 def _ensure(asked: Request, console: Console) -> None:

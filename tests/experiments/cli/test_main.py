@@ -134,6 +134,17 @@ def test_running_again_does_nothing(done, capsys):
     assert "0 to run, 4 cached" in capsys.readouterr().out
 
 
+def test_a_run_on_other_data_does_not_replace_the_record(done, tmp_path, capsys):
+    other = tmp_path / "other.yaml"
+    other.write_text(TINY.replace("name: tiny", "name: other"))
+    [path] = (done.results / "experiments").iterdir()
+    before = path.read_bytes()
+    assert done.call("run", "--only", "fast", "--data", str(other)) == 2
+    assert "holds nms-toy on data set tiny, and would forget it for other" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert done.call("plan", "--only", "fast", "--data", str(other)) == 0
+
+
 def test_the_same_stage_gives_the_same_bytes(done, tmp_path):
     other = Bench(tmp_path)
     assert other.call("run", "--launcher", "inprocess", "--only", "fast") == 0
