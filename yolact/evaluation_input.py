@@ -21,6 +21,9 @@ IouType = Literal["segm", "bbox"]
 FIELD = {"segm": "segmentation", "bbox": "bbox"}
 """What of an annotation or a record each IoU type compares."""
 
+_FARTHEST = 1e15
+"""Of a box's numbers: far beyond, products of them overflow and IoUs are no numbers."""
+
 
 class EvaluationError(UserError):
     """Ground truth or detections that cannot be evaluated; the message names the file, annotation or record."""
@@ -129,8 +132,10 @@ def _known(item: Any, images: dict[int, Any], categories: dict[int, Any], where:
 def _check_box(item: dict[str, Any], where: str) -> None:
     box: Any = item.get("bbox")
     well_formed = isinstance(box, list | tuple) and len(box) == 4 and all(is_number(side) for side in box)
-    if not well_formed or min(box[2:]) < 0:
-        raise EvaluationError(f"{where}: bbox must be [x, y, width, height] with sides not below 0, got {box!r}")
+    if not well_formed or min(box[2:]) < 0 or max(map(abs, box)) > _FARTHEST:
+        raise EvaluationError(
+            f"{where}: bbox must be [x, y, width, height], all within {_FARTHEST:g}, with sides not below 0, got {box!r}"
+        )
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int]:

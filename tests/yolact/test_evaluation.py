@@ -164,6 +164,7 @@ def test_it_prints_nothing(capsys):
         ({"bbox": [1, 2, 3]}, "bbox", "record 1: bbox must be"),
         ({"bbox": [1, 2, -3, 4]}, "bbox", "record 1: bbox must be"),
         ({"bbox": [1, 2, float("inf"), 4]}, "bbox", "record 1: bbox must be"),
+        ({"bbox": [1, 2, 1e200, 1e200]}, "bbox", "record 1: bbox must be .*all within 1e[+]15"),
         ({"segmentation": {"size": [SIDE, SIDE], "counts": "d0"}}, "segm", "record 1: segmentation has counts for 20 pixels"),
         ({"segmentation": [[1, 2, 3, 4, 5, 6]]}, "segm", "record 1: segmentation is not compressed RLE"),
     ],
