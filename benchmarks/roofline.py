@@ -125,7 +125,9 @@ def draw(rows: Sequence[dict[str, Any]], hardware: str) -> Figure:
         _bars(bars, own, OKABE_ITO[index], index)
     roof.set(xscale="log", yscale="log", xlabel="operations per byte moved", ylabel="billion operations per second")
     roof.grid(which="both", color=GRID, linewidth=0.4)
-    roof.legend()
+    for index, name in enumerate(_computing(own)):
+        roof.plot([], [], MARKERS[index % len(MARKERS)], color=INK, label=name)
+    roof.legend(fontsize=8, ncols=2)
     sections = [name for name in own if name not in ("matrix product", "copy", WHOLE)]
     bars.set_yticks(range(len(sections)), sections)
     bars.invert_yaxis()
@@ -139,11 +141,12 @@ def _roofline(axes: Any, own: dict[str, Any], colour: str, precision: str) -> No
     peak, rate = own["matrix product"]["gflop_per_s"], own["copy"]["gbyte_per_s"]
     places = [0.1, peak / rate, max(1000.0, 4 * peak / rate)]
     axes.plot(places, [min(peak, rate * place) for place in places], color=colour, label=precision)
-    computing = [each for name, each in own.items() if each["gflop"] and name != "matrix product"]
-    for index, each in enumerate(computing):
-        place = (each["flop_per_byte"], each["gflop_per_s"])
-        axes.plot(*place, MARKERS[index % len(MARKERS)], color=colour)
-        axes.annotate(each["section"], place, xytext=(4, -9), textcoords="offset points", fontsize=7.5)
+    for index, name in enumerate(_computing(own)):
+        axes.plot(own[name]["flop_per_byte"], own[name]["gflop_per_s"], MARKERS[index % len(MARKERS)], color=colour)
+
+
+def _computing(own: dict[str, Any]) -> list[str]:
+    return [name for name, each in own.items() if each["gflop"] and name != "matrix product"]
 
 
 def _bars(axes: Any, own: dict[str, Any], colour: str, index: int) -> None:

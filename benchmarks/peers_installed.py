@@ -1,0 +1,62 @@
+"""The segmenters that come with the workbench's own dependencies: YOLACT, and Mask R-CNN as torchvision has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor
+from torchvision.models.detection import maskrcnn_resnet50_fpn
+
+from benchmarks.gpu_networks import IMAGE, TINY_IMAGE, drawn, noise
+from benchmarks.peer import DETECTIONS, Peer, decide, millions, settle
+from benchmarks.sized import Size, sized
+
+_SIDE, _PUBLISHED = 800, 34.6
+"""torchvision's default for the image's shorter side, and mask AP on COCO val2017 there by its documentation."""
+
+_YOLACT = 28.2
+"""Mask AP of YOLACT-550 with ResNet-50 on COCO test-dev, by the paper's table 1."""
+
+
+def yolact(name: str, device: str, tiny: bool) -> Peer:
+    """YOLACT-550, ResNet-50: the eager reference."""
+    chosen = sized(Size(detections=DETECTIONS), tiny)
+    model, image = drawn(chosen).to(device), noise(1, _size(tiny))[0].to(device)
+
+    def look(threshold: float) -> Tensor:
+        return model.predict([image], chosen.inference.replace(score_threshold=threshold))[0].scores
+
+    side = model.image_size
+    return Peer(name, "this workbench", f"{side} x {side}", millions(model), _YOLACT, look)
+
+
+def mask_rcnn(side: int, device: str, tiny: bool) -> Peer:
+    """torchvision's `maskrcnn_resnet50_fpn` with the image's shorter side at `side` pixels."""
+    torch.manual_seed(0)
+    regions = {"rpn_post_nms_top_n_test": 10} if tiny else {}
+    model: Any = maskrcnn_resnet50_fpn(
+        weights=None, weights_backbone=None, min_size=side, box_detections_per_img=DETECTIONS, box_score_thresh=1.0, **regions
+    )
+    image, seen = noise(1, _size(tiny))[0], []
+    model.roi_heads.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[2][0]))
+    settle(model, lambda: model([image / 255]))
+    decide([model.roi_heads.box_predictor.cls_score], lambda: model([image / 255]))
+    height, width = seen[0]
+    model, image = model.to(device), image.to(device)
+
+    @torch.inference_mode()
+    def look(threshold: float) -> Tensor:
+        model.roi_heads.score_thresh = threshold
+        found = model([image.float() / 255])[0]
+        _ = found["masks"] > 0.5  # as its users make masks of probabilities
+        return found["scores"]
+
+    published = _PUBLISHED if side == _SIDE else None
+    package = f"torchvision {torchvision.__version__}"
+    return Peer(f"Mask R-CNN R-50-FPN, {side}", package, f"{width} x {height}", millions(model), published, look)
+
+
+def _size(tiny: bool) -> tuple[int, int]:
+    return TINY_IMAGE if tiny else IMAGE
