@@ -52,14 +52,14 @@ def predict_together(contexts: Sequence[StageContext]) -> list[Ended]:
         return None if chosen.kind == "none" else prepare(chosen, model, train(), first.device, moments)
 
     variants = [_Variant(ctx, category_ids) for ctx in contexts]
-    masks = variants[0].inference.masks
+    shared = variants[0].inference
     for variant in variants:
         variant.do(partial(variant.begin, intervention))
     for number, image_id in enumerate(split.image_ids, start=1):
         going = [variant for variant in variants if variant.goes_on(number - 1, len(split))]
         if not going:
             break
-        later_steps = model.forward_pass([split.image(image_id).to(first.device)], masks)
+        later_steps = model.forward_pass([split.image(image_id).to(first.device)], shared.masks, shared.engine)
         truth = _once(split, image_id)
         for variant in going:
             variant.do(partial(variant.add, image_id, later_steps, truth))
@@ -67,8 +67,8 @@ def predict_together(contexts: Sequence[StageContext]) -> list[Ended]:
     for variant in variants:
         variant.do(partial(variant.write, len(split)))
     seconds = time.monotonic() - begun
-    shared = seconds - sum(variant.seconds for variant in variants)
-    return [Ended(variant.error, variant.seconds, shared, seconds) for variant in variants]
+    together = seconds - sum(variant.seconds for variant in variants)
+    return [Ended(variant.error, variant.seconds, together, seconds) for variant in variants]
 
 
 def _once(split: CocoSplit, image_id: int) -> Callable[[], Instances]:

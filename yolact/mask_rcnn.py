@@ -28,6 +28,7 @@ from yolact.backbone import freeze_batch_norm
 from yolact.config.base import ConfigError
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import MaskRCNNConfig
+from yolact.engines.eager import EngineError, cast
 from yolact.losses import Normalizer
 from yolact.mask_rcnn_network import BACKBONE_LEVELS, build_detector
 from yolact.model import IMAGENET_MEAN, IMAGENET_STD, Model, resize
@@ -102,7 +103,13 @@ class MaskRCNN(Model):
 
         Raises:
             ConfigError: another suppression is asked for.
+            EngineError: the compiled engine is asked for.
         """
+        if inference.engine.kind != "eager":
+            raise EngineError(
+                "inference.engine.kind=compiled: Mask R-CNN's inner shapes depend on the image; "
+                "set inference.engine.kind to eager"
+            )
         if inference.suppression not in ("standard", "fast"):
             raise ConfigError(
                 f"inference.suppression {inference.suppression!r} is not there for Mask R-CNN, "
@@ -111,7 +118,8 @@ class MaskRCNN(Model):
             )
         with sections("preprocess"):
             batch = torch.stack([resize(image, self.image_size) for image in images])
-        features = self._features(batch, sections)
+        with cast(inference.engine.precision, batch.device):
+            features = self._features(batch, sections)
         with torch.autocast(batch.device.type, enabled=False), self._stages_in_mode(training=False):
             features = {name: level.float() for name, level in features.items()}
             survivors = self._survivors(features, inference, sections)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
 from yolact.losses import Normalizer
 from yolact.sections import Sections, no_sections
@@ -67,7 +68,12 @@ class Model(nn.Module):
         """What `predict` does once gradients and training mode are off."""
         raise NotImplementedError
 
-    def forward_pass(self, images: Sequence[Tensor], masks: bool = True) -> LaterSteps:
+    def forward_pass(
+        self,
+        images: Sequence[Tensor],
+        masks: bool = True,
+        engine: EngineConfig = EngineConfig(),  # noqa: B008 - immutable
+    ) -> LaterSteps:
         """Look at images once, for the later steps of several inference configurations: the detections of `predict` for each.
 
         The model must be in inference mode.
@@ -75,6 +81,7 @@ class Model(nn.Module):
         Args:
             images: as for `predict`.
             masks: `inference.masks` of all of them.
+            engine: `inference.engine` of all of them.
         """
         return lambda inference, keep_prototypes: self.predict(images, inference, keep_prototypes=keep_prototypes)
 

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from yolact.anchors import make_anchors
 from yolact.backbone import build_backbone, freeze_batch_norm
 from yolact.branches import build_branch
+from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import YolactConfig
+from yolact.engines import engine_of
 from yolact.fpn import FPN
 from yolact.head import PredictionHead
-from yolact.inference import detect
 from yolact.losses import Normalizer, losses, match_targets
 from yolact.matching import Matches
 from yolact.model import IMAGENET_MEAN, IMAGENET_STD, LaterSteps, Model, resize
@@ -101,23 +102,35 @@ class YolactModel(Model):
     def detect(
         self, images: Sequence[Tensor], inference: InferenceConfig, sections: Sections, keep_prototypes: bool
     ) -> list[Detections]:
-        raw = self._outputs(images, inference.masks, sections)
-        return detect(raw, _sizes(images), self.branch, inference, self.image_size, sections, keep_prototypes)
+        engine = engine_of(self, inference.engine)
+        raw = engine.outputs(images, inference.masks, sections)
+        return engine.finish(raw, _sizes(images), inference, sections, keep_prototypes)
 
     @torch.inference_mode()
-    def forward_pass(self, images: Sequence[Tensor], masks: bool = True) -> LaterSteps:
-        raw, sizes = self._outputs(images, masks, no_sections), _sizes(images)
+    def forward_pass(
+        self,
+        images: Sequence[Tensor],
+        masks: bool = True,
+        engine: EngineConfig = EngineConfig(),  # noqa: B008 - immutable
+    ) -> LaterSteps:
+        runs = engine_of(self, engine)
+        raw, sizes = runs.outputs(images, masks, no_sections), _sizes(images)
 
         @torch.inference_mode()
         def later_steps(inference: InferenceConfig, keep_prototypes: bool) -> list[Detections]:
-            return detect(raw, sizes, self.branch, inference, self.image_size, keep_prototypes=keep_prototypes)
+            return runs.finish(raw, sizes, inference, no_sections, keep_prototypes)
 
         return later_steps
 
-    def _outputs(self, images: Sequence[Tensor], masks: bool, sections: Sections) -> RawOutputs:
+    def outputs(self, images: Sequence[Tensor], masks: bool, sections: Sections = no_sections) -> RawOutputs:
+        """float32 outputs for (3, H, W) uint8 images of any sizes; without masks, neither maps nor parameters."""
         with sections("preprocess"):
             batch = torch.stack([resize(image, self.image_size) for image in images])
         return _float(self.raw(batch, sections, masks))
+
+    def anchors(self) -> Tensor:
+        """(P, 4) cxcywh fractions of the input's side, on the network's device."""
+        return self._anchors(self._level_sizes(), self.pixel_mean.device)
 
     def _level_sizes(self) -> list[tuple[int, int]]:
         return level_sizes(self.image_size, len(self.config.anchors.scales))

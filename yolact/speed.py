@@ -18,8 +18,10 @@ import torch
 import torchvision
 from torch import Tensor
 
+from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
 from yolact.config.measure import SpeedConfig
+from yolact.engines import section_names
 from yolact.errors import UserError
 from yolact.hardware import device_name, hardware
 from yolact.sections import Sections, no_sections
@@ -94,7 +96,9 @@ def measure_speed(
     Raises:
         SpeedError: no images, an unknown precision, fp16 on a CPU, or a device that isn't there.
     """
-    device = _checked(images, device, precision)
+    device, engine = _checked(images, device, precision), inference.engine
+    if precision != "fp32" and engine != EngineConfig():
+        raise SpeedError(f"speed: precision {precision!r} is for the eager engine; set inference.engine.precision instead")
     network: Any = model
     was_training, threads_before = network.training, torch.get_num_threads()
     network.to(device).eval()
@@ -111,14 +115,16 @@ def measure_speed(
         torch.set_num_threads(threads_before)
         network.train(was_training)
     detections = [count for _, count in totals]
-    return _record(model, [total for total, _ in totals], stages) | {
+    names = section_names(model, engine)
+    return _record(names, [total for total, _ in totals], stages) | {
         "protocol": {
             "batch": 1,
-            "precision": precision,
+            "precision": precision if engine.precision == "fp32" else engine.precision,
+            "engine": engine.kind,
             "threads": threads,
             "device": device_name(str(device)),
             "device_type": device.type,
-            "inside": _inside(model, config),
+            "inside": _inside(names, config),
             "outside": list(_OUTSIDE),
             "warmup": config.warmup,
             "repeats": config.repeats,
@@ -151,8 +157,8 @@ def versions() -> dict[str, str | None]:
 
 def rounds_to_tf32() -> bool:
     """Whether float32 convolutions or matrix products on a card round their inputs to TF32; by default convolutions do."""
-    precisions = (torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision)
-    return "tf32" in precisions
+    backends: Any = torch.backends  # whose types don't know `conv`
+    return "tf32" in (backends.cudnn.conv.fp32_precision, backends.cuda.matmul.fp32_precision)
 
 
 class _Once:
@@ -216,21 +222,20 @@ def _waiter(device: torch.device) -> Callable[[], None]:
     return lambda: None
 
 
-def _inside(model: Model, config: SpeedConfig) -> list[str]:
+def _inside(names: Sequence[str], config: SpeedConfig) -> list[str]:
     return [
-        *model.section_names,
+        *names,
         f"copying the first {config.copied_detections} detections to the host",
         "final synchronisation",
     ]
 
 
-def _record(model: Model, totals: list[float], stages: list[dict[str, float]]) -> dict[str, Any]:
+def _record(names: Sequence[str], totals: list[float], stages: list[dict[str, float]]) -> dict[str, Any]:
     latency = {**_quartiles(totals), "mean": float(np.mean(totals)), "n": len(totals)}
-    names = [*model.section_names, COPY, OTHER]
     return {
         "latency_ms": latency,
         "fps": {"median": 1000 / latency["median"], "p25": 1000 / latency["p75"], "p75": 1000 / latency["p25"]},
-        "stages_ms": {name: _quartiles([stage.get(name, 0.0) for stage in stages]) for name in names},
+        "stages_ms": {name: _quartiles([stage.get(name, 0.0) for stage in stages]) for name in [*names, COPY, OTHER]},
     }
 
 

@@ -9,6 +9,7 @@ import click
 
 from experiments.cli.networks import (
     device_option,
+    engine_options,
     load_network,
     one_source,
     preset_options,
@@ -68,6 +69,7 @@ def evaluate(annotations: Path, detections: Path, rules: Rules, out: Path | None
 @preset_options("random weights")
 @source_options
 @device_option
+@engine_options
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: the cores this process may use]")
 @click.option(
     "--repeats", default=100, show_default=True, type=click.IntRange(min=1), help="Images timed, in each of two passes."
@@ -80,6 +82,8 @@ def speed(
     result: Path | None,
     results: Path,
     device: str | None,
+    engine: str,
+    precision: str,
     threads: int | None,
     repeats: int,
     size: tuple[int, int],
@@ -92,7 +96,7 @@ def speed(
       yolact speed --stage train-0123456789abcdef --threads 1 --repeats 20
     """
     source = one_source(preset=preset_name, stage=stage, result=result)
-    network = load_network(source, weights, results, device)
+    network = load_network(source, weights, results, device).with_engine(engine, precision)
     from yolact.speed import measure_speed
 
     images = _noise(min(MOST_SPEED_IMAGES, repeats), size)
@@ -122,7 +126,8 @@ def _speed_table(record: dict[str, Any]) -> str:
     protocol, latency, fps = record["protocol"], record["latency_ms"], record["fps"]
     line = lambda name, part: f"{name:<12}{part['median']:>10.2f}{part['p25']:>10.2f}{part['p75']:>10.2f}"  # noqa: E731
     notes = [
-        f"{protocol['device']}, threads: {protocol['threads']}, {protocol['precision']}, torch {protocol['versions']['torch']}",
+        f"{protocol['device']}, threads: {protocol['threads']}, {protocol['precision']} ({protocol['engine']}), "
+        f"torch {protocol['versions']['torch']}",
         f"batch 1, input {protocol['image_size']} px, {protocol['suppression']} NMS, {protocol['warmup']} images of warm-up, "
         f"{protocol['repeats']} timed end to end, then again by stage",
         f"inside the clock: {', '.join(protocol['inside'])}",

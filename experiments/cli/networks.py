@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 
@@ -52,6 +52,28 @@ def device_option(command: Callable) -> Callable:
     return click.option("--device", help="cpu, cuda or cuda:1.  [default: cuda where there is one, else cpu]")(command)
 
 
+def engine_options(command: Callable) -> Callable:
+    """--engine and --precision, of which `with_engine` takes the values."""
+    for option in (
+        click.option(
+            "--precision",
+            type=click.Choice(("fp32", "bf16", "fp16")),
+            default="fp32",
+            show_default=True,
+            help="Of the convolutions; fp16 on a GPU only.",
+        ),
+        click.option(
+            "--engine",
+            type=click.Choice(("eager", "compiled")),
+            default="eager",
+            show_default=True,
+            help="compiled: faster, after minutes of compiling when the network is new to this machine.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def one_source(**given: Any) -> dict[str, Any]:
     """The one option, by name, that was given.
 
@@ -73,6 +95,10 @@ class Network:
     """A preset's own; else the defaults, for Mask R-CNN with its own suppression."""
     device: str
     """The one it lies on."""
+
+    def with_engine(self, kind: str, precision: str) -> Self:
+        """The same, run by this engine."""
+        return replace(self, inference=self.inference.replace(engine={"kind": kind, "precision": precision}))
 
 
 def load_network(source: dict[str, Any], weights: Path | None, results: Path, device: str | None) -> Network:

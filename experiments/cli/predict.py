@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from experiments.cli.networks import Network, device_option, load_network, one_source, preset_options, source_options
+from experiments.cli.networks import (
+    Network,
+    device_option,
+    engine_options,
+    load_network,
+    one_source,
+    preset_options,
+    source_options,
+)
 from experiments.prediction import Picture, find_pictures, predict_pictures, refuse_to_overwrite
 from experiments.video_prediction import Video, find_videos, predict_video
 from yolact.errors import UserError
@@ -19,6 +27,7 @@ from yolact.errors import UserError
 @preset_options(None)
 @source_options
 @device_option
+@engine_options
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for overlays and detections.json.")
 @click.option("--threshold", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Least score drawn and written.")
 def predict(
@@ -29,6 +38,8 @@ def predict(
     result: Path | None,
     results: Path,
     device: str | None,
+    engine: str,
+    precision: str,
     out: Path,
     threshold: float,
 ) -> None:
@@ -50,7 +61,7 @@ def predict(
     source = one_source(preset=preset_name, stage=stage, result=result)
     if "preset" in source and weights is None:
         raise click.UsageError("--preset needs --weights FILE; `yolact weights get` fetches published ones.")
-    network = load_network(source, weights, results, device)
+    network = load_network(source, weights, results, device).with_engine(engine, precision)
     faults: list[str] = []
     if pictures:
         faults += _pictures(network, pictures, out, threshold)

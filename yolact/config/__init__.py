@@ -1,10 +1,11 @@
 """Configuration values, grouped by the part of the library that owns them. Nothing here imports torch.
 
-`base` holds the common class and the error it raises; `model`, `inference`, `interventions`,
+`base` holds the common class and the error it raises; `model`, `engine`, `inference`, `interventions`,
 `training` and `measure` hold the fields.
 """
 
 from yolact.config.base import Config, ConfigError
+from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
 from yolact.config.interventions import (
     KeepConfig,
@@ -49,6 +50,7 @@ __all__ = [
     "CoefficientsConfig",
     "Config",
     "ConfigError",
+    "EngineConfig",
     "ErrorsConfig",
     "EvaluationConfig",
     "FCMaskConfig",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from yolact.config.base import Config
+from yolact.config.engine import EngineConfig
 from yolact.config.interventions import Intervention, NoIntervention
 from yolact.config.model import Fraction, Positive
 
@@ -38,5 +39,7 @@ class InferenceConfig(Config):
     """A pixel belongs to the mask when its probability, upsampled to the image, is above this."""
     whole_pixel_boxes: bool = False
     """Cut the corners of the boxes that come out to whole pixels, towards 0, as the official code does. Masks don't change."""
+    engine: EngineConfig = EngineConfig()
+    """What carries all this out."""
     intervention: Intervention = NoIntervention()
     """A change to what the network found, before it is evaluated. Measures other than AP see that of the padding alone."""

@@ -1,0 +1,71 @@
+"""Engines: what carries out a network's inference, chosen by `inference.engine`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
+
+from torch import Tensor, nn
+
+from yolact.config.engine import EngineConfig
+from yolact.config.inference import InferenceConfig
+from yolact.engines.eager import EagerEngine
+from yolact.sections import Sections
+from yolact.structures import Detections, RawOutputs
+
+if TYPE_CHECKING:
+    from yolact.network import YolactModel
+
+
+class Engine(Protocol):
+    """From images to raw outputs, from these to detections."""
+
+    def outputs(self, images: Sequence[Tensor], masks: bool, sections: Sections) -> RawOutputs:
+        """float32 outputs for (3, H, W) uint8 images of any sizes; without masks, neither maps nor parameters."""
+
+    def finish(
+        self,
+        raw: RawOutputs,
+        sizes: Sequence[tuple[int, int]],
+        inference: InferenceConfig,
+        sections: Sections,
+        keep_prototypes: bool,
+    ) -> list[Detections]:
+        """Detections in images of these sizes (H, W); with `keep_prototypes`, also coefficients and prototypes."""
+
+
+_KEPT: WeakKeyDictionary[nn.Module, dict[str, tuple[Any, Engine]]] = WeakKeyDictionary()
+"""The compiled engine of each network and precision, with the state of the network that it was made of."""
+
+
+def engine_of(network: YolactModel, config: EngineConfig) -> Engine:
+    """The engine that `config` names, for the network as it is now; a compiled one is kept until the network changes.
+
+    Raises:
+        EngineError: the engine doesn't run on this machine.
+    """
+    if config.kind == "eager":
+        return EagerEngine(network, config.precision)
+    from yolact.engines.compiled import CompiledEngine
+
+    kept, state = _KEPT.setdefault(network, {}), _state(network)
+    if config.precision not in kept or kept[config.precision][0] != state:
+        kept[config.precision] = (state, CompiledEngine(network, config.precision))
+    return kept[config.precision][1]
+
+
+def section_names(model: Any, config: EngineConfig) -> tuple[str, ...]:
+    """The parts of `model.predict` that the engine brackets with `sections`, in the order of their work."""
+    if config.kind == "eager":
+        return model.section_names
+    from yolact.engines.compiled import SECTIONS
+
+    return SECTIONS
+
+
+def _state(network: nn.Module) -> tuple[Any, ...]:
+    """Differs after any change of a weight or of the padding."""
+    modules = tuple((type(module), getattr(module, "border", None)) for module in network.modules())
+    tensors = tuple((each.data_ptr(), 0 if each.is_inference() else each._version) for each in network.state_dict().values())
+    return modules, tensors

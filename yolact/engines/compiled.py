@@ -1,0 +1,155 @@
+"""The compiled engine: three graphs, each compiled once for this machine, and next to no Python between them.
+
+The network's graph holds the weights; suppression and assembly serve every network of the same shapes. On the CPU a batch is
+looked at image by image. Greedy suppression, fc-mask's assembly and images narrower than two pixels go through the reference's
+own code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import Dim
+
+from yolact.branches.prototypes import PrototypeBranch
+from yolact.config.inference import InferenceConfig
+from yolact.engines.assembly import AssemblyGraph, instances_at_once, samples, weights
+from yolact.engines.eager import check_precision
+from yolact.engines.network_graph import NetworkGraph
+from yolact.engines.packages import compiled
+from yolact.engines.suppression import STATIC, SuppressionGraph
+from yolact.inference import detect
+from yolact.masks import to_pixels
+from yolact.model import resize
+from yolact.network import YolactModel
+from yolact.sections import Sections, no_sections
+from yolact.structures import Detections, RawOutputs
+
+SECTIONS = ("preprocess", "network", "nms", "assembly")
+"""What the engine's work is timed as; `network` is all that has weights."""
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class CompiledEngine:
+    """A YOLACT network compiled for the device that it lies on, as it is now: later changes of its weights aren't seen.
+
+    Raises:
+        EngineError: fp16 was asked for on the CPU.
+    """
+
+    def __init__(self, network: YolactModel, precision: str) -> None:
+        self.network = network
+        self.device = network.pixel_mean.device
+        check_precision(precision, self.device)
+        self.dtype = _DTYPES[precision]
+        self._made: dict[Any, Callable[..., Any]] = {}
+
+    def outputs(self, images: Sequence[Tensor], masks: bool, sections: Sections = no_sections) -> RawOutputs:
+        """The network's outputs for (3, H, W) uint8 images of any sizes."""
+        with sections("preprocess"):
+            batch = torch.stack([resize(image, self.network.image_size) for image in images])
+        with sections("network"):
+            step = 1 if self.device.type == "cpu" else len(batch)
+            parts = [self._network(part, masks) for part in batch.split(step)]
+            offsets, logits, parameters, *maps = (
+                torch.cat(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)
+            )
+        return RawOutputs(offsets, logits, parameters, maps[0] if maps else None, None, self._anchors)
+
+    def finish(
+        self,
+        raw: RawOutputs,
+        sizes: Sequence[tuple[int, int]],
+        inference: InferenceConfig,
+        sections: Sections = no_sections,
+        keep_prototypes: bool = False,
+    ) -> list[Detections]:
+        """Detections from raw outputs; `sizes` are (H, W) of the original images."""
+        branch, side = self.network.branch, self.network.image_size
+        if inference.suppression not in STATIC:
+            return detect(raw, sizes, branch, inference, side, sections, keep_prototypes)
+        found = []
+        for index, size in enumerate(sizes):
+            with sections("nms"):
+                boxes, scores, labels, parameters = self._suppress(raw, index, inference)
+            with sections("assembly"):
+                maps = None if raw.maps is None else raw.maps[index]
+                masks = self._assemble(parameters, maps, boxes, size, inference) if inference.masks else None
+                pixels = to_pixels(boxes, size)
+                kept = keep_prototypes and maps is not None
+                found.append(
+                    Detections(
+                        boxes=pixels.trunc() if inference.whole_pixel_boxes else pixels,
+                        scores=scores,
+                        labels=labels,
+                        masks=masks,
+                        coefficients=parameters if kept else None,
+                        prototypes=maps if kept else None,
+                    )
+                )
+        return found
+
+    @cached_property
+    def _anchors(self) -> Tensor:
+        return self.network.anchors()
+
+    def _network(self, batch: Tensor, masks: bool) -> tuple[Tensor, ...]:
+        return self._graph(("network", masks, len(batch)), lambda: NetworkGraph(self.network, self.dtype, masks), (batch,))
+
+    def _suppress(self, raw: RawOutputs, index: int, inference: InferenceConfig) -> tuple[Tensor, ...]:
+        """Boxes, scores, labels and mask parameters of the survivors."""
+        config = _only(
+            inference, "suppression nms_iou score_threshold second_score_threshold pre_nms_top_k max_detections cap_cross_class"
+        )
+        inputs = (raw.offsets[index], raw.logits[index], raw.mask_parameters[index], raw.anchors)
+        boxes, scores, labels, parameters = self._graph(
+            ("nms", repr(config), inputs[2].shape), lambda: SuppressionGraph(config), inputs
+        )
+        there = int((scores >= 0).sum())
+        return boxes[:there], scores[:there], labels[:there], parameters[:there]
+
+    def _assemble(
+        self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], inference: InferenceConfig
+    ) -> Tensor | None:
+        branch = self.network.branch
+        if maps is None or min(size) < 2 or not len(boxes) or not isinstance(branch, PrototypeBranch):
+            return branch.assemble(parameters, maps, boxes, size, inference)
+        config = _only(inference, "crop crop_padding mask_threshold")
+        height, width = maps.shape[-2:]
+        columns, rows = weights(width, size[1], self.device), samples(height, size[0], self.device)
+        dims = {name: Dim(name, min=2, max=2**16) for name in ("n", "height", "width")}
+        free, line = {0: dims["n"]}, {0: dims["height"]}
+        shapes = (free, None, free, {1: dims["width"]}, (line, line, line))
+        parts = []
+        for some, corners in zip(
+            *(each.split(instances_at_once(height, size[1])) for each in (parameters, boxes)), strict=True
+        ):
+            twice = len(some) == 1  # a compiled dimension that varies is at least two
+            inputs = (some.repeat(2, 1), maps, corners.repeat(2, 1)) if twice else (some, maps, corners)
+            key = ("assembly", repr(config), maps.shape)
+            made = self._graph(key, lambda: AssemblyGraph(config), (*inputs, columns, rows), shapes)
+            parts.append(made[:1] if twice else made)
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def _graph(self, key: Any, make: Callable[[], Any], inputs: tuple[Any, ...], shapes: Any = None) -> Any:
+        """Call the compiled graph named by `key`, made where this is the first time."""
+        key = (*key, torch.get_num_threads())
+        if key not in self._made:
+            with torch.inference_mode(False):
+                graph = make().eval()
+            if self.device.type == "cpu":
+                self._made[key] = compiled(graph, inputs, shapes)
+            else:
+                from yolact.engines.gpu import captured
+
+                self._made[key] = captured(graph)
+        return self._made[key](*inputs)
+
+
+def _only(inference: InferenceConfig, names: str) -> InferenceConfig:
+    """The defaults but for the fields named, so that graphs that read the same fields are one."""
+    return InferenceConfig().replace(**{name: getattr(inference, name) for name in names.split()})

@@ -1,0 +1,149 @@
+"""Compiled code kept on the disk, so that a graph is compiled once per machine and not once per process.
+
+A package is machine code that is loaded and run: the folder must be the user's own, and nobody else may write to it. Packages
+are named by all they depend on: the graph's sources, weights and shapes, the versions of Python and torch, the processor, the
+number of threads. The oldest go when there are more than `MOST_PACKAGES`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import inspect
+import logging
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from yolact.engines.eager import EngineError
+from yolact.files import written_aside
+from yolact.hardware import cpu_name
+
+MOST_PACKAGES = 32
+"""Kept in the folder; a network of 30 million parameters takes 150 MB in fp32."""
+
+
+def cache_folder() -> Path:
+    """Where packages are kept: `yolact/engines` in XDG_CACHE_HOME, or in ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "yolact" / "engines"
+
+
+def compiled(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any = None, folder: Path | None = None) -> Callable[..., Any]:
+    """`graph` as machine code for the CPU, from the cache folder or compiled now (which takes minutes for a large network).
+
+    Args:
+        graph: in inference mode, its weights frozen.
+        inputs: an example.
+        shapes: `torch.export`'s dynamic shapes of the inputs; None fixes all of them.
+        folder: None takes `cache_folder()`.
+
+    Raises:
+        EngineError: there is no C++ compiler, the folder can't be written or belongs to somebody else, or compiling failed.
+    """
+    folder = _own_folder(folder or cache_folder())
+    path = folder / f"{type(graph).__name__}-{_key(graph, inputs, shapes)}.pt2"
+    with _locked(path.with_suffix(".lock")):
+        if not path.is_file():
+            _compile(graph, inputs, shapes, path)
+            _remove_oldest(folder)
+    os.utime(path)
+    return torch._inductor.aoti_load_package(str(path))
+
+
+def _compile(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any, path: Path) -> None:
+    from torch._inductor.utils import fresh_cache
+
+    _require_compiler()
+    logging.getLogger(__name__).warning(
+        "compiling %s for this processor; a large network takes minutes, later runs load it from %s",
+        type(graph).__name__,
+        path.parent,
+    )
+    with torch.inference_mode(False), torch.no_grad():
+        program = torch.export.export(graph, _ordinary(inputs), dynamic_shapes=shapes)
+        try:
+            with fresh_cache(), written_aside(path) as aside:
+                made = torch._inductor.aoti_compile_and_package(
+                    program, package_path=str(aside.with_suffix(".pt2")), inductor_configs={"freezing": True}
+                )
+                os.replace(made, aside)
+        except (RuntimeError, OSError) as error:
+            raise EngineError(
+                f"inference.engine: compiling {type(graph).__name__} failed ({str(error).splitlines()[0]}); "
+                "set inference.engine.kind to eager"
+            ) from error
+
+
+def _ordinary(values: Any) -> Any:
+    """Copies that aren't tensors of inference mode, which can't be exported with."""
+    return values.clone() if isinstance(values, Tensor) else tuple(_ordinary(value) for value in values)
+
+
+def _require_compiler() -> None:
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    try:
+        get_cpp_compiler()
+    except Exception as error:  # torch's own classes, which it names as private
+        raise EngineError(
+            "inference.engine.kind=compiled needs a C++ compiler on the CPU: install g++ (on Debian: apt install g++), "
+            "name one by the environment variable CXX, or set inference.engine.kind to eager"
+        ) from error
+
+
+def _own_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        about = folder.stat()
+    except OSError as error:
+        raise EngineError(f"{folder}: compiled code can't be kept here ({error}); set XDG_CACHE_HOME") from None
+    if about.st_uid != os.getuid() or about.st_mode & 0o022:
+        raise EngineError(f"{folder}: compiled code is loaded from here, but others may write to it; set XDG_CACHE_HOME")
+    return folder
+
+
+def _key(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any) -> str:
+    digest = hashlib.sha256()
+    about = (torch.__version__, platform.python_version(), cpu_name(), torch.get_num_threads(), shapes, _described(inputs))
+    digest.update(repr(about).encode())
+    digest.update(repr(getattr(graph, "essence", None)).encode())
+    for name, tensor in sorted(graph.state_dict(keep_vars=True).items()):
+        digest.update(f"{name}{_described(tensor)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    for source in _sources(graph):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def _sources(graph: nn.Module) -> list[Path]:
+    """The files that say what the graph computes: those of its modules, and the functions that they share."""
+    files = {inspect.getfile(type(module)) for module in graph.modules() if not type(module).__module__.startswith("torch.fx")}
+    library = Path(__file__).resolve().parents[1]
+    shared = [library / name for name in ("anchors.py", "boxes.py", "masks.py", "padding.py", "engines/packages.py")]
+    return sorted({Path(file) for file in files if "torch" not in Path(file).parts} | set(shared))
+
+
+def _described(values: Any) -> Any:
+    if isinstance(values, Tensor):
+        return str(values.dtype), tuple(values.shape)
+    return tuple(_described(value) for value in values) if isinstance(values, tuple) else values
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Another process that wants the same package waits until this one has made it."""
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_oldest(folder: Path) -> None:
+    packages = sorted(folder.glob("*.pt2"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in packages[MOST_PACKAGES:]:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,60 @@
+"""A 3x3 convolution of a map that bilinear interpolation has just doubled, at a quarter of its products.
+
+Interpolation acts on each channel alone, mixing channels on each pixel alone, so the two may change places: each of the nine
+taps mixes channels on the small map, and nine cheap interpolations, shifted by a pixel, are added up on the large one.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class UpsampledConv(nn.Module):
+    """(n, c, h, w) to (n, o, 2h, 2w): what `conv(F.interpolate(x, scale_factor=2, mode="bilinear"))` gives, up to rounding."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        taps = conv.weight.detach().permute(2, 3, 0, 1).reshape(-1, conv.in_channels, 1, 1)
+        self.taps = nn.Parameter(taps.contiguous(), requires_grad=False)  # (3 * 3 * o, c, 1, 1), rows of taps first
+        bias = torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach().clone()
+        self.bias = nn.Parameter(bias, requires_grad=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        n, _, height, width = maps.shape
+        mixed = F.conv2d(maps, self.taps).reshape(n, 9, len(self.bias), height, width)
+        rows = [_shifted_sum(*(mixed[:, 3 * row + column] for column in range(3)), dim=3) for row in range(3)]
+        return _shifted_sum(*rows, dim=2) + self.bias[:, None, None]
+
+
+def takes_the_place_of(conv: nn.Conv2d) -> bool:
+    """Whether `conv` is one that `UpsampledConv` reproduces."""
+    plain = type(conv) is nn.Conv2d and conv.groups == 1 and conv.padding_mode == "zeros"
+    return plain and (conv.kernel_size, conv.stride, conv.padding, conv.dilation) == ((3, 3), (1, 1), (1, 1), (1, 1))
+
+
+def _shifted_sum(left: Tensor, middle: Tensor, right: Tensor, dim: int) -> Tensor:
+    """Each doubled along `dim`, then left's pixel before, middle's own and right's next added up; nothing lies outside."""
+    place = torch.arange(left.shape[dim], device=left.device)
+    last = left.shape[dim] - 1
+    before, after = (place - 1).clamp(min=0), (place + 1).clamp(max=last)
+    shape = [-1 if axis == dim else 1 for axis in range(left.ndim)]
+    not_first, not_last = (place > 0).to(left.dtype).reshape(shape), (place < last).to(left.dtype).reshape(shape)
+
+    def at(maps: Tensor, index: Tensor) -> Tensor:
+        return maps.index_select(dim, index)
+
+    even = (
+        (0.75 * at(left, before) + 0.25 * left) * not_first
+        + (0.25 * at(middle, before) + 0.75 * middle)
+        + (0.75 * right + 0.25 * at(right, after))
+    )
+    odd = (
+        (0.25 * at(left, before) + 0.75 * left)
+        + (0.75 * middle + 0.25 * at(middle, after))
+        + (0.25 * right + 0.75 * at(right, after)) * not_last
+    )
+    sides = list(left.shape)
+    sides[dim] *= 2
+    return torch.stack([even, odd], dim=dim + 1).reshape(sides)
