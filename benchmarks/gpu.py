@@ -5,7 +5,9 @@ time is over; the next one goes on from what lies in the results folder, to the 
 
 1. agreement of CPU and GPU, preset by preset
 2. speed of every preset at batch 1, in every precision
-3. the specs, one seed of each; then all of them with two seeds, then with three
+3. images per second: of every preset at batch 1, 8 and 32, by every engine in every precision; in training
+4. the other benchmarks that run on a GPU
+5. the specs, one seed of each; then all of them with two seeds, then with three
 """
 
 from __future__ import annotations
@@ -22,16 +24,22 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from benchmarks import gpu_throughput, gpu_training
 from benchmarks.gpu_agreement import agreement
 from benchmarks.gpu_networks import IMAGE, TINY_IMAGE, presets
 from benchmarks.gpu_speed import precisions, speed
 from benchmarks.gpu_tables import Folders, write_outputs
+from benchmarks.gpu_throughput import throughput
+from benchmarks.gpu_training import training
 from experiments.provenance import source_digest
 from yolact.errors import UserError
 from yolact.files import write_json
 from yolact.hardware import device_name, usable_cores
+from yolact.presets import Preset
 
 SPECS = ("nms", "prototypes", "mask_methods", "activations", "crop")
+COMMANDS = ("nms", "scaling", "roofline", "peers")
+"""Benchmarks beside this one that take --device, --out and --tiny."""
 ROUNDS = ("0", "0,1", "0,1,2")
 """Seeds of each round; what an earlier round did isn't done again."""
 MOST_LOADERS = 12
@@ -70,12 +78,13 @@ def main() -> int:
     options = _options()
     folders = Folders(options.results, options.out)
     task = Task(options.device, options.tiny, folders, begun + options.seconds - _reserve(options.seconds))
-    for folder in (folders.agreement, folders.speed, folders.out):
+    kept = (folders.agreement, folders.speed, folders.throughput, folders.training, folders.commands)
+    for folder in (*kept, folders.out):
         folder.mkdir(parents=True, exist_ok=True)
     wrong: list[str] = []
     finished = False
     try:
-        for failure in chain(_networks(task), _specs(task)):
+        for failure in chain(_networks(task), _commands(task), _specs(task)):
             wrong.append(failure)
         finished = True
     except TimeUp:
@@ -103,7 +112,7 @@ def _reserve(seconds: float) -> float:
 
 
 def _networks(task: Task) -> Iterator[str]:
-    """Agreement, then speed: one file for each measurement, which is not made again for the same code and device.
+    """Agreement, speed, throughput: one file for each measurement, which is not made again for the same code and device.
 
     Yields what failed.
     """
@@ -118,6 +127,37 @@ def _networks(task: Task) -> Iterator[str]:
             yield from _once(
                 task, path, lambda preset=preset, precision=precision: speed(preset, precision, task.device, task.tiny)
             )
+    for name, preset in chosen.items():
+        for batch in gpu_throughput.TINY_BATCHES if task.tiny else gpu_throughput.BATCHES:
+            path = task.folders.throughput / f"{name}-{batch:02}.json"
+            yield from _once(task, path, lambda preset=preset, batch=batch: throughput(preset, batch, task.device, task.tiny))
+    for name in gpu_training.TINY_PRESETS if task.tiny else gpu_training.PRESETS:
+        yield from _training(task, chosen[name])
+
+
+def _training(task: Task, preset: Preset) -> Iterator[str]:
+    for batch in gpu_training.TINY_BATCHES if task.tiny else gpu_training.BATCHES:
+        for precision in gpu_training.PRECISIONS:
+            path = task.folders.training / f"{preset.name}-{batch:03}-{precision}.json"
+            yield from _once(
+                task, path, lambda batch=batch, precision=precision: training(preset, batch, precision, task.device, task.tiny)
+            )
+
+
+def _commands(task: Task) -> Iterator[str]:
+    """Run each of COMMANDS into a folder of its own; yields what failed."""
+    for name in COMMANDS:
+        folder = task.folders.commands / name
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--device", task.device, "--out", str(folder)]
+        command += ["--tiny", "--repeats", "2", "--threads", "1"] if task.tiny else []
+        yield from _once(task, task.folders.commands / f"{name}.json", lambda command=command: _command(task, command))
+
+
+def _command(task: Task, command: list[str]) -> None:
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=max(0.0, task.stop_at - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise TimeUp from None
 
 
 def _once(task: Task, path: Path, measure: Callable[[], Any]) -> Iterator[str]:
@@ -129,6 +169,8 @@ def _once(task: Task, path: Path, measure: Callable[[], Any]) -> Iterator[str]:
     what = f"{path.parent.name} {path.stem}"
     try:
         write_json(path, {**key, "found": measure()})
+    except TimeUp:
+        raise
     except Exception as error:  # whatever it is, the others are worth measuring
         traceback.print_exc()
         yield f"{what}: {type(error).__name__}: {str(error).partition(chr(10))[0]}"

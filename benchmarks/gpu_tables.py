@@ -31,6 +31,9 @@ _HOW = {
     "agreement": "Random weights; `count` values, detections or pixels were compared. fp32 without TF32.",
     "speed": "Batch 1, images in the device's memory, random weights; medians, quartiles in speed.csv. "
     "TF32 in a precision's name: fp32 whose convolutions round to TF32, PyTorch's default.",
+    "throughput": "Images in the device's memory, masks left there; random weights; medians, quartiles in throughput.csv. "
+    "`times eager fp32`: of the same preset and batch, taking turns.",
+    "training": "Steps of the trainer from batch to batch, without the loader; medians, quartiles in training.csv.",
 }
 
 
@@ -49,6 +52,19 @@ class Folders:
     def speed(self) -> Path:
         return self.results / "speed"
 
+    @property
+    def throughput(self) -> Path:
+        return self.results / "throughput"
+
+    @property
+    def training(self) -> Path:
+        return self.results / "training"
+
+    @property
+    def commands(self) -> Path:
+        """A folder for each of the other benchmarks."""
+        return self.results / "commands"
+
     @staticmethod
     def read(path: Path) -> dict[str, Any]:
         """One measurement's file."""
@@ -66,18 +82,28 @@ def write_outputs(folders: Folders, device: str) -> list[str]:
     """Write every table and figure there is something for; returns what is wrong in them, a line each."""
     agreement = pd.DataFrame([row for rows in folders.found(folders.agreement) for row in rows])
     speeds = pd.DataFrame([_speed_row(record) for record in folders.found(folders.speed)])
+    rates = pd.DataFrame([row for rows in folders.found(folders.throughput) for row in rows])
+    steps = pd.DataFrame(folders.found(folders.training))
     experiments = [
         stored.load(folders.results, record["experiment"], record["scale"]) for record in Store(folders.results).experiments()
     ]
     made = {key: value for key, value in environment(device, usable_cores(), None).items() if key not in ("host", "executable")}
     write_json(folders.out / "environment.json", {"date": datetime.now(UTC).date().isoformat(), **made})
     parts = [f"# On {made['device_name']}\n\nHardware, versions and date: environment.json.\n"]
-    for name, frame, shown in (("agreement", agreement, _agreement_shown), ("speed", speeds, _speed_shown)):
+    for name, frame, shown in (
+        ("agreement", agreement, _agreement_shown),
+        ("speed", speeds, _speed_shown),
+        ("throughput", rates, _throughput_shown),
+        ("training", steps, _training_shown),
+    ):
         if len(frame):
             write_text(folders.out / f"{name}.csv", csv(frame))
             parts.append(f"## {name.capitalize()}\n\n{_HOW[name]}\n\n{_pipes(shown(frame))}")
     if len(speeds):
         _save(folders.out / "speed.png", [_drawn(lambda: _speed_figure(speeds))])
+    for file in folders.commands.glob("*/*.*"):
+        with written_aside(folders.out / file.name) as aside:
+            aside.write_bytes(file.read_bytes())
     parts += _experiments(folders, experiments)
     write_text(folders.out / "tables.md", "\n".join(parts))
     return _wrong(agreement, experiments)
@@ -156,6 +182,19 @@ def _speed_shown(frame: pd.DataFrame) -> pd.DataFrame:
         "detections": [f"{value:.0f}" for value in frame["detections"]],
         "NMS": frame["suppression"],
     })  # fmt: skip
+
+
+def _throughput_shown(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({
+        **{name: frame[name] for name in ("preset", "batch", "engine", "precision")},
+        "images per second": [f"{value:.1f}" for value in frame["images_per_s"]],
+        "times eager fp32": [f"{value:.2f}" for value in frame["ratio"]],
+    })  # fmt: skip
+
+
+def _training_shown(frame: pd.DataFrame) -> pd.DataFrame:
+    rates = pd.DataFrame({"images per second": [f"{value:.1f}" for value in frame["images_per_s"]]})
+    return pd.concat([frame[["preset", "batch", "precision"]], rates], axis=1)
 
 
 def _pipes(frame: pd.DataFrame) -> str:

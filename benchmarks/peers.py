@@ -15,9 +15,9 @@ its own defaults, except: at most 100 detections, and the score threshold. fp32 
 Weights are random, since speed depends on them through the number of detections alone. Batch norm takes the statistics of noise
 and classification layers are scaled so that logits spread as a trained network's (standard deviation 3). The threshold is set
 just below the score of the 100th detection found without one: the same detections come out, and suppression is given no more
-boxes than they need. `masks` counts those that were assembled; ultralytics then drops empty ones. `ratio` is YOLACT's time over
-the peer's own. `published_ap` is the mask AP that the authors give for trained weights at that input on COCO (val2017; YOLACT:
-test-dev) in percent; it is not measured here.
+boxes than they need. `masks` counts those that were assembled; ultralytics then drops empty ones. `ratio` is the time of eager
+YOLACT over the peer's own. `published_ap` is the mask AP that the authors give for trained weights at that input on COCO
+(val2017; YOLACT: test-dev) in percent; it is not measured here.
 
 Writes peers.csv and peers.png; on a GPU (--device cuda), with that GPU's name in the column `hardware`.
 """
@@ -44,7 +44,9 @@ REFERENCE = "YOLACT-550 R-50"
 
 def peers(device: str, tiny: bool) -> Iterator[Peer]:
     """All that are there: YOLACT first."""
-    yield yolact(REFERENCE, device, tiny)
+    yield yolact(REFERENCE, "eager", device, tiny)
+    if not tiny:  # compiling takes a minute
+        yield yolact(f"{REFERENCE}, compiled", "compiled", device, tiny)
     for side in (64,) if tiny else (550, 800):
         yield mask_rcnn(side, device, tiny)
     if find_spec("ultralytics") is not None:

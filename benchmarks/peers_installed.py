@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torchvision
@@ -12,6 +12,7 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn
 from benchmarks.gpu_networks import IMAGE, TINY_IMAGE, drawn, noise
 from benchmarks.peer import DETECTIONS, Peer, decide, millions, settle
 from benchmarks.sized import Size, sized
+from yolact.config.engine import EngineConfig
 
 _SIDE, _PUBLISHED = 800, 34.6
 """torchvision's default for the image's shorter side, and mask AP on COCO val2017 there by its documentation."""
@@ -20,13 +21,14 @@ _YOLACT = 28.2
 """Mask AP of YOLACT-550 with ResNet-50 on COCO test-dev, by the paper's table 1."""
 
 
-def yolact(name: str, device: str, tiny: bool) -> Peer:
-    """YOLACT-550, ResNet-50: the eager reference."""
+def yolact(name: str, engine: Literal["eager", "compiled"], device: str, tiny: bool) -> Peer:
+    """YOLACT-550, ResNet-50, by one of the engines."""
     chosen = sized(Size(detections=DETECTIONS), tiny)
+    inference = chosen.inference.replace(engine=EngineConfig(kind=engine))
     model, image = drawn(chosen).to(device), noise(1, _size(tiny))[0].to(device)
 
     def look(threshold: float) -> Tensor:
-        return model.predict([image], chosen.inference.replace(score_threshold=threshold))[0].scores
+        return model.predict([image], inference.replace(score_threshold=threshold))[0].scores
 
     side = model.image_size
     return Peer(name, "this workbench", f"{side} x {side}", millions(model), _YOLACT, look)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.gpu import COMMANDS
 from benchmarks.gpu_agreement import _compare_detections, _compare_raw, agreement, paired
 from benchmarks.gpu_data import recompress
 from benchmarks.gpu_networks import TINY_IMAGE, drawn, presets
@@ -20,6 +21,7 @@ from yolact.structures import Detections, RawOutputs
 
 ROOT = Path(__file__).parents[2]
 OUTPUTS = {"tables.md", "agreement.csv", "speed.csv", "ablations.csv", "speed.png", "ablations.png", "environment.json"}
+OUTPUTS |= {"throughput.csv", "training.csv", *(f"{name}.{kind}" for name in COMMANDS for kind in ("csv", "png"))}
 
 
 def call(seconds, folder):
@@ -46,10 +48,15 @@ def test_it_stops_by_itself_goes_on_and_then_has_nothing_left_to_do(tmp_path):
     assert {row["preset"] for row in rows} == set(presets(tiny=True)) and {row["agrees"] for row in rows} == {"True"}
     speeds = list(csv.DictReader((tmp_path / "out" / "speed.csv").open()))
     assert {(row["preset"], row["precision"]) for row in speeds} == {(p, t) for p in presets(True) for t in ("fp32", "bf16")}
+    rates = list(csv.DictReader((tmp_path / "out" / "throughput.csv").open()))
+    assert {(row["preset"], row["batch"], row["engine"]) for row in rates} == {(p, "2", "eager") for p in presets(True)}
+    steps = list(csv.DictReader((tmp_path / "out" / "training.csv").open()))
+    assert [(row["preset"], row["precision"]) for row in steps] == [("tiny_yolact", "bf16"), ("tiny_yolact", "fp32")]
+    assert all(float(row["images_per_s"]) > 0 for row in (*rates, *steps))
     ablation = list(csv.DictReader((tmp_path / "out" / "ablations.csv").open()))
     assert {row["n"] for row in ablation if row["metric"] == "mask_AP"} == {"2"}
     text = (tmp_path / "out" / "tables.md").read_text()
-    assert "## Agreement" in text and "## Speed" in text and "shapes (test), scale toy" in text
+    assert "## Agreement" in text and "## Speed" in text and "## Throughput" in text and "shapes (test), scale toy" in text
 
     third = call(600, tmp_path)
     assert third.returncode == 0 and "tiny_" not in third.stdout and "0 to run" in third.stdout

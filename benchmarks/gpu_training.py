@@ -1,0 +1,49 @@
+"""Images per second in training by `yolact.training.train`: transfer, forward, backward and optimiser, no loader."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from benchmarks.timing import REPEATS, row
+from benchmarks.training_data import batch_of
+from yolact.build import build_model
+from yolact.presets import Preset
+from yolact.training import train
+
+PRESETS, BATCHES = ("yolact_resnet50", "yolact_base"), (8, 32, 128)
+TINY_PRESETS, TINY_BATCHES = ("tiny_yolact",), (2,)
+PRECISIONS = ("fp32", "bf16")
+_WARMUP = 5
+
+
+def training(preset: Preset, batch: int, precision: str, device: str, tiny: bool) -> dict[str, Any]:
+    """One row. Made-up images with seven objects each, the same every step; a step lasts from batch to batch.
+
+    `images_per_s` is that of the median; fp32 convolutions round to TF32 where PyTorch lets them.
+    """
+    torch.manual_seed(0)
+    warmup, repeats = (1, 2) if tiny else (_WARMUP, REPEATS)
+    data = batch_of(batch, preset.model.image_size, preset.num_classes)
+    moments: list[int] = []
+
+    def batches(start: int) -> Iterator[Any]:
+        for _ in range(warmup + repeats + 1):
+            if device == "cuda":
+                torch.cuda.synchronize()
+            moments.append(time.perf_counter_ns())
+            yield data
+
+    # at a low learning rate random weights stay finite
+    config = preset.training.replace(
+        iterations=warmup + repeats + 1, batch_size=batch, precision=precision, lr=1e-5, warmup_iterations=0, warmup_lr=1e-5
+    )
+    train(build_model(preset.model, preset.num_classes, pretrained=False), batches, config, device=device)
+    steps = [(after - before) / 1e6 for before, after in pairwise(moments)][warmup:]
+    times = row(steps)
+    rate = {"images_per_s": round(1000 * batch / times["median_ms"], 2)}
+    return {"preset": preset.name, "batch": batch, "precision": precision, **times, **rate}
