@@ -5,7 +5,7 @@ Cost: about two minutes on two cores. To reproduce:
 
     python -m benchmarks.roofline --out results/reference/cpu
 
-Protocol: batch 1, noise of 640 x 480, 100 detections, random weights, the eager reference in fp32 and in bf16 (autocast).
+Protocol: batch 1, noise of 640 x 480, 100 detections, random weights, the eager engine in fp32 and in bf16 (autocast).
 Work is counted by `benchmarks/counting.py`: operations of convolutions and matrix products, and the bytes of every operator's
 arguments and results. The machine's rates are measured in the same run: the product of two square matrices in that precision
 (side 2048; 8192 on a GPU), and a copy of 256 MiB, read and written. Sections are timed by `yolact.speed.SectionClock`, 30
