@@ -169,6 +169,9 @@ class Attempt:
     def _fresh_output(self) -> Path:
         """An empty attempts/<token>; what dead attempts left is removed."""
         shutil.rmtree(self.view.folder / "attempts", ignore_errors=True)
+        for name in ("status.json", "env.json"):  # none but the lock's holder writes them
+            for aside in self.view.folder.glob(f".{name}.*.tmp"):
+                aside.unlink(missing_ok=True)
         output = self.view.folder / "attempts" / self.lock.token
         output.mkdir(parents=True)
         return output

@@ -30,6 +30,8 @@ class Budget:
     """Most memory that any stage alike has held: of the graphics card where it ran on one, else of the machine."""
     measured: int
     """How many earlier stages say so."""
+    sharable_seconds: float | None = None
+    """What of the time is saved where another stage on the same inputs shares its work; None where it can't, or unknown."""
 
     def __str__(self) -> str:
         if self.seconds is None:
@@ -53,6 +55,7 @@ class Budgets:
         self.contents: dict[str, Mapping[str, Any]] = {stage_id: stage.content for stage_id, stage in (planned or {}).items()}
         self._rates: dict[_Key, list[float]] = {}
         self._memory: dict[_Key, int] = {}
+        self._sharable: dict[_Key, list[float]] = {}
         views = store.records()
         for view in views:
             self.contents.setdefault(view.id, view.record)
@@ -60,7 +63,11 @@ class Budgets:
             status = view.status
             key = self._key(view.record)
             if status.state == "done" and status.wall_seconds and key is not None:
-                self._rates.setdefault(key, []).append(status.wall_seconds / _work(view.record))
+                shared = status.shared or {"stages": 1, "seconds": 0.0}
+                alone = status.wall_seconds + shared["seconds"] * (1 - 1 / shared["stages"])
+                self._rates.setdefault(key, []).append(alone / _work(view.record))
+                if status.shared:
+                    self._sharable.setdefault(key, []).append(shared["seconds"])
                 self._memory[key] = max(self._memory.get(key, 0), status.peak_memory_bytes or 0)
 
     def of(self, stage: Stage) -> Budget:
@@ -69,7 +76,9 @@ class Budgets:
         rates = self._rates.get(key, []) if key is not None else []
         if not rates or key is None:
             return UNKNOWN
-        return Budget(statistics.median(rates) * _work(stage.content), self._memory[key] or None, len(rates))
+        sharable = self._sharable.get(key)
+        seconds = statistics.median(rates) * _work(stage.content)
+        return Budget(seconds, self._memory[key] or None, len(rates), statistics.median(sharable) if sharable else None)
 
     def _key(self, content: Mapping[str, Any]) -> _Key | None:
         network = self._network(content)

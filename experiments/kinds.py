@@ -5,7 +5,6 @@ A kind's `version` is bumped by hand whenever the bytes of its result change for
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -16,6 +15,8 @@ from experiments.config import RunConfig
 from yolact.config import Config
 from yolact.ranks import ALONE, Ranks
 
+MOST_TOGETHER = 16
+"""Most stages in one worker: all of them hold what they found in memory until the end."""
 Fields = dict[str, Config | Any]
 """What a kind reads: configuration values and plain data."""
 
@@ -88,8 +89,8 @@ class Kind:
     """May be worked on by several processes together, `runtime.devices` × `runtime.nodes` of them."""
     together: str = ""
     """Where stages on the same inputs can share work: the function, as above, that does several of them."""
-    shared: Callable[[Mapping[str, Any]], Any] = lambda fields: fields
-    """What of the fields must be equal for that."""
+    shared: Callable[[Mapping[str, Any], Mapping[str, Mapping[str, Any]]], Any] = lambda fields, inputs: fields
+    """(fields, fields of each input by its kind) -> what must be equal for that; None where nothing can be shared."""
 
     def load(self) -> Callable[[StageContext], None]:
         """The function itself."""
@@ -98,13 +99,6 @@ class Kind:
     def load_together(self) -> Callable[[Sequence[StageContext]], list[Ended]]:
         """The function that does several stages at once."""
         return _load(self.together)
-
-    def sharing(self, content: Mapping[str, Any]) -> str | None:
-        """What stages (their `content`) have in common that may be done together; None where the kind shares nothing."""
-        if not self.together:
-            return None
-        common = {name: content[name] for name in ("kind", "version", "inputs", "seed", "data", "threads", "device")}
-        return json.dumps([common, self.shared(content["fields"])], sort_keys=True)
 
 
 def _load(reference: str) -> Callable[..., Any]:
@@ -137,8 +131,13 @@ _AFTER_THE_NETWORK = (
 """Fields of `InferenceConfig` that say what is done with the network's outputs."""
 
 
-def forward_pass(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a `predict` stage's fields decides about the network's outputs. Unless known to come later, a field does."""
+def forward_pass(fields: Mapping[str, Any], inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What of a `predict` stage's fields decides about the network's outputs. Unless known to come later, a field does.
+
+    Mask R-CNN suppresses in the middle of its network.
+    """
+    if inputs["train"]["model"]["kind"] == "mask_rcnn":
+        return None
     read = {name: value for name, value in fields["inference"].items() if name not in _AFTER_THE_NETWORK}
     if read["intervention"]["kind"] != "padding":  # the others change what was found, not the network
         read.pop("intervention")
@@ -175,7 +174,7 @@ def _device_name(device: str) -> str:
 
 
 KINDS: Mapping[str, Kind] = {
-    "train": Kind(2, _train, "experiments.stages:train", seeded=True, distributed=True),
+    "train": Kind(3, _train, "experiments.stages:train", seeded=True, distributed=True),
     "predict": Kind(
         1,
         _predict,

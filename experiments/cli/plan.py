@@ -16,6 +16,7 @@ from experiments.cli.common import Request, plan_options, request
 from experiments.cli.common import console as make_console
 from experiments.reasons import Reason
 from experiments.resolve import flatten
+from experiments.savings import Savings, savings
 
 STYLES = {"cached": "green", "new": "cyan", "changed": "yellow", "failed": "red", "interrupted": "yellow", "running": "blue"}
 
@@ -29,6 +30,7 @@ def plan(explain: bool, as_json: bool, **options: Any) -> None:
 
     Time and memory are those of stages alike that ran here before; "unknown" where there are none. With --all, every row of
     every table is listed with its training, which is done once, and the hours that a measurement of the same network says.
+    The last line says what sharing saves against running every variant by itself.
 
     \b
     Example:
@@ -44,6 +46,7 @@ def plan(explain: bool, as_json: bool, **options: Any) -> None:
         _explain(asked)
     elif asked.together:
         rows.show(asked, summary(asked, why))
+        _say_sharing(asked, why)
     else:
         _show(asked, why)
 
@@ -68,8 +71,20 @@ def _show(asked: Request, why: dict[str, Reason]) -> None:
     console = make_console()
     console.print(table)
     console.print(summary(asked, why))
+    _say_sharing(asked, why)
     for paper, ours in asked.plan.experiment["stand_ins"].items():
         console.print(f"stand-in: {ours} for the paper's {paper}")
+
+
+def _say_sharing(asked: Request, why: dict[str, Reason]) -> None:
+    found = str(_savings(asked, why))
+    if found:
+        make_console().print(found, markup=False)
+
+
+def _savings(asked: Request, why: dict[str, Reason]) -> Savings:
+    todo = {stage_id for stage_id in asked.chosen if why[stage_id].runs}
+    return savings(asked.plan, todo, Budgets(asked.store, asked.plan.stages))
 
 
 def _explain(asked: Request) -> None:
@@ -96,4 +111,4 @@ def _as_data(asked: Request, why: dict[str, Reason]) -> dict[str, Any]:
     ]
     origins = {name: dict(found.origins) for name, found in asked.plan.resolved.items()}
     record = {"experiments": [dict(part.experiment) for part in asked.parts]} if asked.together else asked.plan.experiment
-    return {**record, "stages": stages, "origins": origins}
+    return {**record, "stages": stages, "origins": origins, "sharing": vars(_savings(asked, why))}

@@ -1,9 +1,9 @@
 """Stages in worker processes on this machine, never with more threads than cores: too many make all of them crawl.
 
-Workers are forked from a process that has imported torch (`experiments.template`), where the system can. Stages that share work
-(`Kind.sharing`) and can start at the same time run in one worker; where it is killed, those that it leaves unfinished are tried
-again one by one, so that the one at fault takes no other with it. A training by several processes (`runtime.devices` ×
-`runtime.nodes`) gets them all on this machine.
+Workers are forked from a process that has imported torch (`experiments.template`), where the system can. Stages that share
+work (`experiments.sharing`) and can start at the same time run in one worker; where it is killed, those that it leaves
+unfinished are tried again one by one, so that the one at fault takes no other with it. A training by several processes
+(`runtime.devices` × `runtime.nodes`) gets them all on this machine.
 The longest remaining path goes first. Stages that measure time run alone, after everything else that could run; stages known to
 need more memory together than there is don't run together. Workers have sessions of their own, so that Ctrl-C reaches the
 launcher only: the first makes workers save and leave, the second kills them.
@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.kinds import KINDS, Kind
+from experiments.kinds import KINDS, MOST_TOGETHER, Kind
 from experiments.launch import forks
 from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
 from experiments.launch.crew import Crew
@@ -27,6 +27,7 @@ from experiments.launch.endings import Ending, ending
 from experiments.launch.forks import Fork, Template
 from experiments.launch.stopping import counted_interrupts
 from experiments.plan import Plan, Stage
+from experiments.sharing import common
 from experiments.store import Store, read_events
 from experiments.template import PARENT
 from experiments.worker import THREAD_VARIABLES
@@ -35,8 +36,6 @@ from yolact.hardware import usable_cores, usable_memory_bytes
 POLL_SECONDS = 0.1
 BUSY_SECONDS = 2.0
 WORKER = (sys.executable, "-m", "experiments.worker")
-MOST_SHARED = 16
-"""Most stages in one worker: all of them hold what they found in memory until the end."""
 
 
 @dataclass
@@ -113,11 +112,13 @@ class _Running:
     def _with_sharers(self, ready: Sequence[Stage]) -> list[Stage]:
         """The first stage, and those of the others that it can share work with."""
         first = ready[0]
-        key = self.pool.kinds[first.kind].sharing(first.content)
-        if key is None or first.id in self.unshared or not self.pool.warm:
+        key = self._common(first)
+        if key is None or not self.pool.warm:
             return [first]
-        others = [stage for stage in ready[1:] if stage.id not in self.unshared]
-        return [first, *(stage for stage in others if self.pool.kinds[stage.kind].sharing(stage.content) == key)][:MOST_SHARED]
+        return [first, *(stage for stage in ready[1:] if self._common(stage) == key)][:MOST_TOGETHER]
+
+    def _common(self, stage: Stage) -> str | None:
+        return None if stage.id in self.unshared else common(stage, self.queue.stages, self.pool.kinds)
 
     def _alone(self, stage: Stage) -> bool:
         return self.pool.kinds[stage.kind].exclusive
