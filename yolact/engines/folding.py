@@ -34,6 +34,7 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
         folded.add_submodule(node.args[0].target, fuse_conv_bn_eval(conv, norm))
         node.replace_all_uses_with(node.args[0])
         graph.erase_node(node)
+    folded.delete_all_unused_submodules()
     folded.recompile()
     return folded
 

@@ -6,7 +6,7 @@ P anchors, C classes, m mask parameters per anchor, input of side S.
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,21 +21,21 @@ from yolact.protonet import Protonet
 
 class NetworkGraph(nn.Module):
     """(n, 3, S, S) float32 RGB in 0..255 to offsets (n, P, 4), logits (n, P, C+1), parameters (n, P, m) and, where there are
-    any, maps (n, k, h, w), all float32; `network` stays as it is.
+    any, maps (n, k, h, w), all float32; `model` stays as it is.
 
     Batch norm is folded in float32, then weights take `dtype` and the channels-last layout.
     """
 
-    def __init__(self, network: YolactModel, dtype: torch.dtype, masks: bool) -> None:
+    def __init__(self, model: YolactModel, dtype: torch.dtype, masks: bool) -> None:
         super().__init__()
-        network = deepcopy(network).eval().requires_grad_(False)
+        network: Any = deepcopy(model).eval().requires_grad_(False)
         network.semantic = None  # serves in training only
         network.backbone = fold_batch_norm(network.backbone)
         if isinstance(network.branch, PrototypeBranch) and takes_the_place_of(network.branch.protonet.after):
-            branch: Any = network.branch
-            branch.protonet = _QuickProtonet(branch.protonet)
+            quick: Any = _QuickProtonet(network.branch.protonet)
+            network.branch.protonet = quick
         for part in (network.backbone, network.fpn, network.branch, network.head):
-            cast(nn.Module, part).to(dtype=dtype, memory_format=torch.channels_last)
+            part.to(dtype=dtype, memory_format=torch.channels_last)
         self.network, self.dtype, self.masks = network, dtype, masks
         self.essence = network.config.essence(), str(dtype), masks, [_border(each) for each in network.modules()]
 

@@ -6,6 +6,8 @@ taps mixes channels on the small map, and nine cheap interpolations, shifted by 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,8 +26,9 @@ class UpsampledConv(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         n, _, height, width = maps.shape
         mixed = F.conv2d(maps, self.taps).reshape(n, 9, len(self.bias), height, width)
-        rows = [_shifted_sum(*(mixed[:, 3 * row + column] for column in range(3)), dim=3) for row in range(3)]
-        return _shifted_sum(*rows, dim=2) + self.bias[:, None, None]
+        taps = mixed.unbind(1)
+        rows = [_shifted_sum(taps[first : first + 3], dim=3) for first in (0, 3, 6)]
+        return _shifted_sum(rows, dim=2) + self.bias[:, None, None]
 
 
 def takes_the_place_of(conv: nn.Conv2d) -> bool:
@@ -34,8 +37,10 @@ def takes_the_place_of(conv: nn.Conv2d) -> bool:
     return plain and (conv.kernel_size, conv.stride, conv.padding, conv.dilation) == ((3, 3), (1, 1), (1, 1), (1, 1))
 
 
-def _shifted_sum(left: Tensor, middle: Tensor, right: Tensor, dim: int) -> Tensor:
-    """Each doubled along `dim`, then left's pixel before, middle's own and right's next added up; nothing lies outside."""
+def _shifted_sum(three: Sequence[Tensor], dim: int) -> Tensor:
+    """Each doubled along `dim`, then the first's pixel before, the second's own and the third's next added up; nothing lies
+    outside."""
+    left, middle, right = three
     place = torch.arange(left.shape[dim], device=left.device)
     last = left.shape[dim] - 1
     before, after = (place - 1).clamp(min=0), (place + 1).clamp(max=last)
