@@ -11,6 +11,7 @@ from typing import Any
 from experiments.launch.slurm_query import SchedulerError
 from experiments.launch.slurm_state import SchedulerState, scheduler_states
 from experiments.store import StageView, Store, StoreError, read_events
+from yolact.breakdown import limit
 
 TAIL_BYTES = 16384
 TAIL_LINES = 8
@@ -101,8 +102,9 @@ def event_line(event: Mapping[str, Any]) -> str:
 def event_text(event: Mapping[str, Any]) -> str:
     """What an event says."""
     if event.get("event") == "step":
-        known = ("time", "event", "iteration", "iterations")
+        known = ("time", "event", "iteration", "iterations", "seconds")
         more = [f"{name} {_number(value)}" for name, value in event.items() if name not in known]
+        more += [words] if (words := limit(event.get("seconds", {}))) else []
         return ", ".join([f"at {event.get('iteration')}/{event.get('iterations')}", *more])
     if "message" in event:
         return str(event["message"])

@@ -19,6 +19,7 @@ from torchvision.models.resnet import BasicBlock
 from yolact.config.base import ConfigError
 from yolact.config.model import BackboneConfig
 from yolact.errors import UserError
+from yolact.frozen import fold_blocks, folded
 
 
 class Backbone(nn.Module):
@@ -39,9 +40,11 @@ class ResNet(Backbone):
         self.layer1, self.layer2, self.layer3, self.layer4 = network.layer1, network.layer2, network.layer3, network.layer4
         width = network.fc.in_features
         self.channels = (width // 4, width // 2, width)
+        fold_blocks(self)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        c1 = F.relu(self.bn1(self.conv1(images)))
+        stem = self.bn1(self.conv1(images)) if self.bn1.training or not self.training else folded(self.conv1, self.bn1, images)
+        c1 = F.relu(stem)
         c2 = self.layer1(F.max_pool2d(c1, 3, stride=2, padding=1))
         c3 = self.layer2(c2)
         c4 = self.layer3(c3)
