@@ -166,3 +166,13 @@ def test_the_files_have_the_same_bytes(tmp_path):
     assert written == ["curves.json", "matches.npz", "metrics.json", "per_class.csv"]
     for name in written:
         assert (tmp_path / "fast" / name).read_bytes() == (tmp_path / "pycocotools" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(("places", "second_found"), [((0, 2), True), ((2, 0), False)])
+def test_of_equal_ious_the_last_annotated_is_taken(places, second_found):
+    annotations = [{**shape((1, 9), (x, 0, 8, 8)), "id": x, "iscrowd": 0} for x in places]
+    records = [{**shape((1, 9), (x, 0, 8, 8)), "score": score} for x, score in ((1, 0.9), (0, 0.5))]
+    for iou_type in get_args(IouType):
+        fast, reference = both(index(dataset(annotations)), records, iou_type)
+        assert fast.matches["matched"][0, 5].tolist() == [True, second_found]  # at .75; the first overlaps both by 7/9
+        assert_equal(fast, reference)
