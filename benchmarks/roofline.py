@@ -1,15 +1,16 @@
 """How close each section of YOLACT-550 with ResNet-50 comes to what the machine can do: a roofline.
 
 Question: of the time that each section takes, how much does this machine need at least for that arithmetic and those bytes?
-Cost: about two minutes on two cores. To reproduce:
+Cost: about five minutes on two cores. To reproduce:
 
     python -m benchmarks.roofline --out results/reference/cpu
 
-Protocol: batch 1, noise of 640 x 480, 100 detections, random weights, the eager engine in fp32 and in bf16 (autocast).
-Work is counted by `benchmarks/counting.py`: operations of convolutions and matrix products, and the bytes of every operator's
-arguments and results. The machine's rates are measured in the same run: the product of two square matrices in that precision
-(side 2048; 8192 on a GPU), and a copy of 256 MiB, read and written. Sections are timed by `yolact.speed.SectionClock`, 30
-looks taking turns with the two rates; medians with quartiles. fp32 on a GPU is without TF32.
+Protocol: batch 1, noise of 640 x 480, 100 detections, random weights, both engines in fp32 and in bf16 (`yolact/engines/`).
+Work is counted by `benchmarks/counting.py`, of the eager engine (the compiled one moves fewer bytes): operations of
+convolutions and matrix products, and the bytes of every operator's arguments and results. The machine's rates are measured in
+the same run: the product of two square matrices in that precision (side 2048; 8192 on a GPU), and a copy of 256 MiB, read and
+written. Sections are timed by `yolact.speed.SectionClock`, 30 looks taking turns with the two rates; medians with quartiles.
+fp32 on a GPU is without TF32.
 
 `bound_ms` = the larger of operations / product rate and bytes / copy rate; `achieved` = bound_ms / median_ms. It may pass 1:
 what one operator leaves in a cache the next one reads without the memory, and a convolution may need fewer operations than it
@@ -21,7 +22,6 @@ Writes roofline.csv and roofline.png; on a GPU (--device cuda), with that GPU's 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -34,48 +34,58 @@ from benchmarks.figures import save
 from benchmarks.gpu_agreement import full_float32
 from benchmarks.sized import Size, prepare
 from benchmarks.timing import interleaved, row, write_csv
+from yolact.config.engine import EngineConfig
 from yolact.hardware import device_name
 from yolact.speed import PRECISIONS, SectionClock
 
-PRECISIONS_HERE = ("fp32", "bf16")
+ENGINES = tuple(
+    EngineConfig(kind=kind, precision=precision) for kind in ("eager", "compiled") for precision in ("fp32", "bf16")
+)
+NETWORK = ("backbone", "fpn", "protonet", "head")
+RATES = ("matrix product", "copy")
 WHOLE = "whole"
 _COPIED = 2**28
+_ORDER = ("preprocess", *NETWORK, "network", "nms", "assembly", WHOLE)
 
 
-def measure(precision: str, repeats: int, device: str, tiny: bool) -> Iterator[dict[str, Any]]:
+def measure(engine: EngineConfig, repeats: int, device: str, tiny: bool) -> Iterator[dict[str, Any]]:
     """A row for each rate of the machine, each section, and the whole."""
-    look, cast = prepare(Size(), device, tiny), _precision(precision, device)
-    counter, clock = WorkCounter(), SectionClock(torch.device(device))
-    with cast():
-        look(counter)
+    look, clock, works = prepare(Size(), device, tiny, engine), SectionClock(torch.device(device)), _count(engine, device, tiny)
     stages: list[dict[str, float]] = []
 
     def look_by_stage() -> None:
-        with cast():
-            look(clock)
+        look(clock)
         stages.append({name: nanoseconds / 1e6 for name, nanoseconds in clock.take().items()})
 
     side = 64 if tiny else 2048 if device == "cpu" else 8192
-    product, product_work = _product(side, PRECISIONS[precision], device)
+    product, product_work = _product(side, PRECISIONS[engine.precision], device)
     copy, copy_work = _copy(_COPIED // (1024 if tiny else 1), device)
     with full_float32():
         samples = interleaved({"product": product, "copy": copy, "look": look_by_stage}, repeats)
     product_row, copy_row = row(samples["product"]), row(samples["copy"])
     rates = product_work.flops / product_row["median_ms"], copy_work.bytes / copy_row["median_ms"]
-    head = {"device": device, "precision": precision}
+    head = {"device": device, "engine": engine.kind, "precision": engine.precision}
     yield {**head, "section": "matrix product", **_fields(product_work, product_row, rates)}
     yield {**head, "section": "copy", **_fields(copy_work, copy_row, rates)}
     counted = stages[-repeats:]
-    for name, work in counter.found.items():
+    for name, work in works.items():
         yield {**head, "section": name, **_fields(work, row([stage[name] for stage in counted]), rates)}
-    every = Work(sum(work.flops for work in counter.found.values()), sum(work.bytes for work in counter.found.values()))
-    bound = sum(_bound(work, rates)[0] for work in counter.found.values())
+    every = Work(sum(work.flops for work in works.values()), sum(work.bytes for work in works.values()))
+    bound = sum(_bound(work, rates)[0] for work in works.values())
     times = row([sum(stage.values()) for stage in counted])
     yield {**head, "section": WHOLE, **_fields(every, times, rates), **_reached(bound, times), "bound_by": "sum of sections"}
 
 
-def _precision(precision: str, device: str) -> Callable[[], AbstractContextManager[Any]]:
-    return nullcontext if precision == "fp32" else lambda: torch.autocast(device, dtype=PRECISIONS[precision])
+def _count(engine: EngineConfig, device: str, tiny: bool) -> dict[str, Work]:
+    """{section of the engine: work of the eager one in that precision}; all that has weights is one section when compiled."""
+    counter = WorkCounter()
+    prepare(Size(), device, tiny, engine.replace(kind="eager"))(counter)
+    works = counter.found
+    if engine.kind == "eager":
+        return works
+    parts = [works.pop(name) for name in NETWORK]
+    network = Work(sum(part.flops for part in parts), sum(part.bytes for part in parts))
+    return {"preprocess": works.pop("preprocess"), "network": network, **works}
 
 
 def _product(side: int, dtype: torch.dtype, device: str) -> tuple[Callable[[], Any], Work]:
@@ -119,53 +129,61 @@ def draw(rows: Sequence[dict[str, Any]], hardware: str) -> Figure:
     """Left, the roofline with the sections that compute; right, each section's time and its bound."""
     figure = new_figure(4.2, width=10)
     roof, bars = figure.subplots(1, 2)
-    for index, precision in enumerate(dict.fromkeys(each["precision"] for each in rows)):
-        own = {each["section"]: each for each in rows if each["precision"] == precision}
-        _roofline(roof, own, OKABE_ITO[index], precision)
-        _bars(bars, own, OKABE_ITO[index], index)
+    ways = list(dict.fromkeys((each["engine"], each["precision"]) for each in rows))
+    sections = sorted({each["section"] for each in rows} - {*RATES, WHOLE}, key=_ORDER.index)
+    for index, way in enumerate(ways):
+        own = {each["section"]: each for each in rows if (each["engine"], each["precision"]) == way}
+        _roofline(roof, own, OKABE_ITO[index], " ".join(way))
+        for name, each in own.items():
+            if name in sections:
+                _bar(
+                    bars,
+                    each,
+                    OKABE_ITO[index],
+                    sections.index(name) + (index - (len(ways) - 1) / 2) * 0.8 / len(ways),
+                    0.8 / len(ways),
+                )
     roof.set(xscale="log", yscale="log", xlabel="operations per byte moved", ylabel="billion operations per second")
     roof.grid(which="both", color=GRID, linewidth=0.4)
-    for index, name in enumerate(_computing(own)):
-        roof.plot([], [], MARKERS[index % len(MARKERS)], color=INK, label=name)
+    for name in sorted({each["section"] for each in rows if each["gflop"]} - {RATES[0]}, key=_ORDER.index):
+        roof.plot([], [], _marker(name), color=INK, label=name)
     roof.legend(fontsize=8, ncols=2)
-    sections = [name for name in own if name not in ("matrix product", "copy", WHOLE)]
     bars.set_yticks(range(len(sections)), sections)
     bars.invert_yaxis()
     bars.set(xlabel="time (ms); the dark line: what it needs at least")
     bars.grid(axis="x")
-    figure.suptitle(f"YOLACT-550, ResNet-50, batch 1, eager; {hardware}", fontsize=9)
+    figure.suptitle(f"YOLACT-550, ResNet-50, batch 1; {hardware}", fontsize=9)
     return figure
 
 
-def _roofline(axes: Any, own: dict[str, Any], colour: str, precision: str) -> None:
+def _roofline(axes: Any, own: dict[str, Any], colour: str, label: str) -> None:
     peak, rate = own["matrix product"]["gflop_per_s"], own["copy"]["gbyte_per_s"]
     places = [0.1, peak / rate, max(1000.0, 4 * peak / rate)]
-    axes.plot(places, [min(peak, rate * place) for place in places], color=colour, label=precision)
-    for index, name in enumerate(_computing(own)):
-        axes.plot(own[name]["flop_per_byte"], own[name]["gflop_per_s"], MARKERS[index % len(MARKERS)], color=colour)
+    axes.plot(places, [min(peak, rate * place) for place in places], color=colour, label=label)
+    for name, each in own.items():
+        if each["gflop"] and name not in RATES:
+            axes.plot(each["flop_per_byte"], each["gflop_per_s"], _marker(name), color=colour)
 
 
-def _computing(own: dict[str, Any]) -> list[str]:
-    return [name for name, each in own.items() if each["gflop"] and name != "matrix product"]
+def _marker(section: str) -> str:
+    return MARKERS[_ORDER.index(section) % len(MARKERS)]
 
 
-def _bars(axes: Any, own: dict[str, Any], colour: str, index: int) -> None:
-    rows = [each for name, each in own.items() if name not in ("matrix product", "copy", WHOLE)]
-    height = 0.8 / len(PRECISIONS_HERE)
-    for place, each in enumerate(rows):
-        middle = place + (index - (len(PRECISIONS_HERE) - 1) / 2) * height
-        axes.barh(middle, each["median_ms"], height, color=colour)
-        axes.plot([each["bound_ms"]] * 2, [middle - height / 2, middle + height / 2], color=INK)
+def _bar(axes: Any, each: dict[str, Any], colour: str, middle: float, height: float) -> None:
+    axes.barh(middle, each["median_ms"], height, color=colour)
+    axes.plot([each["bound_ms"]] * 2, [middle - height / 2, middle + height / 2], color=INK)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure every precision; print, and write where asked."""
+    """Measure every engine in every precision; print, and write where asked."""
     options = parse(__doc__, arguments)
     rows = []
-    for precision in PRECISIONS_HERE:
-        for each in measure(precision, options.repeats, options.device, options.tiny):
+    for engine in ENGINES[:2] if options.tiny else ENGINES:  # compiling takes a minute
+        for each in measure(engine, options.repeats, options.device, options.tiny):
             rows.append(each)
-            print(f"{precision} {each['section']}: {each['median_ms']:.2f} ms, {each['achieved']:.0%} of the bound", flush=True)
+            print(
+                f"{engine.kind} {engine.precision} {each['section']}: {each['median_ms']:.2f} ms, bound {each['bound_ms']:.2f}"
+            )
     if options.out:
         write_csv(options.out / "roofline.csv", rows, options.device)
         save(options.out / "roofline.png", draw(rows, device_name(options.device)))

@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.gpu_networks import drawn, noise, presets
 from yolact.config import InferenceConfig, PrototypeConfig, YolactConfig
+from yolact.config.engine import EngineConfig
 from yolact.presets import Preset, preset, scaled_anchors
 from yolact.sections import no_sections
 from yolact.structures import Detections
@@ -44,7 +45,7 @@ def sized(size: Size, tiny: bool = False) -> Preset:
     return Preset("sized", "", model, preset("yolact_resnet50").training, inference, size.classes)
 
 
-def prepare(size: Size, device: str, tiny: bool = False) -> Look:
+def prepare(size: Size, device: str, tiny: bool = False, engine: EngineConfig = EngineConfig()) -> Look:  # noqa: B008 - immutable
     """The network on `device`, ready to look at a batch of noise of 640 x 480, with `size.detections` found in each image.
 
     The score threshold lies just below the last of the detections asked for, as found without a threshold: this changes none
@@ -54,7 +55,8 @@ def prepare(size: Size, device: str, tiny: bool = False) -> Look:
     model = drawn(chosen).to(device)
     images = [image.to(device) for image in noise(size.batch, (48, 64) if tiny else (480, 640))]
     free = model.predict(images, chosen.inference.replace(score_threshold=0.0))
-    inference = chosen.inference.replace(score_threshold=threshold(min(found.scores.min().item() for found in free)))
+    last = min(found.scores.min().item() for found in free)
+    inference = chosen.inference.replace(score_threshold=threshold(last), engine=engine)
     return lambda sections=no_sections: model.predict(images, inference, sections=sections)
 
 

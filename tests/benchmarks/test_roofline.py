@@ -17,6 +17,7 @@ def test_the_command_writes_every_section_and_a_picture(tmp_path):
     rows = list(csv.DictReader((tmp_path / "roofline.csv").open()))
     sections = ["matrix product", "copy", "preprocess", "backbone", "fpn", "protonet", "head", "nms", "assembly", "whole"]
     assert [(row["precision"], row["section"]) for row in rows] == [(p, s) for p in ("fp32", "bf16") for s in sections]
+    assert {row["engine"] for row in rows} == {"eager"}
     assert {"device", "gflop", "mbyte", "flop_per_byte", "median_ms", "p25_ms", "p75_ms", "n", "gflop_per_s", "gbyte_per_s",
             "bound_ms", "achieved", "bound_by", "hardware", "threads", "torch", "date"} <= set(rows[0])  # fmt: skip
     found = {row["section"]: row for row in rows if row["precision"] == "fp32"}
