@@ -166,7 +166,7 @@ def _roofline(axes: Any, own: dict[str, Any], colour: str, label: str) -> None:
 
 
 def _marker(section: str) -> str:
-    return MARKERS[_ORDER.index(section) % len(MARKERS)]
+    return "*" if section == WHOLE else MARKERS[_ORDER.index(section) % len(MARKERS)]
 
 
 def _bar(axes: Any, each: dict[str, Any], colour: str, middle: float, height: float) -> None:
