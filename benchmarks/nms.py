@@ -12,7 +12,8 @@ sweeps, from 19,248 anchors, 80 classes and 30 objects: the number of objects, o
 Boxes are generated (`scene`): every object has a class and draws a cluster of 40 anchors, whose boxes are its own with corners
 moved by a tenth of its sides (standard deviation) and whose foreground probability is .98 of the logistic function of a normal
 deviate (mean 1, standard deviation 1.5); most of that goes to the object's class, the rest to one that it is taken for. All
-other anchors are background: random boxes whose scores share less than .02. `above` counts the anchors whose best score passes the
+other anchors are background: random boxes whose scores share less than .02. `above` counts the anchors whose best score passes
+the
 threshold, `candidates` the pairs of anchor and class that do, which are what the greedy methods sort; `ratio` is standard NMS's
 time over the method's own.
 
