@@ -23,6 +23,7 @@ class Breakdown:
 
     def __init__(self, device: str) -> None:
         self._on_gpu = device.startswith("cuda")
+        self._last = 0.0
         self._begin()
 
     def mark(self, part: str) -> None:
