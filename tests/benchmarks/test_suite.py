@@ -24,7 +24,7 @@ def test_other_bytes_are_an_error(found):
     made: dict[str, str] = {}
     suite._compare(made, {"a": "1", "b": "2"})
     suite._compare(made, {"a": "1", "b": "2"})
-    with pytest.raises(RuntimeError, match="bytes differ between runs: [bc]"):
+    with pytest.raises(RuntimeError, match=r"bytes differ between runs: [bc]"):
         suite._compare(made, found)
 
 
