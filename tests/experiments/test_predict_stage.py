@@ -41,7 +41,8 @@ def world(tmp_path_factory):
     dataset = find_dataset(place)
     data = DataInfo(dataset.name, dataset.id, dataset.splits)
     settings = [parse_setting(text) for text in SETTINGS]
-    plan = build_plan(load_spec(str(folder / "spec.yaml")), load_scale("toy"), data, location=place, settings=settings, seeds=(0,))
+    spec, scale = load_spec(str(folder / "spec.yaml")), load_scale("toy")
+    plan = build_plan(spec, scale, data, location=place, settings=settings, seeds=(0,))
     return folder, plan
 
 
