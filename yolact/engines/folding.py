@@ -10,6 +10,12 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         return isinstance(module, nn.Conv2d) or super().is_leaf_module(module, qualified_name)
 
+    def path_of_module(self, mod: nn.Module) -> str:
+        try:
+            return super().path_of_module(mod)
+        except NameError:  # a slice of an nn.Sequential, made on the way; what is in it has a path
+            return ""
+
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
     """A network in inference mode in which every convolution has taken in the batch norm that alone reads it.

@@ -71,7 +71,7 @@ def best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     count = min(count, length)
     from_the_end = torch.arange(length, 0, -1, device=scores.device)
     keys = (scores.contiguous().view(torch.int32).to(torch.int64) << 32) | from_the_end
-    if length > 4 * count:
+    if length > 2 * _GROUPS * count:
         missing = -length % _GROUPS
         groups = F.pad(keys, (0, missing), value=torch.iinfo(torch.int64).min).reshape(len(keys), _GROUPS, -1)
         leading = groups.amax(dim=1).topk(count, dim=1).indices
