@@ -58,6 +58,36 @@ def weights(length: int, count: int, device: torch.device) -> Tensor:
         return (place == low) * (1 - share) + (place == high) * share
 
 
+def masks_by_box(
+    coefficients: Tensor, prototypes: Tensor, boxes: Tensor, size: tuple[int, int], config: InferenceConfig
+) -> Tensor:
+    """Masks (n, H, W) bool as `AssemblyGraph` makes them, upsampled inside each crop alone, by two small matrix products.
+
+    For the CPU, where shapes that depend on the data cost nothing, and inductor's loops over all pixels are the slower ones.
+    """
+    soft = mask_ops.assemble(prototypes, coefficients, boxes if config.crop else None, config.crop_padding)
+    found = torch.zeros((len(soft), *size), dtype=torch.bool)
+    across, down = weights(soft.shape[2], size[1], soft.device), weights(soft.shape[1], size[0], soft.device).t()
+    x_spans = _spans(boxes[:, 0], boxes[:, 2], soft.shape[2], size[1], config)
+    y_spans = _spans(boxes[:, 1], boxes[:, 3], soft.shape[1], size[0], config)
+    for mask, out, (left, right, x1, x2), (top, bottom, y1, y2) in zip(soft, found, x_spans, y_spans, strict=True):
+        wide = mask[top:bottom, left:right] @ across[left:right, x1:x2]
+        torch.gt(down[y1:y2, top:bottom] @ wide, config.mask_threshold, out=out[y1:y2, x1:x2])
+    return found
+
+
+def _spans(one: Tensor, other: Tensor, length: int, count: int, config: InferenceConfig) -> list[list[int]]:
+    """For each instance the prototype pixels [a, b) that the crop leaves along an axis, and the image pixels [c, d) that they
+    reach."""
+    first, last = torch.minimum(one, other) * length, torch.maximum(one, other) * length
+    ends = torch.stack([first - config.crop_padding, last + config.crop_padding]).nan_to_num().ceil().clamp(0, length).long()
+    if not config.crop:
+        ends = torch.tensor([[0], [length]]).repeat(1, len(one))
+    low, high, _ = samples(length, count, one.device)
+    reached = torch.stack([torch.searchsorted(high, ends[0]), torch.searchsorted(low, ends[1])])
+    return torch.cat([ends, reached]).t().tolist()
+
+
 def instances_at_once(rows: int, columns: int) -> int:
     """How many masks of `rows` prototype rows and `columns` image columns are upsampled at a time."""
     return max(1, _CHUNK_VALUES // max(1, rows * columns))

@@ -1,4 +1,4 @@
-"""The compiled engine: three graphs, each compiled once for this machine, and next to no Python between them.
+"""The compiled engine: graphs, each compiled once for this machine, and next to no Python between them.
 
 The network's graph holds the weights; suppression and assembly serve every network of the same shapes. On the CPU a batch is
 looked at image by image. Greedy suppression, fc-mask's assembly and images narrower than two pixels go through the reference's
@@ -17,7 +17,7 @@ from torch.export import Dim
 
 from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.inference import InferenceConfig
-from yolact.engines.assembly import AssemblyGraph, instances_at_once, samples, weights
+from yolact.engines.assembly import AssemblyGraph, instances_at_once, masks_by_box, samples, weights
 from yolact.engines.eager import check_precision
 from yolact.engines.network_graph import NetworkGraph
 from yolact.engines.packages import compiled
@@ -118,6 +118,8 @@ class CompiledEngine:
         branch = self.network.branch
         if maps is None or min(size) < 2 or not len(boxes) or not isinstance(branch, PrototypeBranch):
             return branch.assemble(parameters, maps, boxes, size, inference)
+        if self.device.type == "cpu":
+            return masks_by_box(parameters, maps, boxes, size, inference)
         config = _only(inference, "crop crop_padding mask_threshold")
         height, width = maps.shape[-2:]
         columns, rows = weights(width, size[1], self.device), samples(height, size[0], self.device)

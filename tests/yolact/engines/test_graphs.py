@@ -11,7 +11,7 @@ from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, tiny_model
 from yolact import masks, nms
 from yolact.backbone import build_backbone
 from yolact.config import BackboneConfig, InferenceConfig, PrototypeConfig
-from yolact.engines.assembly import AssemblyGraph, samples, weights
+from yolact.engines.assembly import AssemblyGraph, masks_by_box, samples, weights
 from yolact.engines.folding import fold_batch_norm
 from yolact.engines.network_graph import NetworkGraph
 from yolact.engines.suppression import best, cross_class_nms, fast_nms
@@ -130,8 +130,9 @@ def test_masks_are_the_references(seed, n, h, w, height, width, crop):
     found = AssemblyGraph(config)(coefficients, prototypes, boxes, weights(w, width, CPU), samples(h, height, CPU))
     soft = masks.assemble(prototypes, coefficients, boxes if crop else None, config.crop_padding)
     expected = masks.binarize(soft, (height, width), config.mask_threshold)
-    assert found.dtype == torch.bool and found.shape == expected.shape
-    assert (found != expected).sum() <= max(1, found.numel() / 10_000)
+    for masks_found in (found, masks_by_box(coefficients, prototypes, boxes, (height, width), config)):
+        assert masks_found.dtype == torch.bool and masks_found.shape == expected.shape
+        assert (masks_found != expected).sum() <= max(1, expected.numel() / 10_000)
 
 
 CONFIGS = {
