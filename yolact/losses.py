@@ -71,7 +71,7 @@ class Positives:
 
     @classmethod
     def of(cls, targets: Sequence[Target], matches: Sequence[Matches], image_size: int) -> Positives:
-        """The one place of the loss where the host waits for the device."""
+        """Gather them; the host waits for the device, since their number is data."""
         real = [~target.crowd for target in targets]
         positive = torch.stack([matched.positive for matched in matches])
         image, anchor = positive.nonzero(as_tuple=True)
