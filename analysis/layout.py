@@ -27,6 +27,8 @@ class Table:
     notes: tuple[str, ...]
     variants: tuple[str, ...] = ()
     """The variant's name of each row; rows beyond these are published values."""
+    left: frozenset[int] = frozenset()
+    """Columns of words, which HTML sets to the left as it does the first."""
 
 
 def headline_tables(experiment: Experiment, summary: pd.DataFrame, names: tuple[str, ...] = ()) -> list[Table]:

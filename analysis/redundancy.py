@@ -14,8 +14,15 @@ from analysis.statistics import sample_sd
 
 EXPLAINED = (0.9, 0.99)
 """Shares of the variance for which tables count the components."""
-NUMBERS = ("k", "effective_rank", "components_90", "components_99", "repeated", "constant")
-"""Columns of `redundancy` that `redundancy_summary` averages."""
+NUMBERS = {
+    "k": "prototypes",
+    "effective_rank": "directions they span (effective rank)",
+    "components_90": "components for 90 % of the variance",
+    "components_99": "components for 99 % of the variance",
+    "repeated": "near-copies of another prototype",
+    "constant": "prototypes that don't vary",
+}
+"""Columns of `redundancy` that `redundancy_summary` averages, in words."""
 
 
 @dataclass(frozen=True)

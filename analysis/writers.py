@@ -85,14 +85,15 @@ def as_html(table: Table, colours: Mapping[str, str] | None = None) -> str:
         colours: {variant: colour}, to mark each variant's row with the colour of its figures.
     """
     tall = "" if colours or len(table.rows) < _TALL else " tall"
-    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in table.header)
+    left = [' class="words"' if at in table.left else "" for at in range(len(table.header))]
+    head = "".join(f'<th scope="col"{mark}>{html.escape(cell)}</th>' for mark, cell in zip(left, table.header, strict=True))
     rows = []
     for index, cells in enumerate(table.rows):
         colour = (colours or {}).get(table.variants[index]) if index < len(table.variants) else None
         chip = f'<span class="chip" style="background:{colour}"></span>' if colour else ""
         first = f'<th scope="row">{chip}{html.escape(cells[0])}</th>'
         aside = ' class="aside"' if table.variants[index:] and not table.variants[index] else ""
-        rows.append(f"<tr{aside}>{first}{''.join(_cell(cell) for cell in cells[1:])}</tr>")
+        rows.append(f"<tr{aside}>{first}{''.join(map(_cell, cells[1:], left[1:]))}</tr>")
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
     return (
         f'<p class="title">{html.escape(table.title)}</p>'
@@ -114,6 +115,6 @@ def render(experiment: Experiment, form: str) -> str:
 FORMATS = ("markdown", "csv", "latex", "text")
 
 
-def _cell(cell: str) -> str:
+def _cell(cell: str, left: str = "") -> str:
     mark = "missing" if cell == "missing" else "loud" if SINGLE in cell else "clear" if cell.endswith("*") else ""
-    return f'<td class="{mark}">{html.escape(cell)}</td>' if mark else f"<td>{html.escape(cell)}</td>"
+    return f'<td class="{mark}">{html.escape(cell)}</td>' if mark and not left else f"<td{left}>{html.escape(cell)}</td>"

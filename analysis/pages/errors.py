@@ -4,14 +4,76 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.errors import boundary_table, error_table, largest_error
+from analysis.errors import IOU_TYPES, SPECIAL, boundary_table, error_table, largest_error
+from analysis.errors import TYPES as TYPE_WORDS
 from analysis.figures.errors import ap_by_iou, error_types
 from analysis.figures.leakage import leakage, localisation_failure, worst
 from analysis.figures.oracle import oracle_budget
-from analysis.leakage import leakage_sentence
-from analysis.oracle import budget, budget_answer
+from analysis.leakage import RATES as RATE_WORDS
+from analysis.leakage import leakage_sentence, rates, spread
+from analysis.metrics import METRICS
+from analysis.oracle import budget, budget_answer, swaps
 from analysis.pages.base import Page
+from analysis.pages.columns import Column
 from analysis.pages.pieces import Html
+
+TYPES = (
+    Column("label", "variant"),
+    Column("iou_type", "of", words=IOU_TYPES),
+    Column("fix", "error", words={name: f"{name}: {words}" for name, words in {**TYPE_WORDS, **SPECIAL}.items()}),
+    Column("delta", "AP50 gained (points)", 1, sd="sd"),
+    Column("count", "errors per network", 0),
+    Column("n", "seeds"),
+)
+BOUNDARY = (
+    Column("label", "variant"),
+    Column("mask_AP", "mask AP (%)", 1, sd="mask_AP_sd"),
+    Column("boundary_AP", "boundary AP (%)", 1, sd="boundary_AP_sd"),
+    Column("lost", "lost at the boundary (points)", 1, sd="lost_sd"),
+    Column("boundary_AP50", "boundary AP50 (%)", 1),
+    Column("boundary_AP75", "boundary AP75 (%)", 1),
+    Column("n", "seeds"),
+)
+BUDGET = (
+    Column("label", "part"),
+    Column("gain", "mask AP (points)", 1, sd="sd"),
+    Column("low", "95 % interval, from", 1),
+    Column("high", "to", 1),
+    Column("share", "share of what masks lose (%)", 0, 100),
+    Column("n", "seeds"),
+)
+SWAPS = (
+    Column("label", "ground truth in the place of"),
+    Column("metric", "metric"),
+    Column("mean", "AP (%)", 1, sd="sd"),
+    Column("change", "change (points) [95 % interval]", 1, ends=("low", "high")),
+    Column("n", "seeds"),
+)
+SWAPS_NOTE = "Changes are against the same networks as predicted. * clearly: the interval excludes 0."
+RATES = (
+    Column("label", "variant"),
+    Column("rate", "failure", words=RATE_WORDS),
+    Column("value", "share of objects (%)", 1),
+    Column("low", "95 % interval, from", 1),
+    Column("high", "to", 1),
+    Column("objects", "objects"),
+)
+SPREAD = (
+    Column("label", "variant"),
+    Column("bin", "size"),
+    Column("leak_same", "on others of its class (% of the mask)", 1),
+    Column("leak_other", "on other classes (%)", 1),
+    Column("leak_background", "on the background (%)", 1),
+    Column("spill", "cut off by the crop (% of the uncropped mask)", 1),
+    Column("mask_iou", "mask IoU", 3),
+    Column("uncropped_iou", "mask IoU without the crop", 3),
+    Column("objects", "objects"),
+)
+BY = {
+    "size": "size",
+    "neighbours": "neighbours of its class that touch it",
+    "overlap": "largest box IoU with a neighbour of its class",
+}
 
 
 class ErrorsPage(Page):
@@ -25,20 +87,28 @@ class ErrorsPage(Page):
         return self._draw(lambda: error_types(self.experiment))
 
     def types_table(self) -> Html:
-        return self.pieces.frame("error_types", "AP50 gained by fixing one type of error (points)", self._types)
+        title = "AP50 gained by fixing one type of error: means ± sample standard deviations over seeds"
+        return self.pieces.frame("error_types", title, lambda: error_table(self.experiment), TYPES)
 
     def ap_by_iou(self) -> Html:
         return self._draw(lambda: ap_by_iou(self.experiment))
 
     def boundary(self) -> Html:
-        return self.pieces.frame("boundary", "Boundary AP beside mask AP (%)", self._boundary)
+        title = "Boundary AP beside mask AP: means ± sample standard deviations over seeds"
+        return self.pieces.frame("boundary", title, lambda: boundary_table(self.experiment), BOUNDARY)
 
     def oracle(self, name: str) -> Html:
         """What each part costs, from the experiment that puts ground truth in its place."""
         return self._draw_other(name, oracle_budget)
 
     def oracle_table(self, name: str) -> Html:
-        return self.pieces.frame(name, "Where the mask AP is lost (points)", lambda: self._oracle(name))
+        title = "Where the mask AP is lost: means ± sample standard deviations over seeds"
+        return self.pieces.frame(name, title, lambda: budget(self.scale.experiment(name)), BUDGET)
+
+    def swaps(self, name: str) -> Html:
+        """AP of masks and of boxes with ground truth in the place of each part."""
+        title = "AP with ground truth in the place of one part: means ± sample standard deviations over seeds"
+        return self.pieces.frame(f"{name}_swaps", title, lambda: self._swaps(name), SWAPS, (SWAPS_NOTE,))
 
     def oracle_answer(self, name: str) -> Html:
         return self.pieces.sentence(lambda: budget_answer(self.scale.experiment(name)))
@@ -53,6 +123,21 @@ class ErrorsPage(Page):
     def localisation_failure(self, name: str) -> Html:
         return self._draw_other(name, localisation_failure)
 
+    def rates(self, name: str, by: str) -> Html:
+        """How often objects fail, by size, crowding or overlap.
+
+        Args:
+            by: one of `analysis.leakage.BINS`.
+        """
+        title = f"How often objects fail, by {BY[by]}: all seeds together"
+        heading = Column("bin", BY[by])
+        return self.pieces.frame(f"failures_by_{by}", title, lambda: self._rates(name, by), (RATES[0], heading, *RATES[1:]))
+
+    def spread(self, name: str) -> Html:
+        """What masks hold beside their objects, by size."""
+        title = "What masks hold beside the objects found, by size: means over the objects of all seeds"
+        return self.pieces.frame("leakage", title, lambda: spread(self.scale.experiment(name)), SPREAD)
+
     def worst(self, name: str, case: str) -> Html:
         """The worst objects of the reference.
 
@@ -65,11 +150,11 @@ class ErrorsPage(Page):
         experiment = self.scale.experiment(name)
         return leakage_sentence(experiment, experiment.reference)
 
-    def _types(self) -> pd.DataFrame:
-        return error_table(self.experiment).drop(columns="variant")
+    def _swaps(self, name: str) -> pd.DataFrame:
+        experiment = self.scale.experiment(name)
+        frame = swaps(experiment, self.scale.summary(name))
+        labels = frame["variant"].map(lambda variant: experiment.variant(variant).label)
+        return frame.assign(label=labels, metric=frame["metric"].map(lambda metric: METRICS[metric].label))
 
-    def _boundary(self) -> pd.DataFrame:
-        return boundary_table(self.experiment).drop(columns="variant")
-
-    def _oracle(self, name: str) -> pd.DataFrame:
-        return budget(self.scale.experiment(name)).drop(columns="part")
+    def _rates(self, name: str, by: str) -> pd.DataFrame:
+        return rates(self.scale.experiment(name), by).astype({"bin": str})

@@ -4,14 +4,37 @@ from __future__ import annotations
 
 from functools import partial
 
-import pandas as pd
-
 from analysis.figures.partition import kinds_of_prototypes, partition_maps, place_against_objects
 from analysis.figures.probes import activation_by_place, border_profile, figure_five, sense_of_place
 from analysis.pages.base import Page
+from analysis.pages.columns import Column
 from analysis.pages.pieces import Html
 from analysis.partition import kinds_table, what_was_learned
 from analysis.probes import padding_claim, probes_summary
+
+KINDS = (
+    Column("label", "variant"),
+    Column("kind", "kind"),
+    Column("mean", "have it as strongest kind", 1, sd="sd"),
+    Column("has", "have it", 1, sd="has_sd"),
+    Column("beyond", "have it beyond random weights", 1, sd="beyond_sd"),
+    Column("random", "have it as strongest kind, with random weights", 1),
+    Column("prototypes", "of prototypes", 0),
+    Column("n", "seeds"),
+)
+KINDS_NOTE = (
+    "Numbers of prototypes. The strongest kind of each is one; it may have others too. Beyond random weights: it has the kind "
+    "more strongly than every prototype of the networks with random weights."
+)
+PROBES = (
+    Column("words", "measure"),
+    Column("unit", "unit"),
+    Column("label", "variant"),
+    Column("mean", "mean", sd="sd"),
+    Column("change", "change [95 % interval]", ends=("low", "high")),
+    Column("n", "seeds"),
+)
+PROBES_NOTE = "Changes are paired by seed against the reference variant (t interval). * clearly: the interval excludes 0."
 
 
 class PartitionPage(Page):
@@ -33,7 +56,8 @@ class PartitionPage(Page):
         return self._draw(lambda: kinds_of_prototypes(self.experiment))
 
     def kinds_table(self) -> Html:
-        return self.pieces.frame("kinds", "Prototypes of each kind", self._kinds)
+        title = "Prototypes of each kind in a network: means ± sample standard deviations over seeds"
+        return self.pieces.frame("kinds", title, lambda: kinds_table(self.experiment), KINDS, (KINDS_NOTE,))
 
     def place(self) -> Html:
         return self._draw(lambda: place_against_objects(self.experiment))
@@ -45,7 +69,8 @@ class PartitionPage(Page):
         return self._draw(lambda: activation_by_place(self.experiment, variant or None))
 
     def probes(self) -> Html:
-        return self.pieces.frame("probes", "What the probes tell of place", self._probes)
+        title = "What the probes tell of place: means ± sample standard deviations over seeds"
+        return self.pieces.frame("probes", title, lambda: probes_summary(self.experiment), PROBES, (PROBES_NOTE,))
 
     def padding_answer(self, name: str) -> Html:
         """Whether padding tells a network where it is, from the experiment that compares paddings."""
@@ -56,14 +81,3 @@ class PartitionPage(Page):
 
     def border(self, name: str) -> Html:
         return self._draw_other(name, border_profile)
-
-    def _kinds(self) -> pd.DataFrame:
-        return _without_names(kinds_table(self.experiment))
-
-    def _probes(self) -> pd.DataFrame:
-        return _without_names(probes_summary(self.experiment))
-
-
-def _without_names(frame: pd.DataFrame) -> pd.DataFrame:
-    """Labels say which variant it is."""
-    return frame.drop(columns="variant") if "label" in frame else frame

@@ -6,17 +6,15 @@ With an output folder, what is shown is also written there: figures/ (PNG, SVG a
 from __future__ import annotations
 
 import html
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from analysis import writers
 from analysis.figures.picture import Picture
-from analysis.layout import Table
+from analysis.pages.columns import Column, as_table
 from analysis.results import MissingResult
 
 
@@ -58,19 +56,25 @@ class Pieces:
         picture.save(folder)
         return Html(picture.as_html("figures"))
 
-    def frame(self, name: str, title: str, make: Callable[[], pd.DataFrame]) -> Html:
-        """A data frame as a table, with a link to it as CSV.
+    def frame(
+        self,
+        name: str,
+        title: str,
+        make: Callable[[], pd.DataFrame],
+        columns: Sequence[Column] = (),
+        notes: tuple[str, ...] = (),
+    ) -> Html:
+        """A data frame as a table, with a link to the whole of it as CSV.
 
         Args:
             name: of the CSV file.
+            columns: what is shown of it; by default everything.
         """
         try:
             frame = make()
         except MissingResult as missing:
             return hole(f"{title}: {missing}")
-        rows = tuple(tuple(_cell(value) for value in row) for row in frame.itertuples(index=False))
-        table = Table(title, tuple(str(column).replace("_", " ") for column in frame.columns), rows, ())
-        return Html(writers.as_html(table) + self.csv(name, writers.csv(frame)))
+        return Html(writers.as_html(as_table(title, frame, columns, notes)) + self.csv(name, writers.csv(frame)))
 
     def sentence(self, make: Callable[[], str]) -> Html:
         """What was found, in words."""
@@ -107,11 +111,3 @@ def box(title: str, columns: list[str], rows: list[str], more: str = "") -> str:
         f'<div class="table {more}" tabindex="0" role="region" aria-label="{html.escape(title)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
-
-
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

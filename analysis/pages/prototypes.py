@@ -5,9 +5,8 @@ from __future__ import annotations
 import html
 from functools import partial
 
-import pandas as pd
-
 from analysis import tables
+from analysis.coefficients import sign_use
 from analysis.compression import compression_answer
 from analysis.figures.coefficients import coefficient_distributions, coefficients_answer, oracle_scatter, subtraction
 from analysis.figures.compression import accuracy_against_m
@@ -16,9 +15,35 @@ from analysis.figures.redundancy import correlations, spectrum, use_per_class
 from analysis.figures.strips import assembly_strip, prototype_sheet
 from analysis.gallery import prototype_statistics
 from analysis.pages.base import Page
+from analysis.pages.columns import Column
 from analysis.pages.pieces import Html, hole
-from analysis.redundancy import redundancy_summary
+from analysis.redundancy import NUMBERS, redundancy_summary
 from analysis.results import MissingResult
+
+STATISTICS = (
+    Column("prototype", "prototype"),
+    Column("use", "use (logits)", 3),
+    Column("coefficient", "mean |coefficient|", 2),
+    Column("positive", "coefficient above 0 (% of instances)", 0, 100),
+    Column("first", "counts most (% of instances)", 0, 100),
+    Column("activation", "mean |activation|", 3),
+    Column("lowest", "lowest activation", 2),
+    Column("highest", "highest activation", 2),
+    Column("silent", "silent (% of images)", 0, 100),
+)
+REDUNDANCY = (
+    Column("label", "variant"),
+    Column("number", "number of", words=NUMBERS),
+    Column("mean", "mean", 1, sd="sd"),
+    Column("n", "seeds"),
+)
+SIGNS = (
+    Column("class", "class"),
+    Column("seed", "seed"),
+    Column("detections", "detections"),
+    Column("negative", "coefficients below 0 (%)", 0, 100),
+    Column("subtracted", "of |coefficient| × activation, subtracted (%)", 0, 100),
+)
 
 
 class PrototypesPage(Page):
@@ -54,12 +79,16 @@ class PrototypesPage(Page):
     def statistics(self, variant: str = "") -> Html:
         """Use of every prototype over the kept images."""
         return self.pieces.frame(
-            "prototypes", "Use of each prototype", lambda: prototype_statistics(self.experiment, variant or None)
+            "prototypes",
+            "Use of each prototype over the kept images of one seed",
+            lambda: prototype_statistics(self.experiment, variant or None),
+            STATISTICS,
         )
 
     def redundancy(self) -> Html:
         """Effective rank and correlation per variant."""
-        return self.pieces.frame("redundancy", "How much the prototypes repeat each other", self._redundancy)
+        title = "How much the prototypes repeat each other: means ± sample standard deviations over seeds"
+        return self.pieces.frame("redundancy", title, lambda: redundancy_summary(self.experiment), REDUNDANCY)
 
     def correlations(self) -> Html:
         return self._draw(lambda: correlations(self.experiment))
@@ -86,6 +115,12 @@ class PrototypesPage(Page):
     def subtraction(self) -> Html:
         return self._draw(lambda: subtraction(self.experiment))
 
+    def sign_use(self, variant: str = "") -> Html:
+        """How often coefficients are negative, and how much that subtracts, by class."""
+        name = variant or self.experiment.reference
+        title = f"Use of the sign by the detections of {self.experiment.variant(name).label} that find an object"
+        return self.pieces.frame("sign_use", title, lambda: sign_use(self.experiment, name), SIGNS)
+
     def best_coefficients(self, variant: str = "") -> Html:
         return self._draw(lambda: oracle_scatter(self.experiment, variant or self.experiment.reference))
 
@@ -96,12 +131,6 @@ class PrototypesPage(Page):
     def _compression_answer(self, name: str) -> str:
         experiment = self.scale.experiment(name)
         return compression_answer(experiment, tables.tidy(experiment))
-
-    def _statistics(self, variant: str) -> pd.DataFrame:
-        return prototype_statistics(self.experiment, variant or None)
-
-    def _redundancy(self) -> pd.DataFrame:
-        return redundancy_summary(self.experiment).drop(columns="variant")
 
     def _kept(self, variant: str) -> bool:
         try:

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from analysis.figures.stability import consecutive_iou, film_strip, flicker
 from analysis.pages.base import Page
+from analysis.pages.columns import Column
 from analysis.pages.pieces import Html
 from analysis.stability import stability_table, steadiest, steadiness
+
+STEADINESS = (
+    Column("label", "variant"),
+    Column("own", "its mask IoU", 3),
+    Column("reference", "the reference's", 3),
+    Column("change", "change [95 % interval]", 3, ends=("low", "high")),
+    Column("method", "interval over", words={"images of one seed": "sequences of ONE seed", "none": "–"}),
+    Column("count", "pairs of frames"),
+    Column("n", "seeds"),
+)
+CLEAR_NOTE = "* the interval excludes 0; over a single seed it doesn't contain the variance between trainings."
+MEASURES = (
+    Column("name", "measure"),
+    Column("unit", "unit"),
+    Column("label", "variant"),
+    Column("mean", "mean", sd="sd"),
+    Column("low", "95 % interval, from"),
+    Column("high", "to"),
+    Column("count", "averaged"),
+    Column("n", "seeds"),
+)
 
 
 class StabilityPage(Page):
@@ -25,16 +45,12 @@ class StabilityPage(Page):
 
     def steadiness(self) -> Html:
         """Against the reference, over the objects and frames in which both found it."""
-        return self.pieces.frame("steadiness", "Mask IoU of successive frames against the reference's", self._steadiness)
+        title = "Mask IoU of successive frames against the reference's"
+        return self.pieces.frame("steadiness", title, lambda: steadiness(self.experiment), STEADINESS, (CLEAR_NOTE,))
 
     def flicker(self) -> Html:
         return self._draw(lambda: flicker(self.experiment))
 
     def measures(self) -> Html:
-        return self.pieces.frame("stability", "Every measure of steadiness", self._measures)
-
-    def _steadiness(self) -> pd.DataFrame:
-        return steadiness(self.experiment).drop(columns="variant")
-
-    def _measures(self) -> pd.DataFrame:
-        return stability_table(self.experiment).drop(columns=["variant", "measure"])
+        title = "Every measure of steadiness: means ± sample standard deviations over seeds, intervals over sequences"
+        return self.pieces.frame("stability", title, lambda: stability_table(self.experiment), MEASURES)
