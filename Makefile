@@ -1,7 +1,7 @@
 # The YOLACT workbench. Each target stands alone: it first makes .venv with the versions that constraints.txt pins.
 #
 #   make demo         train, measure and report a small ablation (the second time: seconds)
-#   make paper-toy    every table of the paper at the toy scale, one seed: about 40 minutes on two idle cores
+#   make paper-toy    every table of the paper, and every measure, at the toy scale, one seed
 #   make test         the fast tests
 #   make test-slow    the tests that take minutes
 #   make lint         ruff and mypy
@@ -29,8 +29,7 @@ demo: .venv/installed
 	printf 'Took %d min %d s.\n' $$((($$(date +%s) - start) / 60)) $$((($$(date +%s) - start) % 60)); \
 	exit $$status
 
-# 29 trainings of 600 iterations, a third of the toy scale's length, so that all of it ends within 75 minutes. A folder of its own
-# keeps the demo's record.
+# 33 trainings of 600 iterations, a third of the toy scale's length. A folder of its own keeps the demo's record.
 paper-toy: .venv/installed
 	@$(BIN)/yolact run --all --scale toy --seeds 0 --set training.iterations=600 --results results/paper-toy; status=$$?; \
 	[ $$status -gt 1 ] || $(BIN)/yolact report --all --scale toy --results results/paper-toy || status=$$?; \

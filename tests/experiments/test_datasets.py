@@ -53,6 +53,7 @@ def test_golden_ids():
     assert {name: find_dataset(name).id for name in declared_names()} == {
         "coco": "f0b4903868ca26f0",
         "nuclei": "bb122eaed50ddaa6",
+        "nuclei_tiles": "bd1670d601f5e19d",
         "sbd": "b14c1ed213932fe5",
         "shapes": "4e0651d3edb9f716",
     }

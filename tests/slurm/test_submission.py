@@ -28,7 +28,10 @@ COMMANDS = {
     "srun": "exit 1",
     "squeue": "exit 0",
     "scancel": "exit 0",
-    "sinfo": 'echo "small*|2:00:00|8192+"; echo "small*|2:00:00|16384"; echo "long|3-12:30:00|4096"',
+    "sinfo": """case "$*" in
+    *%R*) echo small; echo long; echo gpu;;
+    *) echo "small*|2:00:00|8192+"; echo "small*|2:00:00|16384"; echo "long|3-12:30:00|4096";;
+esac""",
     "scontrol": 'echo "MaxArraySize = ${MAX_ARRAY:-1001}"',
 }
 
@@ -209,7 +212,7 @@ def test_a_wrong_cluster_file_is_named_with_its_line(tmp_path, text, message):
 def test_what_a_partition_does_not_allow_is_refused_before_submission(calls, store, asked, message):
     commands = calls.parent / "bin" / "sinfo"
     if "partition" in asked:
-        commands.write_text("#!/bin/sh\necho 'long|3-12:30:00|4096'\n")
+        commands.write_text("#!/bin/sh\ncase \"$*\" in *%R*) echo long;; *) echo 'long|3-12:30:00|4096';; esac\n")
     with pytest.raises(UserError, match=message):
         submit(store, fakes.chains(1), **asked)
     assert not list(calls.iterdir())
