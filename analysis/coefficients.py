@@ -59,28 +59,33 @@ def read_coefficients(experiment: Experiment, variant: str) -> list[Coefficients
             if not experiment.read(variant, seed, "coefficients", "summary.json")["prototypes"]:
                 reason = f"{experiment.variant(variant).label} has no prototypes"
                 continue
-            path = experiment.path(variant, seed, "coefficients", "coefficients.npz")
+            one = _read(experiment, variant, seed)
         except MissingResult as missing:
             reason = str(missing)
             continue
-        with np.load(path, allow_pickle=False) as arrays:
-            own = arrays["detection"]
-            if not len(own):
-                reason = f"no detection of {experiment.variant(variant).label} finds an object"
-                continue
-            found.append(
-                Coefficients(
-                    seed=seed,
-                    values=arrays["coefficients"][own],
-                    activation=arrays["activation"][own],
-                    classes=arrays["class_names"][arrays["label"][own]],
-                    best=arrays["best"],
-                    ious={name: arrays[name] for name in IOUS},
-                )
-            )
+        if one is None:
+            reason = f"no detection of {experiment.variant(variant).label} finds an object"
+            continue
+        found.append(one)
     if not found:
         raise MissingResult(reason)
     return found
+
+
+def _read(experiment: Experiment, variant: str, seed: int) -> Coefficients | None:
+    """Those of one network; None where no detection finds an object."""
+    arrays = experiment.arrays(variant, seed, "coefficients", "coefficients.npz")
+    own = arrays["detection"]
+    if not len(own):
+        return None
+    return Coefficients(
+        seed=seed,
+        values=arrays["coefficients"][own],
+        activation=arrays["activation"][own],
+        classes=arrays["class_names"][arrays["label"][own]],
+        best=arrays["best"],
+        ious={name: arrays[name] for name in IOUS},
+    )
 
 
 def measured_variants(experiment: Experiment) -> list[str]:

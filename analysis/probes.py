@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ class Probed:
     seed: int
     summary: dict[str, Any]
     """`summary.json`."""
-    arrays: dict[str, NDArray[Any]]
+    arrays: Mapping[str, NDArray[Any]]
     """`probes.npz`."""
 
 
@@ -221,5 +222,4 @@ def _read(experiment: Experiment, variant: str, seed: int) -> Probed:
     summary = experiment.read(variant, seed, "probes", "summary.json")
     if not summary["prototypes"]:
         raise MissingResult(f"{experiment.variant(variant).label} has no prototypes")
-    with np.load(experiment.path(variant, seed, "probes", "probes.npz"), allow_pickle=False) as arrays:
-        return Probed(variant, seed, summary, dict(arrays))
+    return Probed(variant, seed, summary, experiment.arrays(variant, seed, "probes", "probes.npz"))

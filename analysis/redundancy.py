@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ class Redundancy:
     seed: int
     summary: dict[str, Any]
     """`summary.json`."""
-    arrays: dict[str, NDArray[Any]]
+    arrays: Mapping[str, NDArray[Any]]
     """`redundancy.npz`."""
 
     @property
@@ -165,5 +166,4 @@ def _read(experiment: Experiment, variant: str, seed: int) -> Redundancy:
     summary = experiment.read(variant, seed, "redundancy", "summary.json")
     if not summary["prototypes"]:
         raise MissingResult(f"{experiment.variant(variant).label} has no prototypes")
-    with np.load(experiment.path(variant, seed, "redundancy", "redundancy.npz"), allow_pickle=False) as arrays:
-        return Redundancy(variant, seed, summary, dict(arrays))
+    return Redundancy(variant, seed, summary, experiment.arrays(variant, seed, "redundancy", "redundancy.npz"))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from experiments.store import StageView, Store
 from yolact.errors import UserError
@@ -22,6 +26,23 @@ HEADLINE = ("mask_AP", "fps")
 
 class MissingResult(UserError):  # noqa: N818 (a hole in the results rather than a mistake)
     """A number or picture that was asked for was not made. The message is the reason, fit for a cell of a table."""
+
+
+class MissingName(MissingResult, KeyError):  # noqa: N818 (as above)
+    """A result file lacks something: a hole, and to those who ask whether it is there a KeyError as of any mapping."""
+
+    __str__ = Exception.__str__  # a KeyError puts quotes around its message
+
+
+class Contents(dict[str, Any]):
+    """What stands in a result file. What is asked for and isn't there is a hole that names the file."""
+
+    def __init__(self, values: Iterable[tuple[str, Any]], file: str) -> None:
+        super().__init__(values)
+        self._file = file
+
+    def __missing__(self, name: str) -> Any:
+        raise MissingName(f"{self._file} has no {name}: another version of the workbench wrote it")
 
 
 @dataclass(frozen=True)
@@ -157,11 +178,20 @@ class Experiment:
 
     def read(self, variant: str, seed: int, kind: str, file: str) -> Any:
         """The contents of a JSON result file; raises as `path` does, and for a file that isn't JSON."""
-        path = self.path(variant, seed, kind, file)
+        path, name = self.path(variant, seed, kind, file), f"{file} of {kind}"
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=lambda pairs: Contents(pairs, name))
         except (OSError, ValueError) as error:
-            raise MissingResult(f"{file} of {kind} cannot be read: {error}") from None
+            raise MissingResult(f"{name} cannot be read: {error}") from None
+
+    def arrays(self, variant: str, seed: int, kind: str, file: str) -> Mapping[str, NDArray[Any]]:
+        """The arrays of an .npz result file; raises as `path` does, and for a file that isn't one."""
+        path, name = self.path(variant, seed, kind, file), f"{file} of {kind}"
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                return Contents(found.items(), name)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise MissingResult(f"{name} cannot be read: {error}") from None
 
     def shares_training(self, first: str, second: str) -> bool:
         """Whether two variants differ in inference alone: every seed that both have is one and the same training."""
@@ -207,15 +237,15 @@ def every(experiment: Experiment, read: Callable[[Experiment, str, int], T], oth
     Holes are passed over: the report lists what is missing.
 
     Raises:
-        MissingResult: nothing has it; `otherwise` says what, and the last hole's reason follows.
+        MissingResult: nothing has it; `otherwise` says what, and the reasons of the holes follow.
     """
-    found, reason = [], ""
+    found, reasons = [], dict[str, None]()
     for variant in experiment.colour_order:
         for seed in experiment.seeds_of(variant):
             try:
                 found.append((variant, seed, read(experiment, variant, seed)))
             except MissingResult as missing:
-                reason = f": {missing}"
+                reasons[str(missing)] = None
     if not found:
-        raise MissingResult(f"{otherwise}{reason}")
+        raise MissingResult(": ".join(filter(None, (otherwise, "; ".join(reasons)))))
     return found

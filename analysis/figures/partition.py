@@ -34,8 +34,7 @@ def partition_maps(experiment: Experiment, variant: str) -> Picture:
     seed, bound = next(iter(held.items()))
     own = found[found["seed"] == seed].reset_index(drop=True)
     shown = own.head(SHOWN)
-    with np.load(experiment.path(variant, seed, "responses", "maps.npz"), allow_pickle=False) as arrays:
-        maps = arrays["mean"]
+    maps = experiment.arrays(variant, seed, "responses", "maps.npz")["mean"]
     images = experiment.read(variant, seed, "responses", "summary.json")["images"]
     rows = -(-len(shown) // COLUMNS)
     figure = new_figure(0.1 + 1.08 * rows)

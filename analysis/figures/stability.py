@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ from analysis.stability import MEASURES, mask_pairs, objects, stability_table
 
 UNSTEADINESS = ("flicker", "gaps", "box_jitter", "score_change")
 _POINTS = np.linspace(0, 1, 401)
+Film = Mapping[str, NDArray[Any]]
+"""Arrays of film.npz (docs/architecture.md)."""
 
 
 @house_style
@@ -112,18 +114,16 @@ def film_strip(experiment: Experiment, seed: int | None = None) -> Picture:
     """
     found = _films(experiment, seed)
     first = next(iter(found.values()))[1]
-    with np.load(first, allow_pickle=False) as film:
-        columns, (height, width) = len(film["frames"]), film["images"].shape[1:3]
+    columns, (height, width) = len(first["frames"]), first["images"].shape[1:3]
     figure = new_figure(0.5 + len(found) * 1.08 * height / width * 7.2 / columns)
     grid = figure.subplots(len(found), columns, squeeze=False)
     data: list[dict[str, Any]] = []
-    for line, (name, (own_seed, path)) in zip(grid, found.items(), strict=True):
-        with np.load(path, allow_pickle=False) as film:
-            for place, axes in enumerate(line):
-                overlap = _draw_frame(axes, film, place, colours(experiment)[name])
-                data.append({"variant": name, "seed": own_seed, "frame": int(film["frames"][place]), "iou": overlap})
-            for axes, number in zip(grid[0], film["frames"], strict=True):
-                axes.set_title(f"frame {number + 1}", fontsize=9.5, fontweight="normal")
+    for line, (name, (own_seed, film)) in zip(grid, found.items(), strict=True):
+        for place, axes in enumerate(line):
+            overlap = _draw_frame(axes, film, place, colours(experiment)[name])
+            data.append({"variant": name, "seed": own_seed, "frame": int(film["frames"][place]), "iou": overlap})
+        for axes, number in zip(grid[0], film["frames"], strict=True):
+            axes.set_title(f"frame {number + 1}", fontsize=9.5, fontweight="normal")
         line[0].set_ylabel(experiment.variant(name).label, fontsize=9.5)
     truth = any(math.isfinite(row["iou"]) for row in data)
     outlines = "Each track is outlined in a colour of its own."
@@ -169,13 +169,14 @@ def _draw_bar(axes: Axes, experiment: Experiment, place: int, row: pd.Series) ->
               error_kw={"linewidth": 1})  # fmt: skip
 
 
-def _films(experiment: Experiment, seed: int | None) -> dict[str, tuple[int, Path]]:
-    """{variant: (seed, film.npz)}"""
-    found: dict[str, tuple[int, Path]] = {}
+def _films(experiment: Experiment, seed: int | None) -> dict[str, tuple[int, Film]]:
+    """{variant: (seed, what its film.npz holds)}"""
+    found: dict[str, tuple[int, Film]] = {}
     for variant in experiment.variants:
         for own in experiment.seeds_of(variant.name) if seed is None else (seed,):
             try:
-                found.setdefault(variant.name, (own, experiment.path(variant.name, own, "stability", "film.npz")))
+                found[variant.name] = (own, experiment.arrays(variant.name, own, "stability", "film.npz"))
+                break
             except MissingResult:
                 continue
     if not found:
@@ -183,7 +184,7 @@ def _films(experiment: Experiment, seed: int | None) -> dict[str, tuple[int, Pat
     return found
 
 
-def _draw_frame(axes: Axes, film: np.lib.npyio.NpzFile, place: int, colour: str) -> float:
+def _draw_frame(axes: Axes, film: Film, place: int, colour: str) -> float:
     """Draws one frame; the IoU of the followed track's mask with the object, NaN without one."""
     tracks, truth = film["tracks"], film["truth"]
     axes.imshow(film["images"][place], interpolation="none")

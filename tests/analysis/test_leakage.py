@@ -8,7 +8,7 @@ import pytest
 
 from analysis.figures import leakage as figures
 from analysis.leakage import leakage_sentence, rates, spread
-from analysis.results import MissingResult
+from analysis.results import Experiment, MissingResult
 
 
 class Fake:
@@ -26,6 +26,8 @@ class Fake:
 
     def seeds_of(self, variant):
         return (0,)
+
+    arrays = Experiment.arrays
 
     def path(self, variant, seed, kind, file):
         if variant not in self.folders:

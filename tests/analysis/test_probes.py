@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -160,3 +161,32 @@ def test_without_probes_a_picture_says_so(experiment, name):
         PICTURES[name](without(experiment, "zeros", "circular", "reflect"))
     with pytest.raises(MissingResult, match="needs the reference and another padding"):
         padding_claim(without(experiment, "circular", "reflect"), table())
+
+
+DRAWN = {
+    "maps": lambda e: figure_five(e),
+    "activation": lambda e: activation_by_place(e),
+    "border_profile": lambda e: border_profile(e),
+    "live": lambda e: probes(e),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_what_another_version_left_out_is_a_hole_that_names_it(experiment, tmp_path, name):
+    shutil.copytree(experiment.store.root, tmp_path / "results")
+    for result in (tmp_path / "results" / "runs").glob("probes-[zcr]*/result"):
+        summary = json.loads((result / "summary.json").read_text())
+        (result / "summary.json").write_text(json.dumps({key: value for key, value in summary.items() if key != name}))
+        with np.load(result / "probes.npz") as arrays:
+            kept = {key: value for key, value in arrays.items() if key != name}
+        np.savez(result / "probes.npz", **kept)
+    with pytest.raises(MissingResult, match=f"(probes.npz|summary.json) of probes has no {name}: another version"):
+        DRAWN[name](load(tmp_path / "results", "padding", "toy"))
+
+
+def test_a_damaged_file_is_a_hole(experiment, tmp_path):
+    shutil.copytree(experiment.store.root, tmp_path / "results")
+    for file in (tmp_path / "results" / "runs").rglob("probes.npz"):
+        file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(MissingResult, match=r"probes\.npz of probes cannot be read"):
+        figure_five(load(tmp_path / "results", "padding", "toy"))
