@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis.figures.picture import Picture
-from analysis.figures.style import GROUND, INK, colours, house_style, label_rows, legend, marker, new_figure, seeds
+from analysis.figures.style import GROUND, INK, colours, house_style, label_rows, legend, marker, new_figure, seeds, spaced
 from analysis.metrics import METRICS, Metric
 from analysis.results import Experiment, MissingResult
 
@@ -32,7 +32,7 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
     metric = METRICS[experiment.headline[0]]
     rows = measured(table, metric.name)
     names = rows["variant"].tolist()
-    figure = new_figure(1.5 + 0.42 * len(names))
+    figure = spaced(new_figure(1.5 + 0.42 * len(names)))
     left, right = figure.subplots(1, 2, sharey=True)
     single = numbers[numbers["metric"] == metric.name]
     for place, row in enumerate(rows.itertuples()):
@@ -50,6 +50,9 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
     right.tick_params(axis="y", length=0)
     right.spines["left"].set_visible(False)
     right.axvline(0, color=INK, linewidth=0.9)
+    if not rows["change"].notna().any():
+        right.set_xticks([])
+        right.text(0.5, 0.5, "nothing to compare", transform=right.transAxes, ha="center", va="center", fontsize=9)
     figure.legend(handles=_signs(rows), loc="outside lower center", ncols=3)
     caption = (
         f"{words(metric)} on {experiment.data}, scale {experiment.scale}. Left: mean over seeds with the sample "

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from analysis.figures.picture import Picture
-from analysis.figures.style import colours, dashes, house_style, legend, new_figure, seeds
+from analysis.figures.style import colours, dashes, house_style, legend, new_figure, seeds, spaced
 from analysis.results import Experiment, MissingResult
 
 _NOT_TERMS = ("iteration", "lr")
@@ -91,7 +91,7 @@ def precision_recall(experiment: Experiment, variants: tuple[str, ...]) -> Pictu
     if not measured:
         raise MissingResult("no precision-recall curve was measured")
     curves = pd.concat(measured, ignore_index=True)
-    figure = new_figure(3.6)
+    figure = spaced(new_figure(3.6))
     for axes, iou in zip(figure.subplots(1, 2, sharey=True), ("0.50", "0.75"), strict=True):
         for name in dict.fromkeys(variants):
             own = curves[(curves["variant"] == name) & (curves["iou"] == iou)]

@@ -9,11 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.figures.picture import Picture
-from analysis.figures.style import OKABE_ITO, colours, dashes, house_style, legend, marker, new_figure
+from analysis.figures.style import OKABE_ITO, colours, dashes, house_style, legend, marker, new_figure, seeds, spaced
 from analysis.leakage import BINS, leakage_sentence, objects, rates, spread
 from analysis.results import Experiment, MissingResult
 
 PARTS = {"leak_same": "on others of its class", "leak_other": "on other classes", "leak_background": "on the background"}
+GREYS = ("#5f6870", "#98a0a7", "#cdd2d6")
+"""Of PARTS: colours belong to variants."""
 SORTS = {"leak": "largest share of the mask outside its object", "merged": "largest share of a neighbour taken in"}
 """What `worst` can show."""
 COLUMNS = 6
@@ -37,7 +39,7 @@ def leakage(experiment: Experiment) -> Picture:
             left.text(0, place, " none", va="center", fontsize=8.5)
             continue
         own, start = table.loc[(variant, size)], 0.0
-        for shade, (part, words) in zip((OKABE_ITO[1], OKABE_ITO[4], OKABE_ITO[5]), PARTS.items(), strict=True):
+        for shade, (part, words) in zip(GREYS, PARTS.items(), strict=True):
             left.barh(place, own[part], 0.62, left=start, color=shade, label=words)
             start += own[part]
         colour = colours(experiment)[variant]
@@ -59,10 +61,11 @@ def leakage(experiment: Experiment) -> Picture:
             handles.setdefault(label, handle)
     legend(figure, list(handles.values()), list(handles))
     n = frame["n"].max()
+    over = "seed" if n == 1 else "seeds"
     caption = (
         f"Objects that a box found on {experiment.data}, scale {experiment.scale}, by COCO's sizes (small below 32², "
-        f"large from 96² pixels); means over the objects of {n} seed(s). Left: where the mask's pixels outside its object lie. "
-        "Right: IoU of mask and object before and after the crop; methods without a crop have one mark."
+        f"large from 96² pixels); means over the objects of {n} {over}. Left: where the mask's pixels outside its object "
+        "lie. Right: IoU of mask and object before and after the crop; methods without a crop have one mark."
     )
     alt = leakage_sentence(experiment, variants[0])
     return Picture("leakage", figure, caption, alt, frame)
@@ -75,22 +78,23 @@ def localisation_failure(experiment: Experiment) -> Picture:
     Raises:
         MissingResult: nothing was measured.
     """
-    panels = {"neighbours": "same-class neighbours touching", "overlap": "largest box IoU with a same-class neighbour"}
+    panels = {"neighbours": "same-class neighbours touching", "overlap": "box IoU with a same-class neighbour"}
     frames = {by: rates(experiment, by).assign(by=by) for by in panels}
-    figure = new_figure(3.6)
+    figure = spaced(new_figure(3.6))
     for axes, (by, label) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
         _lines(axes, experiment, frames[by][frames[by]["rate"] == "failed"], list(BINS[by][1]))
         axes.set(xlabel=label)
         axes.grid(axis="y")
     axes = figure.axes[0]
     axes.set(ylabel="masks that fail (% of objects found)")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
     legend(figure, *axes.get_legend_handles_labels())
     frame = objects(experiment)
+    counted = seeds(frame.groupby("variant")["seed"].nunique())
     caption = (
         f"Share of the objects found by a box whose mask has an IoU below 0.5 with them, on "
         f"{frame['image_id'].nunique()} images of {experiment.data}, scale {experiment.scale}, "
-        f"{frame['seed'].nunique()} seed(s) together. Bars: 95 % intervals of a bootstrap over images. Numbers: objects."
+        f"{counted} together. Bars: 95 % intervals of a bootstrap over images. Numbers: objects."
     )
     return Picture(
         "localisation_failure", figure, caption, leakage_sentence(experiment, experiment.reference), pd.concat(frames)
@@ -111,9 +115,10 @@ def _lines(axes: Axes, experiment: Experiment, frame: pd.DataFrame, bins: list[s
             "linestyle": dashes(experiment, variant),
         }
         axes.errorbar(x, own["value"], yerr=errors, capsize=3, elinewidth=1, label=experiment.variant(variant).label, **style)
-        for at, value, count in zip(x, own["value"], own["objects"], strict=True):
-            axes.annotate(f"{count}", (at, value), (4, 4), textcoords="offset points", fontsize=7.5)
+        for at, top, count in zip(x, own["high"], own["objects"], strict=True):
+            axes.annotate(f"{count}", (at, top), (0, 2), textcoords="offset points", fontsize=8, ha="center", va="bottom")
     axes.set_xticks(range(len(bins)), bins)
+    axes.set_xlim(-0.5, len(bins) - 0.5)
 
 
 @house_style
@@ -153,13 +158,12 @@ def worst(experiment: Experiment, variant: str, sort: str) -> Picture:
 def _cases(experiment: Experiment, variant: str, sort: str) -> tuple[int, list[dict[str, np.ndarray]]]:
     for seed in experiment.seeds_of(variant):
         try:
-            path = experiment.path(variant, seed, "leakage", "worst.npz")
+            arrays = experiment.arrays(variant, seed, "leakage", "worst.npz")
         except MissingResult:
             continue
-        with np.load(path, allow_pickle=False) as arrays:
-            places = sorted({int(name.split("_")[1]) for name in arrays.files if name.startswith(f"{sort}_")})
-            names = ("image", "mask", "truth", "box", "value", "image_id")
-            cases = [{name: arrays[f"{sort}_{place}_{name}"] for name in names} for place in places]
+        places = sorted({int(name.split("_")[1]) for name in arrays if name.startswith(f"{sort}_")})
+        names = ("image", "mask", "truth", "box", "value", "image_id")
+        cases = [{name: arrays[f"{sort}_{place}_{name}"] for name in names} for place in places]
         if not cases:
             raise MissingResult(f"{experiment.variant(variant).label} has no such object")
         return seed, cases

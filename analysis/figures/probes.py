@@ -21,6 +21,7 @@ from analysis.figures.style import (
     marker,
     new_figure,
     seeds,
+    spaced,
 )
 from analysis.probes import MEASURES, Probed, border_profiles, first_probed, probes, probes_summary
 from analysis.results import Experiment, MissingResult
@@ -103,7 +104,9 @@ def activation_by_place(experiment: Experiment, variant: str | None = None) -> P
         bar = figure.colorbar(
             image, ax=axes, location="bottom", aspect=12, pad=0.02, ticks=[low, high] if high > low else [low]
         )
-        bar.ax.set_xticklabels([f"{value:.2g}" for value in ((low, high) if high > low else (low,))], fontsize=8)
+        ends = bar.ax.set_xticklabels([f"{value:.2g}" for value in ((low, high) if high > low else (low,))], fontsize=8)
+        ends[0].set_horizontalalignment("left")
+        ends[-1].set_horizontalalignment("right")
         bar.outline.set_edgecolor(INK)
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
@@ -171,7 +174,7 @@ def sense_of_place(experiment: Experiment, table: pd.DataFrame) -> Picture:
     """
     single, summary = probes(experiment), probes_summary(experiment)
     names = list(dict.fromkeys(single["variant"]))
-    figure = new_figure(1.9 + 0.5 * len(names))
+    figure = spaced(new_figure(1.9 + 0.5 * len(names)))
     left, middle, right = figure.subplots(1, 3, sharey=True)
     for place, name in enumerate(names):
         _draw_measure(left, experiment, single, summary, name, "position", place)
@@ -188,6 +191,9 @@ def sense_of_place(experiment: Experiment, table: pd.DataFrame) -> Picture:
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
+    if not right.lines[:-1]:
+        right.set_xticks([])
+        right.text(0.5, 0.5, "nothing to compare", transform=right.transAxes, ha="center", va="center", fontsize=9)
     stride = first_probed(experiment, names[0]).summary["stride"]
     counts, reference = single.groupby("variant")["seed"].nunique(), experiment.variant(experiment.reference).label
     caption = (

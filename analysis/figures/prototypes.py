@@ -83,7 +83,8 @@ def prototypes(experiment: Experiment, variant: str) -> Picture:
     grid[0, 1].set_title("prototypes, most used first", fontsize=9.5)
     _colour_scale(figure, list(grid[:, 1]))
     k = len(use)
-    shown = f"the {len(order)} most used of k = {k} prototypes" if k > len(order) else f"all k = {k} prototype(s)"
+    every = f"all k = {k} prototypes" if k > 1 else "the only prototype"
+    shown = f"the {len(order)} most used of k = {k} prototypes" if k > len(order) else every
     caption = (
         f"{experiment.variant(variant).label}, seed {seed}, on {images} images of {experiment.data}, scale {experiment.scale}. "
         f"Left: assembled masks with score ≥ {SCORE} (at most {DETECTIONS}), boxes in the same colour. Right: {shown} with "

@@ -55,11 +55,15 @@ def protocol(experiment: Experiment) -> str:
         MissingResult: no speed was measured.
     """
     said = [
-        f"{row.device}, {row.threads} thread(s), {row.precision}, batch {row.batch}, {row.repeats} images after "
+        f"{row.device}, {_threads(row.threads)}, {row.precision}, batch {row.batch}, {row.repeats} images after "
         f"{row.warmup} to warm up"
         for row in read_protocols(experiment).itertuples()
     ]
     return " and ".join(dict.fromkeys(said))
+
+
+def _threads(number: int) -> str:
+    return "1 thread" if number == 1 else f"{number} threads"
 
 
 @house_style

@@ -92,7 +92,7 @@ def prototype_sheet(
     for axes, number in zip(grid[0, 1:], numbers, strict=True):
         axes.set_title(str(number), fontsize=9, loc="center")
     grid[0, 0].set_title("image", fontsize=9, loc="center")
-    bar = figure.colorbar(grid[0, 1].images[0], ax=grid[:, 1:], location="bottom", shrink=0.35, aspect=30)
+    bar = figure.colorbar(grid[0, 1].images[0], ax=list(grid.flat), location="bottom", shrink=0.35, aspect=30)
     bar.set_ticks(list(ranges[numbers[0]]), labels=["lowest", "highest"], fontsize=8.5)
     bar.outline.set_edgecolor(INK)  # type: ignore[operator]
     caption = (

@@ -82,6 +82,14 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return figure
 
 
+def spaced(figure: Figure) -> Figure:
+    """The figure with panels so far apart that the last number of one axis doesn't touch the first of the next."""
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(wspace=0.07)  # type: ignore[call-arg]
+    return figure
+
+
 METHODS = {"mask_rcnn": OKABE_ITO[1], "fc_mask": OKABE_ITO[2]}
 """Colours of the methods beside YOLACT, the same in every report; `OKABE_ITO[0]` is YOLACT's."""
 
