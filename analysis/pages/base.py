@@ -19,6 +19,23 @@ from analysis.pages.pieces import Html, Pieces, box
 from analysis.pages.scale import Scale
 from analysis.results import Experiment, load
 
+STAGES = {
+    "stage": "stage",
+    "kind": "kind",
+    "serves": "serves",
+    "state": "state",
+    "started": "started (UTC)",
+    "wall_seconds": "time (s)",
+    "peak_memory_mb": "peak memory (MB)",
+    "device": "device",
+    "threads": "threads",
+    "precision": "precision",
+    "python": "Python",
+    "packages": "packages",
+    "code": "code",
+}
+"""Columns of `provenance.stages`, in words."""
+
 
 class Page:
     """The pieces of a report on one experiment; each call returns one."""
@@ -82,11 +99,13 @@ class Page:
     def stages(self) -> Html:
         """Every stage: what it ran on, with which code and packages, when and for how long."""
         frame = provenance.stages(self.experiment)
-        rows = [
-            "<tr>" + "".join(_stage_cell(name, value) for name, value in row.items()) + "</tr>"
-            for row in frame.to_dict("records")
-        ]
-        return Html(box("Every stage", [name.replace("_", " ") for name in frame.columns], rows, "tall"))
+        same = {name: _only(frame[name]) for name in STAGES if name != "stage"}
+        shown = [name for name in STAGES if same.get(name) is None]
+        rows = ["<tr>" + "".join(_stage_cell(name, row[name]) for name in shown) + "</tr>" for row in frame.to_dict("records")]
+        table = box("Every stage", [STAGES[name] for name in shown], rows, "tall words")
+        common = "; ".join(f"{STAGES[name]}: {value}" for name, value in same.items() if value)
+        note = f'<div class="notes"><p>The same for all that say: {html.escape(common)}.</p></div>' if common else ""
+        return Html(table + note)
 
     def missing(self) -> Html:
         """What failed or is missing, with its reason."""
@@ -115,7 +134,7 @@ def missing(experiments: list[Experiment]) -> Html:
         f'<td class="words">{html.escape(reason)}</td></tr>'
         for (stage, kind, reason, seed), labels in needed.items()
     ]
-    return Html(box("Failed or missing", ["variant", "seed", "stage", "reason"], rows, "tall"))
+    return Html(box("Failed or missing", ["variant", "seed", "stage", "reason"], rows, "tall words"))
 
 
 def stage_link(stage: str | None, text: str) -> str:
@@ -134,8 +153,23 @@ def _linked(cell: pd.Series, decimals: int) -> str:
     return f"<td{mark}>{stage_link(cell['stage'], text)}</td>"
 
 
+def _only(values: pd.Series) -> str | None:
+    """What all stages that say it have in common; None where they differ, or where there is one stage or none."""
+    said = values.dropna().map(_text)
+    said = said[said != ""]
+    return said.iloc[0] if len(values) > 1 and said.nunique() == 1 else None
+
+
+def _text(value) -> str:
+    if value is None or pd.isna(value):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.0f}" if value >= 100 or value == round(value) else f"{value:.1f}"
+    return str(value)
+
+
 def _stage_cell(name: str, value) -> str:
     if name == "stage":
         return f'<th scope="row">{stage_link(value, value)}</th>'
-    text = "" if value is None or pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
+    text = _text(value)
     return f'<td class="{"state " + text if name == "state" else "words"}">{html.escape(text)}</td>'

@@ -30,7 +30,9 @@ class Column:
     sd: str = ""
     """Column with the sample standard deviation over seeds, set behind a ±; NaN says that there was one seed."""
     ends: tuple[str, str] = ("", "")
-    """Columns with a 95 % interval, set in brackets; the number then has its sign, and a star where the interval excludes 0."""
+    """Columns with a 95 % interval, set in brackets."""
+    change: bool = False
+    """Whether number and interval have their signs, and a star where the interval excludes 0."""
     words: Mapping[str, str] = field(default_factory=dict)
     """What stands for a value; others stand for themselves."""
 
@@ -65,7 +67,7 @@ def _cell(row: dict[Any, Any], column: Column) -> str:
     decimals = _decimals(value) if column.decimals is None else column.decimals
     if any(column.ends):
         low, high = (row[end] * column.scale for end in column.ends)
-        return _interval(value, low, high, decimals)
+        return _change(value, low, high, decimals) if column.change else _interval(value, low, high, decimals)
     text = signed(value, decimals).lstrip("+±") if value else "0"
     if not column.sd:
         return text
@@ -74,6 +76,11 @@ def _cell(row: dict[Any, Any], column: Column) -> str:
 
 
 def _interval(value: float, low: float, high: float, decimals: int) -> str:
+    ends = "" if math.isnan(low) else f" [{low:.{decimals}f}, {high:.{decimals}f}]"
+    return f"{value:.{decimals}f}{ends}".replace("-", "−")
+
+
+def _change(value: float, low: float, high: float, decimals: int) -> str:
     if math.isnan(low):
         return f"{signed(value, decimals)} [no interval]"
     clearly = f" {CLEARLY}" if low > 0 or high < 0 else ""

@@ -36,9 +36,8 @@ BOUNDARY = (
 )
 BUDGET = (
     Column("label", "part"),
-    Column("gain", "mask AP (points)", 1, sd="sd"),
-    Column("low", "95 % interval, from", 1),
-    Column("high", "to", 1),
+    Column("gain", "mask AP (points) [95 % interval]", 1, ends=("low", "high")),
+    Column("sd", "± over seeds", 1),
     Column("share", "share of what masks lose (%)", 0, 100),
     Column("n", "seeds"),
 )
@@ -46,32 +45,34 @@ SWAPS = (
     Column("label", "ground truth in the place of"),
     Column("metric", "metric"),
     Column("mean", "AP (%)", 1, sd="sd"),
-    Column("change", "change (points) [95 % interval]", 1, ends=("low", "high")),
+    Column("change", "change (points) [95 % interval]", 1, ends=("low", "high"), change=True),
     Column("n", "seeds"),
 )
 SWAPS_NOTE = "Changes are against the same networks as predicted. * clearly: the interval excludes 0."
 RATES = (
     Column("label", "variant"),
     Column("rate", "failure", words=RATE_WORDS),
-    Column("value", "share of objects (%)", 1),
-    Column("low", "95 % interval, from", 1),
-    Column("high", "to", 1),
+    Column("value", "% of objects [95 % interval]", 1, ends=("low", "high")),
     Column("objects", "objects"),
 )
 SPREAD = (
     Column("label", "variant"),
     Column("bin", "size"),
-    Column("leak_same", "on others of its class (% of the mask)", 1),
-    Column("leak_other", "on other classes (%)", 1),
-    Column("leak_background", "on the background (%)", 1),
-    Column("spill", "cut off by the crop (% of the uncropped mask)", 1),
+    Column("leak_same", "same class (%)", 1),
+    Column("leak_other", "other classes (%)", 1),
+    Column("leak_background", "background (%)", 1),
+    Column("spill", "cut off (%)", 1),
     Column("mask_iou", "mask IoU", 3),
-    Column("uncropped_iou", "mask IoU without the crop", 3),
+    Column("uncropped_iou", "mask IoU, uncropped", 3),
     Column("objects", "objects"),
+)
+SPREAD_NOTE = (
+    "Percentages of the mask's pixels that lie on others of the object's class, on other classes and on the background; cut off: "
+    "of the pixels that the mask has without the crop, those outside its box."
 )
 BY = {
     "size": "size",
-    "neighbours": "neighbours of its class that touch it",
+    "neighbours": "touching neighbours of its class",
     "overlap": "largest box IoU with a neighbour of its class",
 }
 
@@ -102,7 +103,7 @@ class ErrorsPage(Page):
         return self._draw_other(name, oracle_budget)
 
     def oracle_table(self, name: str) -> Html:
-        title = "Where the mask AP is lost: means ± sample standard deviations over seeds"
+        title = "Where the mask AP is lost: means over seeds, intervals over images"
         return self.pieces.frame(name, title, lambda: budget(self.scale.experiment(name)), BUDGET)
 
     def swaps(self, name: str) -> Html:
@@ -136,7 +137,7 @@ class ErrorsPage(Page):
     def spread(self, name: str) -> Html:
         """What masks hold beside their objects, by size."""
         title = "What masks hold beside the objects found, by size: means over the objects of all seeds"
-        return self.pieces.frame("leakage", title, lambda: spread(self.scale.experiment(name)), SPREAD)
+        return self.pieces.frame("leakage", title, lambda: spread(self.scale.experiment(name)), SPREAD, (SPREAD_NOTE,))
 
     def worst(self, name: str, case: str) -> Html:
         """The worst objects of the reference.

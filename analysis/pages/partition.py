@@ -15,23 +15,23 @@ from analysis.probes import padding_claim, probes_summary
 KINDS = (
     Column("label", "variant"),
     Column("kind", "kind"),
-    Column("mean", "have it as strongest kind", 1, sd="sd"),
-    Column("has", "have it", 1, sd="has_sd"),
-    Column("beyond", "have it beyond random weights", 1, sd="beyond_sd"),
-    Column("random", "have it as strongest kind, with random weights", 1),
-    Column("prototypes", "of prototypes", 0),
+    Column("mean", "as strongest", 1, sd="sd"),
+    Column("has", "at all", 1, sd="has_sd"),
+    Column("beyond", "beyond random weights", 1, sd="beyond_sd"),
+    Column("random", "random weights, as strongest", 1),
+    Column("prototypes", "of", 0),
     Column("n", "seeds"),
 )
 KINDS_NOTE = (
-    "Numbers of prototypes. The strongest kind of each is one; it may have others too. Beyond random weights: it has the kind "
-    "more strongly than every prototype of the networks with random weights."
+    "As strongest: prototypes that are of no kind more; at all: those that are of other kinds more, too; beyond random weights: "
+    "of these, those that are so more than every prototype of the networks with random weights."
 )
 PROBES = (
     Column("words", "measure"),
     Column("unit", "unit"),
     Column("label", "variant"),
     Column("mean", "mean", sd="sd"),
-    Column("change", "change [95 % interval]", ends=("low", "high")),
+    Column("change", "change [95 % interval]", ends=("low", "high"), change=True),
     Column("n", "seeds"),
 )
 PROBES_NOTE = "Changes are paired by seed against the reference variant (t interval). * clearly: the interval excludes 0."
@@ -56,7 +56,7 @@ class PartitionPage(Page):
         return self._draw(lambda: kinds_of_prototypes(self.experiment))
 
     def kinds_table(self) -> Html:
-        title = "Prototypes of each kind in a network: means ± sample standard deviations over seeds"
+        title = "Number of prototypes of each kind: means ± sample standard deviations over seeds"
         return self.pieces.frame("kinds", title, lambda: kinds_table(self.experiment), KINDS, (KINDS_NOTE,))
 
     def place(self) -> Html:

@@ -12,7 +12,7 @@ STEADINESS = (
     Column("label", "variant"),
     Column("own", "its mask IoU", 3),
     Column("reference", "the reference's", 3),
-    Column("change", "change [95 % interval]", 3, ends=("low", "high")),
+    Column("change", "change [95 % interval]", 3, ends=("low", "high"), change=True),
     Column("method", "interval over", words={"images of one seed": "sequences of ONE seed", "none": "–"}),
     Column("count", "pairs of frames"),
     Column("n", "seeds"),
@@ -22,9 +22,8 @@ MEASURES = (
     Column("name", "measure"),
     Column("unit", "unit"),
     Column("label", "variant"),
-    Column("mean", "mean", sd="sd"),
-    Column("low", "95 % interval, from"),
-    Column("high", "to"),
+    Column("mean", "mean [95 % interval]", ends=("low", "high")),
+    Column("sd", "± over seeds"),
     Column("count", "averaged"),
     Column("n", "seeds"),
 )
@@ -52,5 +51,5 @@ class StabilityPage(Page):
         return self._draw(lambda: flicker(self.experiment))
 
     def measures(self) -> Html:
-        title = "Every measure of steadiness: means ± sample standard deviations over seeds, intervals over sequences"
+        title = "Every measure of steadiness: means over seeds, intervals over sequences"
         return self.pieces.frame("stability", title, lambda: stability_table(self.experiment), MEASURES)
