@@ -45,6 +45,10 @@ class Contents(dict[str, Any]):
         raise MissingName(f"{self._file} has no {name}: another version of the workbench wrote it")
 
 
+class UnknownVariant(UserError):  # noqa: N818 - named as MissingResult is
+    """A variant was asked for that the experiment doesn't have."""
+
+
 @dataclass(frozen=True)
 class Published:
     """A method that was not run here, with values that others published."""
@@ -114,7 +118,15 @@ class Experiment:
         return tuple(dict.fromkeys(seed for _, seed in self._runs))
 
     def variant(self, name: str) -> Variant:
-        return next(variant for variant in self.variants if variant.name == name)
+        """The variant of this name.
+
+        Raises:
+            UnknownVariant: there is none; the message lists those there are.
+        """
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise UnknownVariant(f"{self.name} has no variant {name!r}; it has: {', '.join(one.name for one in self.variants)}")
 
     def seeds_of(self, variant: str) -> tuple[int, ...]:
         """The seeds that were planned for this variant."""

@@ -78,9 +78,7 @@ def make_gallery(
 
 
 def _kept(experiment: Experiment, variant: str | None, seed: int | None) -> Kept:
-    names = [one.name for one in experiment.variants]
-    if variant is not None and variant not in names:
-        raise GalleryError(f"{experiment.name} has no variant {variant!r}; it has: {', '.join(names)}")
+    experiment.variant(variant or experiment.reference)
     if seed is not None and seed not in experiment.seeds:
         raise GalleryError(f"{experiment.name} was not run with seed {seed}; it has: {', '.join(map(str, experiment.seeds))}")
     try:

@@ -16,6 +16,7 @@ from analysis.results import load
 from analysis.tables import best_variant, holes, summary, tidy
 from analysis.writers import render
 from tests.analysis import fake_results
+from yolact.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +127,9 @@ def test_signed(number, text):
 
 def test_a_change_without_an_interval_says_so():
     assert interval(pd.Series({"change": 1.0, "low": math.nan, "high": math.nan, "clearly": False})) == "+1.0 [no interval]"
+
+
+def test_a_variant_that_is_not_there_is_named_with_those_that_are(tmp_path):
+    found = load(fake_results.write(tmp_path), "quickstart", "toy")
+    with pytest.raises(UserError, match="quickstart has no variant 'fcmask'; it has: baseline, fc_mask"):
+        found.variant("fcmask")
