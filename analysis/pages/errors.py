@@ -67,8 +67,8 @@ SPREAD = (
     Column("objects", "objects"),
 )
 SPREAD_NOTE = (
-    "Percentages of the mask's pixels that lie on others of the object's class, on other classes and on the background; cut off: "
-    "of the pixels that the mask has without the crop, those outside its box."
+    "Percentages of the mask's pixels that lie on others of the object's class, on other classes and on the background; cut "
+    "off: of the pixels that the mask has without the crop, those outside its box."
 )
 BY = {
     "size": "size",

@@ -23,8 +23,8 @@ KINDS = (
     Column("n", "seeds"),
 )
 KINDS_NOTE = (
-    "As strongest: prototypes that are of no kind more; at all: those that are of other kinds more, too; beyond random weights: "
-    "of these, those that are so more than every prototype of the networks with random weights."
+    "As strongest: prototypes that are of no kind more; at all: those that are of other kinds more, too; beyond random "
+    "weights: of these, those that are so more than every prototype of the networks with random weights."
 )
 PROBES = (
     Column("words", "measure"),
