@@ -87,7 +87,7 @@ def activation_by_place(experiment: Experiment, variant: str | None = None) -> P
     one = first_probed(experiment, name)
     chosen, places = drawn_prototypes(one), one.arrays["places"]
     mean = one.arrays["activation"].mean(axis=0)
-    figure = new_figure(4.7)
+    figure = new_figure(5.1)
     panels = figure.subplots(2, 4, sharex=True, sharey=True).ravel()
     half = (places[1] - places[0]) / 2 if len(places) > 1 else 0.5
     extent = (places[0] - half, places[-1] + half, places[-1] + half, places[0] - half)
