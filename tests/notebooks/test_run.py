@@ -126,4 +126,4 @@ def test_reports_on_a_network_that_never_learned_anything(tmp_path):
     subprocess.run(command, check=True, cwd=FOLDER.parent, capture_output=True)
     for name in ("prototypes", "partition", "errors"):
         text = make_report(tmp_path, "learned", "toy", name).read_text(encoding="utf-8")
-        assert "Traceback" not in text
+        assert "Traceback (most recent call last)" not in text
