@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from analysis.figures.picture import Picture
 from analysis.figures.style import (
     INK,
     OKABE_ITO,
+    WIDTH,
     colours,
     dashes,
     house_style,
@@ -23,6 +25,7 @@ from analysis.figures.style import (
     marker,
     new_figure,
     seeds,
+    spaced,
 )
 from analysis.results import Experiment, MissingResult
 from analysis.stability import MEASURES, mask_pairs, objects, stability_table
@@ -77,7 +80,7 @@ def flicker(experiment: Experiment) -> Picture:
         raise MissingResult("nothing was found in any sequence")
     shown = [name for name in UNSTEADINESS if name in set(rows["measure"])]
     names = [variant.name for variant in experiment.variants if variant.name in set(rows["variant"])]
-    figure = new_figure(2 * (1.1 + 0.36 * len(names)))
+    figure = spaced(new_figure(2 * (1.1 + 0.36 * len(names))))
     grid = figure.subplots(2, 2, sharey=True)
     for axes, name in zip(grid.ravel(), shown, strict=False):
         own = rows[rows["measure"] == name].set_index("variant")
@@ -115,7 +118,7 @@ def film_strip(experiment: Experiment, seed: int | None = None) -> Picture:
     found = _films(experiment, seed)
     first = next(iter(found.values()))[1]
     columns, (height, width) = len(first["frames"]), first["images"].shape[1:3]
-    figure = new_figure(0.5 + len(found) * 1.08 * height / width * 7.2 / columns)
+    figure = new_figure(0.32 + len(found) * (0.06 + (WIDTH - 0.45) / columns * height / width))
     grid = figure.subplots(len(found), columns, squeeze=False)
     data: list[dict[str, Any]] = []
     for line, (name, (own_seed, film)) in zip(grid, found.items(), strict=True):
@@ -124,7 +127,7 @@ def film_strip(experiment: Experiment, seed: int | None = None) -> Picture:
             data.append({"variant": name, "seed": own_seed, "frame": int(film["frames"][place]), "iou": overlap})
         for axes, number in zip(grid[0], film["frames"], strict=True):
             axes.set_title(f"frame {number + 1}", fontsize=9.5, fontweight="normal")
-        line[0].set_ylabel(experiment.variant(name).label, fontsize=9.5)
+        line[0].set_ylabel(textwrap.fill(experiment.variant(name).label, 14), fontsize=8.5)
     truth = any(math.isfinite(row["iou"]) for row in data)
     outlines = "Each track is outlined in a colour of its own."
     if truth:
