@@ -6,6 +6,7 @@ from benchmarks import inference
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_engine_and_part_has_its_row(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     rows = inference.main(["--tiny", "--repeats", "3", "--threads", "1", "--out", str(tmp_path)])

@@ -29,6 +29,7 @@ def test_other_bytes_are_an_error(found):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_both_ways_give_the_same_bytes():
     cold, now = suite.measure(rounds=1, iterations=1, images=2)
     assert (cold["way"], cold["shared"], now["way"]) == ("cold", 0, "now")

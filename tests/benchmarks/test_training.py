@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_checkout_against_itself(tmp_path):
     out = tmp_path / "training.csv"
     rows = training.main(["--cases", "toy", "toy-loader", "--steps", "2", "--against", str(ROOT), "--out", str(out)])

@@ -123,6 +123,7 @@ def test_code_is_not_loaded_from_where_others_write(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_compiled_code_gives_the_references_answers_and_is_kept(monkeypatch, tmp_path, precision):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
