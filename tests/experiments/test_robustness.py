@@ -179,7 +179,7 @@ def paused_worker(bench, stage, place):
     bench.arm(writes.WORKERS, place)
     command = [*fakes.WORKER, str(bench.store.root), stage.id]
     worker = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    _wait(lambda: worker.pid in writes.marks(bench.hooks) or worker.poll() is not None)
+    _wait(lambda: writes.marks(bench.hooks).get(worker.pid) or worker.poll() is not None)  # a mark is empty at first
     os.kill(worker.pid, signal.SIGSTOP)
     bench.disarm(writes.WORKERS)
     assert (bench.hooks / f"{worker.pid}.mark").read_text() == place
