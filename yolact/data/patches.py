@@ -99,6 +99,8 @@ class Patches:
         As `interpolate(masks.float(), (side, side), mode="bilinear")` >= 0.5 has it, up to sums that rounding puts on the other
         side of one half.
         """
+        if self.height == self.width == side:
+            return self.dense()
         rows, columns = _samples(self.height, side), _samples(self.width, side)
         masks = np.zeros((len(self), side, side), np.uint8)
         for mask, item in zip(masks, self.items, strict=True):
