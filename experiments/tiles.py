@@ -98,16 +98,13 @@ def _annotations(
 ) -> list[dict[str, Any]]:
     found = []
     pieces = instances.patches.cut(*window)
-    for label, crowd, whole, piece in zip(
-        instances.labels.tolist(), instances.crowd.tolist(), instances.patches.items, pieces.items, strict=True
+    for label, crowd, whole, mask in zip(
+        instances.labels.tolist(), instances.crowd.tolist(), instances.patches.items, pieces.dense().numpy(), strict=True
     ):
-        area = int(piece.pixels.sum())
+        area = int(mask.sum())
         if not area:
             continue
-        mask = np.zeros((1, pieces.height, pieces.width), np.uint8)
-        height, width = piece.pixels.shape
-        mask[0, piece.top : piece.top + height, piece.left : piece.left + width] = piece.pixels
-        rows, columns = np.flatnonzero(mask[0].any(1)), np.flatnonzero(mask[0].any(0))
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         found.append(
             {
                 "image_id": image_id,
@@ -115,7 +112,7 @@ def _annotations(
                 "iscrowd": int(crowd or area < LEAST_SHARE * whole.pixels.sum()),
                 "area": area,
                 "bbox": [int(v) for v in (columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)],
-                "segmentation": rle.encode(mask)[0],
+                "segmentation": rle.encode(mask[None])[0],
             }
         )
     return found

@@ -62,10 +62,10 @@ def measure(folder: Path, look: Look, config: LeakageConfig) -> None:
         found = look.model.predict([image.to(look.device)], inference, keep_prototypes=True)[0]
         masks_of(found, "leakage")
         own, pairs = matched_pairs(found, truth)
-        own_rows = rows_of(own, pairs, truth, inference)
-        rows += [{"image_id": image_id, **row} for row in own_rows]
+        by_object = {row["object"]: row for row in rows_of(own, pairs, truth, inference)}
+        rows += [{"image_id": image_id, **row} for row in by_object.values()]
         for place, annotation in enumerate(pairs.tolist()):
-            worst.offer(image_id, image, own, place, truth, annotation, next(r for r in own_rows if r["object"] == annotation))
+            worst.offer(image_id, image, own, place, truth, annotation, by_object[annotation])
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -75,12 +75,13 @@ def _picture(image: Tensor, found: Detections, place: int, truth: Instances, ann
     height, width = image.shape[-2:]
     x1, y1 = (int(max(0, value - margin)) for value in low.tolist())
     x2, y2 = (int(min(side, value + margin + 1)) for side, value in zip((width, height), high.tolist(), strict=True))
+    own = truth.patches.kept(number == annotation for number in range(len(truth)))
     masks = found.masks
     if masks is None:
         raise ValueError("detections were made without masks")
     return {
         "image": image[:, y1:y2, x1:x2].permute(1, 2, 0).numpy(),
         "mask": masks[place, y1:y2, x1:x2].cpu().numpy(),
-        "truth": truth.masks[annotation, y1:y2, x1:x2].bool().numpy(),
+        "truth": own.cut(y1, x1, y2, x2).dense()[0].bool().numpy(),
         "box": (box - torch.tensor([x1, y1, x1, y1])).numpy(),
     }
