@@ -123,12 +123,3 @@ def kinds(found: pd.DataFrame, held: Bounds) -> pd.DataFrame:
         rows.append({**row, "kind": kind, "strength": row.get(kind, 0.0) if has else 0.0, "also": ", ".join(has[1:]),
                      "beyond": beyond})  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def of_network(table: pd.DataFrame) -> pd.DataFrame:
-    """The kinds of the network's own prototypes.
-
-    Args:
-        table: its whole `prototypes.csv`.
-    """
-    return kinds(strengths(table[table["source"] == "network"]), bounds(table))

@@ -20,18 +20,17 @@ class Measure:
 
     label: str
     unit: str
-    higher_is_steadier: bool
 
 
 MEASURES = {
-    "iou": Measure("mask IoU of successive frames", "0..1", True),
-    "flicker": Measure("flicker", "% of pairs of frames", False),
-    "gaps": Measure("gaps in tracks", "% of their frames", False),
-    "box_jitter": Measure("box jitter", "pixels of the input", False),
-    "score_change": Measure("change of score", "0..1", False),
-    "gt_iou": Measure("mask IoU with ground truth", "0..1", True),
-    "gt_iou_sd": Measure("deviation of that over time", "0..1", False),
-    "found": Measure("found", "% of visible objects", True),
+    "iou": Measure("mask IoU of successive frames", "0..1"),
+    "flicker": Measure("flicker", "% of pairs of frames"),
+    "gaps": Measure("gaps in tracks", "% of their frames"),
+    "box_jitter": Measure("box jitter", "pixels of the input"),
+    "score_change": Measure("change of score", "0..1"),
+    "gt_iou": Measure("mask IoU with ground truth", "0..1"),
+    "gt_iou_sd": Measure("deviation of that over time", "0..1"),
+    "found": Measure("found", "% of visible objects"),
 }
 _KEYS = ["variant", "seed", "sequence"]
 
