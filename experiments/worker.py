@@ -23,6 +23,7 @@ from experiments.shared_attempt import attempt_together
 from experiments.store import Store
 from experiments.take_part import take_part
 from experiments.template import PARENT, serve
+from yolact.allocator import keep_freed_memory
 from yolact.errors import UserError
 
 DONE, FAILED, INTERRUPTED, BUSY = 0, 1, 3, 4
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str], kinds: Mapping[str, Kind] = KINDS) -> int:
     try:
         records = [store.stage(stage_id).record for stage_id in stage_ids]
         limit_threads(records[0]["threads"])
+        keep_freed_memory()
         kind = kinds.get(records[0]["kind"])
         if kind is not None and kind.together:
             states = attempt_together(store, stage_ids, kinds, stop.is_set)

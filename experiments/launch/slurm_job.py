@@ -26,6 +26,7 @@ from experiments.lock import LockLost, StageBusy
 from experiments.store import StageView, Store
 from experiments.take_part import take_part
 from experiments.worker import BUSY, FAILED, INTERRUPTED, limit_threads
+from yolact.allocator import keep_freed_memory
 from yolact.errors import UserError
 
 BUSY_SECONDS = 5.0
@@ -52,6 +53,7 @@ class StageJob:
             if leads:
                 write_record(store, self.stage_id, JobEnvironment().job_id, self.experiment, self.folder)
             limit_threads(view.record["threads"])
+            keep_freed_memory()
             _leave_if_blocked(store, view)
             before = _checkpoint(view)
             state = self._attempt(store, stop)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim
 
+from yolact.allocator import keep_freed_memory
 from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.inference import InferenceConfig
 from yolact.engines.assembly import AssemblyGraph, instances_at_once, masks_by_box, samples, weights
@@ -46,6 +47,8 @@ class CompiledEngine:
         self.device = network.pixel_mean.device
         check_precision(precision, self.device)
         self.dtype = _DTYPES[precision]
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self._made: dict[Any, Callable[..., Any]] = {}
 
     def outputs(self, images: Sequence[Tensor], masks: bool, sections: Sections = no_sections) -> RawOutputs:
