@@ -1,16 +1,18 @@
 """The protocol that all benchmarks share.
 
-What is compared is timed in one process, interleaved: every round calls each candidate once, every other round in reverse
-order, so that whatever else the machine does meets all of them alike. Wall-clock time, the device waited for before and after
-each call; warm-up rounds are not counted; what is reported are medians with quartiles.
+What is compared is timed in one process (or in several that take turns: `benchmarks/turns.py`), interleaved: every round calls
+each candidate once, every other round in reverse order, so that whatever else the machine does meets all of them alike.
+Wall-clock time, the device waited for before and after each call; warm-up rounds are not counted; what is reported are medians
+with quartiles.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from yolact.hardware import device_name
 
 REPEATS, WARMUP = 30, 3
 _DIGITS = 6
+_TELL_S = 15.0
 
 
 def interleaved(
@@ -30,28 +33,54 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """{name: milliseconds of each call}, `repeats` of them in the order of the rounds. What candidates return is dropped."""
     samples: dict[str, list[float]] = {name: [] for name in candidates}
-    order = list(candidates.items())
-    for turn in range(warmup + repeats):
-        for name, call in order if turn % 2 == 0 else reversed(order):
-            _wait()
-            begun = time.perf_counter_ns()
-            call()
-            _wait()
+    for turn in rounds(warmup + repeats):
+        for name in in_turn(list(candidates), turn):
+            milliseconds = timed(candidates[name])
             if turn >= warmup:
-                samples[name].append((time.perf_counter_ns() - begun) / 1e6)
+                samples[name].append(milliseconds)
     return samples
+
+
+def timed(call: Callable[[], Any]) -> float:
+    """Milliseconds that a call takes, with all that it has the device do."""
+    _wait()
+    begun = time.perf_counter_ns()
+    call()
+    _wait()
+    return (time.perf_counter_ns() - begun) / 1e6
+
+
+def in_turn(names: Sequence[str], turn: int) -> Sequence[str]:
+    """The order of a round: every other one in reverse."""
+    return names if turn % 2 == 0 else names[::-1]
+
+
+def rounds(count: int) -> Iterator[int]:
+    """0 .. count - 1; tells now and then, on standard error, how far that is and how long the rest will take."""
+    begun = told = time.monotonic()
+    for turn in range(count):
+        yield turn
+        now = time.monotonic()
+        if now - told > _TELL_S and turn + 1 < count:
+            told, left = now, (now - begun) / (turn + 1) * (count - turn - 1)
+            print(f"{turn + 1} of {count} rounds, about {left:.0f} s to go", file=sys.stderr, flush=True)
 
 
 def row(samples: Sequence[float]) -> dict[str, float]:
     """`median_ms`, `p25_ms`, `p75_ms` and `n` of one candidate's milliseconds."""
-    low, middle, high = np.percentile(samples, [25, 50, 75]).tolist()
-    return {"median_ms": _rounded(middle), "p25_ms": _rounded(low), "p75_ms": _rounded(high), "n": len(samples)}
+    found = spread("ms", samples)
+    return {"median_ms": found["ms"], "p25_ms": found["ms_p25"], "p75_ms": found["ms_p75"], "n": len(samples)}
 
 
-def ratio(samples: Sequence[float], reference: Sequence[float]) -> dict[str, float]:
+def ratio(samples: Sequence[float], reference: Sequence[float], name: str = "ratio") -> dict[str, float]:
     """How many times faster than `reference`: `ratio`, `ratio_p25`, `ratio_p75` of reference / samples, round by round."""
-    low, middle, high = np.percentile(np.divide(reference, samples), [25, 50, 75]).tolist()
-    return {"ratio": _rounded(middle), "ratio_p25": _rounded(low), "ratio_p75": _rounded(high)}
+    return spread(name, np.divide(reference, samples))
+
+
+def spread(name: str, values: Any) -> dict[str, float]:
+    """The median of `values` as `name`, their quartiles as `name`_p25 and `name`_p75; six digits of each."""
+    low, middle, high = (float(f"{value:.{_DIGITS}g}") for value in np.percentile(values, [25, 50, 75]))
+    return {name: middle, f"{name}_p25": low, f"{name}_p75": high}
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], device: str = "cpu") -> None:
@@ -80,7 +109,3 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], device: str = "cpu"
 def _wait() -> None:
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")

@@ -5,7 +5,7 @@ import csv
 import pytest
 import torch
 
-from benchmarks.timing import interleaved, ratio, row, write_csv
+from benchmarks.timing import interleaved, ratio, rounds, row, spread, write_csv
 
 
 def test_candidates_take_turns_in_an_order_that_alternates():
@@ -37,3 +37,14 @@ def test_rows_are_written_with_what_they_were_made_on(tmp_path):
 @pytest.mark.parametrize("scale", [1e-4, 1e4])
 def test_small_and_large_times_keep_their_digits(scale):
     assert row([1.23456 * scale])["median_ms"] == pytest.approx(1.23456 * scale, rel=1e-5)
+
+
+def test_long_measurements_tell_how_far_they_are(capsys, monkeypatch):
+    times = iter([0.0, 10.0, 20.0, 30.0, 40.0])
+    monkeypatch.setattr("benchmarks.timing.time.monotonic", lambda: next(times))
+    assert list(rounds(4)) == [0, 1, 2, 3]
+    assert capsys.readouterr().err == "2 of 4 rounds, about 20 s to go\n"
+
+
+def test_a_spread_has_the_quartiles_under_its_name():
+    assert spread("share", [4, 1, 2, 3, 5]) == {"share": 3, "share_p25": 2, "share_p75": 4}
