@@ -5,8 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from pycocotools import mask as coco_mask
 
 from yolact import rle
+
+
+def by_pycocotools(stack):
+    """Its records; an image without pixels, which it doesn't take, has no counts."""
+    size = list(stack.shape[1:])
+    if not stack.size:
+        return [{"size": size, "counts": ""} for _ in stack]
+    encoded = coco_mask.encode(np.asfortranarray(stack.transpose(1, 2, 0).astype(np.uint8)))
+    return [{"size": size, "counts": each["counts"].decode()} for each in encoded]
+
 
 masks = arrays(bool, st.tuples(st.integers(0, 3), st.integers(1, 40), st.integers(1, 40)))
 
@@ -48,6 +59,27 @@ def test_problem_says_what_is_wrong(segmentation, message):
     assert message in rle.problem(segmentation, 4, 5)
     with pytest.raises(ValueError, match=r"RLE|size|counts"):
         rle.decode(segmentation, 4, 5)
+
+
+@given(st.tuples(st.integers(0, 3), st.integers(0, 50), st.integers(0, 50)), st.integers(0, 2**32 - 1))
+def test_encoding_has_the_bytes_of_pycocotools(shape, seed):
+    """Blobs of all sizes, columns and rows set from end to end among them, bool and uint8."""
+    random = np.random.default_rng(seed)
+    stack = random.random(shape) < random.choice([0, 0.02, 0.5, 0.98, 1], (shape[0], 1, 1))
+    stack |= random.random((shape[0], 1, shape[2])) < random.choice([0, 0.5])
+    stack |= random.random((shape[0], shape[1], 1)) < random.choice([0, 0.1])
+    for each in (stack, stack.astype(np.uint8), stack[:, ::-1, ::-1]):
+        assert rle.encode(each) == by_pycocotools(each)
+
+
+@pytest.mark.parametrize("side", [16, 17, 512, 513, 6000])
+def test_lengths_at_the_ends_of_a_group_of_bits(side):
+    """One pixel set at a time in a column of an image: lengths around 16, 512 and 16384 need a group more."""
+    rows = [0, 14, 15, 16, 17, 31, 32, 33, 511, 512, 513, side - 1]
+    stack = np.zeros((len(rows), side, 3), bool)
+    for mask, row in zip(stack, rows, strict=True):
+        mask[min(row, side - 1)] = True
+    assert rle.encode(stack) == by_pycocotools(stack)
 
 
 def test_an_all_background_mask_of_20_pixels_is_d0():
