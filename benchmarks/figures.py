@@ -1,4 +1,4 @@
-"""What the benchmarks' pictures share: curves with quartiles, in the house style, written as PNG."""
+"""What the benchmarks' pictures share: curves and bars with quartiles, in the house style, written as PNG."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from analysis.figures.style import MARKERS, OKABE_ITO, house_style
+from analysis.figures.style import INK, MARKERS, OKABE_ITO, SPARE, house_style
 from yolact.files import written_aside
 
 Rows = Sequence[Mapping[str, Any]]
@@ -34,3 +35,54 @@ def save(path: Path, figure: Figure) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(path) as aside:
         aside.write_bytes(buffer.getvalue())
+
+
+def stacked(axes: Axes, bars: Mapping[str, Mapping[str, float]], labels: Mapping[str, str] | None = None) -> None:
+    """A horizontal bar for each of `bars`, the first on top, made of its parts in milliseconds.
+
+    A part has one colour in every bar, and a line of the legend in the order of first appearance.
+
+    Args:
+        labels: {bar: what is written behind it}.
+    """
+    parts = list(dict.fromkeys(part for own in bars.values() for part in own))
+    colours = dict(zip(parts, (*OKABE_ITO, *SPARE), strict=False))
+    if len(colours) < len(parts):
+        raise ValueError(f"there are {len(parts)} parts and {len(colours)} colours")
+    for place, (name, own) in enumerate(bars.items()):
+        left = 0.0
+        for part, length in own.items():
+            axes.barh(place, length, 0.7, left=left, color=colours[part])
+            left += length
+        axes.annotate(f" {(labels or {}).get(name, '')}", (left, place), va="center", fontsize=9)
+    _rows(axes, list(bars))
+    axes.legend(
+        [Patch(color=colours[part]) for part in parts], parts, ncols=len(parts), fontsize=8, handlelength=1, columnspacing=1.2,
+        loc="lower left", bbox_to_anchor=(0, 1),
+    )  # fmt: skip
+
+
+def grouped(axes: Axes, rows: Rows, group: str, by: str) -> None:
+    """Horizontal bars of median milliseconds with quartiles: rows of the same column `group` together, coloured by `by`."""
+    groups, kinds = ([*dict.fromkeys(row[column] for row in rows)] for column in (group, by))
+    height = 0.8 / len(kinds)
+    for index, kind in enumerate(kinds):
+        own = [row for row in rows if row[by] == kind]
+        places = [groups.index(row[group]) + (index - (len(kinds) - 1) / 2) * height for row in own]
+        low, middle, high = ([row[name] for row in own] for name in ("p25_ms", "median_ms", "p75_ms"))
+        spread = [[m - a for m, a in zip(middle, low, strict=True)], [b - m for m, b in zip(middle, high, strict=True)]]
+        axes.barh(places, middle, height, xerr=spread, color=OKABE_ITO[index], ecolor=INK, label=kind)
+        for place, row in zip(places, own, strict=True):
+            beside = f", {row['ratio']:.2g} ×" if row.get("ratio") else ""
+            axes.annotate(f" {row['median_ms']:.3g} ms{beside}", (row["p75_ms"], place), va="center", fontsize=9)
+    _rows(axes, groups)
+    axes.legend(ncols=len(kinds), fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
+
+
+def _rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", length=0)
+    axes.invert_yaxis()
+    axes.grid(axis="x")
+    axes.margins(x=0.25)
+    axes.set_xlim(left=0)

@@ -1,16 +1,105 @@
-"""The benchmark of inference in miniature."""
+"""The benchmark of inference: what its table concludes from looks, and all of it in miniature."""
+
+import csv
 
 import pytest
 
 from benchmarks import inference
+from benchmarks.looks import Candidate, Look, Looker, Task, network, picture
+from yolact.config.engine import EngineConfig
+
+PLAIN, KEPT = Candidate(EngineConfig()), Candidate(EngineConfig(), keeps_memory=True)
+COMPILED = Candidate(EngineConfig(kind="compiled"))
+
+
+def looker(network_ms, per_detection_ms, calls=None):
+    """A candidate whose network takes as long whatever is found, and 3 ms less without masks."""
+
+    def look(task):
+        if calls is not None:
+            calls.append(task)
+        parts = {"network": network_ms - 3 * (not task.masks), "assembly": per_detection_ms * task.detections * task.masks}
+        return Look(parts if task.by_part else {"whole": sum(parts.values())}, task.detections)
+
+    return look
+
+
+def test_the_table_says_what_the_looks_hold():
+    lookers = {PLAIN: looker(400, 1), KEPT: looker(350, 1), COMPILED: looker(90, 0.1)}
+    rows = inference.table(inference.take(lookers, repeats=4))
+    wholes = {row["engine"]: row for row in rows if row["part"] == "whole"}
+    assert {name: row["ratio"] for name, row in wholes.items()} == {
+        "eager fp32": 1, "eager fp32, memory kept": pytest.approx(500 / 450, rel=1e-5), "compiled fp32": 5}  # fmt: skip
+    assert (wholes["compiled fp32"]["ratio_kept"], wholes["compiled fp32"]["n"]) == (4.5, 4)
+    assert wholes["compiled fp32"]["mask_branch_share"] == pytest.approx(0.13)
+    own = {row["part"]: row for row in rows if row["engine"] == "compiled fp32"}
+    assert [part for part in own if part.endswith("up to assembly")] == [
+        f"detections={count}: up to assembly" for count in inference.COUNTS]  # fmt: skip
+    assert own["growth"]["growth_percent"] == 0 and own["growth"]["slope_ms_per_detection"] == pytest.approx(0.1)
+    assert own["without masks"]["median_ms"] == 87 and own["detections=25: assembly"]["median_ms"] == pytest.approx(2.5)
+
+
+def test_growth_is_taken_round_by_round():
+    """A round in which the machine is half as fast changes nothing."""
+    looks = {
+        count: [Look({"network": slow * (100 + count), "assembly": count}, count) for slow in (1, 2)] for count in (1, 100)
+    }
+    growth = inference._growth(looks)[-1]
+    assert growth["growth_percent"] == growth["growth_percent_p75"] == pytest.approx(100 * (200 / 101 - 1), rel=1e-5)
+
+
+def test_all_take_part_in_every_round_and_warming_up_is_not_kept():
+    calls = []
+    taken = inference.take({PLAIN: looker(1, 1, calls), COMPILED: looker(1, 1)}, repeats=2)
+    assert len(calls) == (inference.WARMUP + 2) * len(inference.tasks(PLAIN))
+    assert {len(looks) for own in taken.values() for looks in own.values()} == {2}
+
+
+@pytest.mark.parametrize(
+    ("device", "names"),
+    [
+        ("cpu", ["eager fp32", "eager fp32, memory kept", "eager bf16", "compiled fp32", "compiled bf16"]),
+        ("cuda", ["eager fp32", "eager bf16", "eager fp16", "compiled fp32", "compiled bf16", "compiled fp16"]),
+    ],
+)
+def test_the_plain_reference_comes_first(device, names):
+    assert [each.name for each in inference.candidates(device)] == names
+
+
+def test_a_look_is_asked_for_its_whole_its_parts_and_how_much_it_finds():
+    look = Looker(network("cpu", tiny=True), picture("cpu", tiny=True), EngineConfig())
+    whole, parts, boxes = look(Task()), look(Task(detections=3, by_part=True)), look(Task(masks=False, by_part=True))
+    assert list(whole.milliseconds) == ["whole"] and (whole.found, parts.found) == (100, 3)
+    assert list(parts.milliseconds) == ["preprocess", "backbone", "fpn", "protonet", "head", "nms", "assembly"]
+    assert "protonet" not in boxes.milliseconds and min(parts.milliseconds.values()) > 0
+
+
+def test_processes_that_take_turns_write_table_and_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(inference, "candidates", lambda device: [PLAIN, KEPT])
+    inference.main(["--tiny", "--repeats", "2", "--threads", "1", "--out", str(tmp_path)])
+    rows = list(csv.DictReader((tmp_path / "inference.csv").open()))
+    assert [row["engine"] for row in rows if row["part"] == "whole"] == [PLAIN.name, KEPT.name]
+    assert {"ratio", "ratio_kept", "mask_branch_share", "growth_percent_p75", "slope_ms_per_detection", "hardware"} <= set(
+        rows[0]
+    )
+    assert (tmp_path / "inference.png").stat().st_size > 10_000
+
+
+def test_an_engine_that_cannot_be_had_ends_the_command_with_its_message(monkeypatch, capfd):
+    impossible = Candidate(EngineConfig(precision="fp16"))
+    monkeypatch.setattr(inference, "candidates", lambda device: [PLAIN, impossible])
+    with pytest.raises(SystemExit, match="a worker ended early"):
+        inference.main(["--tiny", "--repeats", "1", "--threads", "1"])
+    told = capfd.readouterr().err
+    assert "fp16 needs a GPU" in told and "Traceback" not in told
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_engine_and_part_has_its_row(tmp_path, monkeypatch):
+def test_every_engine_has_its_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    rows = inference.main(["--tiny", "--repeats", "3", "--threads", "1", "--out", str(tmp_path)])
+    inference.main(["--tiny", "--repeats", "3", "--threads", "1", "--out", str(tmp_path)])
+    rows = list(csv.DictReader((tmp_path / "inference.csv").open()))
     wholes = [row for row in rows if row["part"] == "whole"]
-    assert {row["engine"] for row in wholes} == set(inference.engines("cpu"))
-    assert wholes[0]["ratio"] == 1 and all(row["median_ms"] > 0 for row in rows)
-    assert (tmp_path / "inference.csv").read_text().count("\n") == len(rows) + 1
+    assert [row["engine"] for row in wholes] == [each.name for each in inference.candidates("cpu")]
+    assert wholes[0]["ratio"] == "1.0" and {row["n"] for row in rows} == {"3"}

@@ -1,0 +1,125 @@
+"""Timed looks at one image by one engine, in this process or in one of its own.
+
+YOLACT-550 with ResNet-50 and random weights (seed 0), an image of noise, 640 x 480. The score threshold is 0, so that all
+anchors and classes enter suppression, and as many detections come out as are asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.gpu_networks import IMAGE, TINY_IMAGE, noise
+from benchmarks.sized import Size, sized
+from benchmarks.timing import timed
+from benchmarks.turns import Worker, serve
+from yolact.allocator import keep_freed_memory
+from yolact.build import build_model
+from yolact.config import InferenceConfig
+from yolact.config.engine import EngineConfig
+from yolact.errors import UserError
+from yolact.model import Model
+from yolact.speed import SectionClock
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An engine, and what else its process does differently."""
+
+    engine: EngineConfig
+    keeps_memory: bool = False
+    """Whether the process keeps the memory it frees (`yolact/allocator.py`), as a compiled engine's does anyway."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.engine.kind} {self.engine.precision}" + (", memory kept" if self.keeps_memory else "")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one look is asked for."""
+
+    masks: bool = True
+    detections: int = 100
+    """At most."""
+    by_part: bool = False
+    """Time the engine's parts, the device waited for around each, in place of the whole."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What it took."""
+
+    milliseconds: dict[str, float]
+    """Of each part, or of the `whole`."""
+    found: int
+    """Detections."""
+
+
+class Looker:
+    """A network on a device, ready to look."""
+
+    def __init__(self, model: Model, image: Tensor, engine: EngineConfig) -> None:
+        self._model, self._image, self._engine = model, image, engine
+        self._clock = SectionClock(image.device)
+
+    def __call__(self, task: Task) -> Look:
+        config = InferenceConfig(score_threshold=0.0, masks=task.masks, max_detections=task.detections, engine=self._engine)
+        found: list[int] = []
+        sections: dict[str, Any] = {"sections": self._clock} if task.by_part else {}
+        whole = timed(lambda: found.append(len(self._model.predict([self._image], config, **sections)[0])))
+        parts = {name: nanoseconds / 1e6 for name, nanoseconds in self._clock.take().items()}
+        return Look(parts if task.by_part else {"whole": whole}, found[0])
+
+
+class RemoteLooker:
+    """The same in a process of its own, on the CPU."""
+
+    def __init__(self, candidate: Candidate, threads: int, tiny: bool) -> None:
+        about = {"engine": candidate.engine.to_data(), "keeps_memory": candidate.keeps_memory, "threads": threads, "tiny": tiny}
+        command = [sys.executable, "-m", "benchmarks.looks", json.dumps(about)]
+        self._worker = Worker(command, Path(__file__).resolve().parents[1])
+
+    def __call__(self, task: Task) -> Look:
+        """
+        Raises:
+            WorkerError: the process has ended; its message stands on standard error.
+        """
+        return Look(**self._worker.ask(asdict(task)))
+
+    def close(self) -> None:
+        self._worker.close()
+
+
+def network(device: str, tiny: bool) -> Model:
+    """In inference mode, the same weights every time; `tiny`, a miniature of it."""
+    chosen = sized(Size(), tiny)
+    torch.manual_seed(0)
+    return build_model(chosen.model, chosen.num_classes, pretrained=False).to(device).eval()
+
+
+def picture(device: str, tiny: bool) -> Tensor:
+    """(3, H, W) uint8 noise on the device."""
+    return noise(1, TINY_IMAGE if tiny else IMAGE)[0].to(device)
+
+
+def _work(engine: dict[str, Any], keeps_memory: bool, threads: int, tiny: bool) -> None:
+    """What a `RemoteLooker`'s process does."""
+    torch.set_num_threads(threads)
+    if keeps_memory:
+        keep_freed_memory()
+    looker = Looker(network("cpu", tiny), picture("cpu", tiny), EngineConfig.from_data(engine))
+    serve(lambda task: asdict(looker(Task(**task))))
+
+
+if __name__ == "__main__":
+    try:
+        _work(**json.loads(sys.argv[1]))
+    except UserError as error:
+        sys.exit(str(error))
