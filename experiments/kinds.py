@@ -61,7 +61,7 @@ class Ended:
     error: Exception | None
     """What it failed of, or `Interrupted`; None where its output is complete."""
     own_seconds: float
-    """Time spent for this stage alone."""
+    """Time spent for this stage alone, by the clock: what is done beside other work counts as far as it was waited for."""
     shared_seconds: float
     """Time spent once for all of them."""
     seconds: float

@@ -3,17 +3,20 @@
 Stages that differ in nothing but the steps after the network (`experiments.kinds.forward_pass`) do it together: every image is
 read and looked at once. Each stage's detections are those it would make alone, byte for byte, and one that fails leaves the
 others to go on.
+
+Masks are encoded in a thread, while the network looks at the next image. That time is no stage's own: by the clock, it counts
+only as far as it is waited for.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
 from experiments.kinds import Ended, Interrupted, StageContext
+from experiments.overlap import behind
 from experiments.stages import fix_numbers, open_split, trained_model
 from yolact.config import InferenceConfig
 from yolact.data.coco import CocoSplit, Instances
@@ -23,8 +26,11 @@ from yolact.interventions.base import Intervene
 from yolact.interventions.compression import training_moments
 from yolact.model import LaterSteps
 from yolact.records import to_records
+from yolact.structures import Detections
 
 PROGRESS_EVERY = 25
+BEHIND = 2
+"""How many images' detections of any stage, with their masks, wait to be encoded."""
 
 
 def predict(ctx: StageContext) -> None:
@@ -44,26 +50,25 @@ def predict_together(contexts: Sequence[StageContext]) -> list[Ended]:
     fix_numbers(first)
     model, category_ids, _ = trained_model(first)
     split = open_split(first, first.fields["split"])
-    moments = cache(lambda: training_moments(model, train(), first.device))
-    train = cache(lambda: open_split(first, "train"))
+    moments = cache(lambda: training_moments(model, open_split(first, "train"), first.device))
 
     def intervention(inference: InferenceConfig) -> Intervene | None:
-        chosen = inference.intervention
-        return None if chosen.kind == "none" else prepare(chosen, model, train(), first.device, moments)
+        return prepare(inference.intervention, model, first.device, moments)
 
     variants = [_Variant(ctx, category_ids) for ctx in contexts]
     shared = variants[0].inference
     for variant in variants:
         variant.do(partial(variant.begin, intervention))
-    for number, image_id in enumerate(split.image_ids, start=1):
-        going = [variant for variant in variants if variant.goes_on(number - 1, len(split))]
-        if not going:
-            break
-        later_steps = model.forward_pass([split.image(image_id).to(first.device)], shared.masks, shared.engine)
-        truth = _once(split, image_id)
-        for variant in going:
-            variant.do(partial(variant.add, image_id, later_steps, truth))
-            variant.tell(number, len(split))
+    with behind(_Variant.encode, BEHIND) as hand_on:
+        for number, image_id in enumerate(split.image_ids, start=1):
+            going = [variant for variant in variants if variant.goes_on(number - 1, len(split))]
+            if not going:
+                break
+            later_steps = model.forward_pass([split.image(image_id).to(first.device)], shared.masks, shared.engine)
+            truth = _once(split, image_id)
+            for variant in going:
+                variant.do(partial(variant.add, image_id, later_steps, truth, hand_on))
+                variant.tell(number, len(split))
     for variant in variants:
         variant.do(partial(variant.write, len(split)))
     seconds = time.monotonic() - begun
@@ -87,15 +92,17 @@ class _Variant:
         self.intervene: Intervene | None = None
         self.error: Exception | None = None
         self.seconds = 0.0
+        """Of its own: the caller's steps for it, and their waiting for masks to be encoded."""
 
     def do(self, step: Callable[[], None]) -> None:
         """Take a step unless an earlier one failed."""
-        if self.error is None:
-            with self._timed():
-                try:
-                    step()
-                except Exception as error:
-                    self.error = error
+        begun = time.monotonic()
+        self._take(step)
+        self.seconds += time.monotonic() - begun
+
+    def encode(self, image_id: int, found: Detections) -> None:
+        """Add an image's records; called in the order of the images, in a thread."""
+        self._take(lambda: self.records.extend(to_records(found, image_id, self.category_ids)))
 
     def begin(self, intervention: Callable[[InferenceConfig], Intervene | None]) -> None:
         self.intervene = intervention(self.inference)
@@ -106,12 +113,12 @@ class _Variant:
             self.error = Interrupted(f"stopped after {done} of {images} images")
         return self.error is None
 
-    def add(self, image_id: int, later_steps: LaterSteps, truth: Callable[[], Instances]) -> None:
+    def add(self, image_id: int, later_steps: LaterSteps, truth: Callable[[], Instances], hand_on: Callable[..., None]) -> None:
         (found,) = later_steps(self.inference, self.intervene is not None)
         if self.intervene is not None:
             found = self.intervene(found, truth(), image_id, self.inference)
-        self.records += to_records(found, image_id, self.category_ids)
         self.masks = found.masks is not None
+        hand_on(self, image_id, found)
 
     def tell(self, number: int, images: int) -> None:
         if self.error is None and (number % PROGRESS_EVERY == 0 or number == images):
@@ -122,10 +129,9 @@ class _Variant:
         summary = {"images": images, "detections": len(self.records), "masks": self.masks}
         write_json(self.ctx.output / "summary.json", summary)
 
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        begun = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds += time.monotonic() - begun
+    def _take(self, step: Callable[[], None]) -> None:
+        if self.error is None:
+            try:
+                step()
+            except Exception as error:
+                self.error = error

@@ -59,6 +59,7 @@ def _train(ctx: StageContext, group: Group) -> None:
             start_iteration=start,
             skip_empty=config.skip_images_without_objects,
             workers=ctx.workers,
+            pinned=ctx.device == "cuda",
             rank=group.rank,
             ranks=group.size,
         )
@@ -121,14 +122,17 @@ def look(ctx: StageContext) -> Look:
     fix_numbers(ctx)
     model, _, _ = trained_model(ctx)
     inference = InferenceConfig.from_data(ctx.fields["inference"])
-    if inference.intervention.kind == "padding":
-        set_padding(model, inference.intervention.mode)
     return Look(model, open_split(ctx, ctx.fields["split"]), inference, ctx.device, ctx.log, ctx.should_stop)
 
 
 def trained_model(ctx: StageContext) -> tuple[Any, list[int], list[str]]:
-    """The network of the train stage, ready to predict, with its data set's category ids and names."""
-    return load_trained(ctx.inputs["train"], ctx.device)
+    """The network of the train stage, ready to predict and padded as the stage's inference says, with its data set's category
+    ids and names."""
+    model, category_ids, class_names = load_trained(ctx.inputs["train"], ctx.device)
+    intervention = InferenceConfig.from_data(ctx.fields["inference"]).intervention
+    if intervention.kind == "padding":
+        set_padding(model, intervention.mode)
+    return model, category_ids, class_names
 
 
 def load_trained(result: Path, device: str) -> tuple[Any, list[int], list[str]]:

@@ -38,6 +38,11 @@ def set_padding(network: nn.Module, padding: Padding) -> None:
                 setattr(module, name, _with_border(child, padding))
 
 
+def padding_of(network: nn.Module) -> Padding:
+    """The padding that `set_padding` gave the network last."""
+    return next((module.border for module in network.modules() if isinstance(module, BorderConv2d)), "zeros")
+
+
 def _with_border(conv: nn.Conv2d, padding: Padding) -> nn.Conv2d:
     kind: Any = nn.Conv2d if padding == "zeros" else BorderConv2d
     sizes = (conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups)

@@ -72,7 +72,7 @@ def test_images_without_detections():
 
 def test_a_network_without_prototypes_is_refused():
     with pytest.raises(UserError, match=r"kind=noise.*prototypes"):
-        prepare(NoiseConfig(), FC_MASK, None, "cpu")
+        prepare(NoiseConfig(), FC_MASK, "cpu", pytest.fail)
 
 
 def test_detections_without_masks_are_refused():

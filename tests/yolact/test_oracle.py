@@ -153,7 +153,7 @@ def test_masks_and_classes_need_no_prototypes(part):
 @pytest.mark.parametrize("part", ["coefficients", "prototypes", "boxes"])
 def test_a_network_without_prototypes_is_refused(part):
     with pytest.raises(UserError, match=f"part={part}.*prototypes"):
-        prepare(OracleConfig(part=part), FC_MASK, None, "cpu")
+        prepare(OracleConfig(part=part), FC_MASK, "cpu", pytest.fail)
 
 
 @pytest.mark.parametrize("part", [part for part in PARTS if part != "classes"])

@@ -7,7 +7,7 @@ from torch import nn
 from tests.yolact.builders import TINY
 from yolact.build import build_model
 from yolact.config import InferenceConfig
-from yolact.padding import BorderConv2d, set_padding
+from yolact.padding import BorderConv2d, padding_of, set_padding
 
 MODES = ("reflect", "replicate", "circular")
 
@@ -19,12 +19,14 @@ def test_a_convolution_reads_what_torch_s_own_padding_mode_gives(mode, stride):
     holder = nn.Sequential(nn.Conv2d(3, 5, 3, stride, padding=1))
     holder[0].load_state_dict(expected.state_dict())
     weight = holder[0].weight
+    assert padding_of(holder) == "zeros"
     set_padding(holder, mode)
+    assert padding_of(holder) == mode
     images = torch.rand(2, 3, 7, 6)
     assert torch.equal(holder(images), expected(images))
     assert holder[0].weight is weight
     set_padding(holder, "zeros")
-    assert type(holder[0]) is nn.Conv2d
+    assert type(holder[0]) is nn.Conv2d and padding_of(holder) == "zeros"
     assert torch.equal(holder(images), nn.functional.conv2d(images, expected.weight, expected.bias, stride, 1))
 
 

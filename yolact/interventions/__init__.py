@@ -3,44 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from yolact.config.interventions import Intervention
-from yolact.data.coco import CocoSplit
 from yolact.interventions.base import Intervene
 from yolact.measures.moments import PrototypeMoments
 from yolact.model import Model
-from yolact.padding import set_padding
 
 
-def prepare(
-    config: Intervention,
-    model: Model,
-    train: CocoSplit,
-    device: str,
-    moments: Callable[[], PrototypeMoments] | None = None,
-) -> Intervene | None:
-    """What to do with each image's detections; None for nothing.
+def prepare(config: Intervention, model: Model, device: str, moments: Callable[[], PrototypeMoments]) -> Intervene | None:
+    """What to do with each image's detections; None for nothing: padding is the network's, set where a stage opens it.
 
     Args:
         config: which intervention.
-        model: the trained network, in inference mode on `device`. The padding intervention changes it in place.
-        train: images that statistics of the prototypes are taken from, so that nothing is fitted to what is evaluated.
-        moments: `compression.training_moments` of these, where several interventions share them; None computes them.
+        model: the trained network, in inference mode on `device`.
+        moments: gives its `compression.training_moments`, so that nothing is fitted to what is evaluated.
 
     Raises:
         UserError: the network doesn't have what the intervention changes.
     """
     match config.kind:
-        case "none":
-            return None
-        case "padding":
-            set_padding(model, config.mode)
+        case "none" | "padding":
             return None
         case "keep" | "project":
-            from yolact.interventions.compression import prepare_compression, training_moments
+            from yolact.interventions.compression import prepare_compression
 
-            return prepare_compression(config, model, moments or partial(training_moments, model, train, device), device)
+            return prepare_compression(config, model, moments, device)
         case "noise":
             from yolact.interventions.noise import prepare_noise
 

@@ -29,7 +29,7 @@ from yolact.measures.look import Look, steps
 from yolact.measures.regions import Regions, regions
 from yolact.model import resize
 from yolact.network import YolactModel
-from yolact.padding import set_padding
+from yolact.padding import padding_of, set_padding
 
 FIRST_SEED = 2**31
 """Of the random networks: far from the seeds of trainings, so that none is the untrained network that is looked at."""
@@ -92,8 +92,7 @@ def _random(look: Look, model: YolactModel, number: int) -> YolactModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(FIRST_SEED + number)
         made = build_model(model.config, model.num_classes, pretrained=False)
-    if look.inference.intervention.kind == "padding":
-        set_padding(made, look.inference.intervention.mode)
+    set_padding(made, padding_of(model))
     return made.to(look.device).eval()  # type: ignore[return-value]  # the configuration is YOLACT's
 
 

@@ -1,6 +1,7 @@
 """Keeping some prototypes, and projecting them on their components."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from yolact.config import InferenceConfig
 from yolact.config.interventions import KeepConfig, ProjectConfig
 from yolact.errors import UserError
 from yolact.interventions import prepare
-from yolact.interventions.compression import TRAINING_IMAGES, Keep, first_components, most_used
+from yolact.interventions.compression import TRAINING_IMAGES, Keep, first_components, most_used, training_moments
 from yolact.masks import assemble, binarize
 from yolact.measures.moments import PrototypeMoments
 from yolact.structures import Detections
@@ -56,6 +57,10 @@ def _fractions(detections):
     return detections.boxes / torch.tensor([64, 48, 64, 48])
 
 
+def prepared(config, network, train):
+    return prepare(config, network, "cpu", partial(training_moments, network, train, "cpu"))
+
+
 def same_up_to_rounding(one, other):
     return (one.masks != other.masks).float().mean() < 1e-4
 
@@ -64,7 +69,7 @@ def same_up_to_rounding(one, other):
 @pytest.mark.parametrize("m", [K, K + 1, 1000])
 def test_with_all_of_them_detections_stay(network, found, kind, m):
     assert found.masks.any()
-    after = prepare(kind(m=m), network, FakeSplit(3), "cpu")(found, None, 0, LOW)
+    after = prepared(kind(m=m), network, FakeSplit(3))(found, None, 0, LOW)
     assert same_up_to_rounding(found, after)
     assert torch.equal(after.coefficients, found.coefficients)
     assert torch.equal(after.boxes, found.boxes) and torch.equal(after.scores, found.scores)
@@ -72,20 +77,20 @@ def test_with_all_of_them_detections_stay(network, found, kind, m):
 
 @pytest.mark.parametrize("kind", [KeepConfig, ProjectConfig])
 def test_with_few_of_them_masks_change(network, found, kind):
-    after = prepare(kind(m=1), network, FakeSplit(3), "cpu")(found, None, 0, LOW)
+    after = prepared(kind(m=1), network, FakeSplit(3))(found, None, 0, LOW)
     assert not same_up_to_rounding(found, after)
 
 
 def test_statistics_come_from_the_first_training_images(network):
     split = FakeSplit(TRAINING_IMAGES + 5)
-    prepare(KeepConfig(m=2), network, split, "cpu")
+    prepared(KeepConfig(m=2), network, split)
     assert split.asked == list(range(TRAINING_IMAGES))
 
 
 def test_a_network_without_prototypes_is_refused():
     for config in (KeepConfig(), ProjectConfig()):
         with pytest.raises(UserError, match=rf"intervention\.kind={config.kind}: this network makes no prototypes"):
-            prepare(config, tiny_model(TINY_FC_MASK).eval(), FakeSplit(1), "cpu")
+            prepared(config, tiny_model(TINY_FC_MASK).eval(), FakeSplit(1))
 
 
 def moments_of(model):

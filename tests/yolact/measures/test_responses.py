@@ -15,10 +15,11 @@ from tests.planted import planted
 from tests.yolact.builders import TINY_FC_MASK, tiny_model
 from yolact.config import InferenceConfig, ResponsesConfig
 from yolact.errors import UserError
-from yolact.measures import association
+from yolact.measures import association, responses
 from yolact.measures.look import Look
 from yolact.measures.regions import nowhere, regions
-from yolact.measures.responses import measure
+from yolact.measures.responses import measure, prototypes
+from yolact.padding import padding_of, set_padding
 
 SIZE = 32
 TRUTH = torch.zeros(1, SIZE, SIZE, dtype=torch.uint8)
@@ -107,6 +108,15 @@ def test_the_same_run_gives_the_same_bytes_and_leaves_the_generator_alone(tmp_pa
     assert torch.equal(state, torch.random.get_rng_state())
     for name in ("responses.csv", "prototypes.csv", "maps.npz", "summary.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize("padding", ["zeros", "reflect", "circular"])
+def test_random_networks_have_the_padding_that_is_looked_at(tmp_path, monkeypatch, padding):
+    model, seen = tiny_model(), []
+    set_padding(model, padding)
+    monkeypatch.setattr(responses, "prototypes", lambda network, *rest: seen.append(network) or prototypes(network, *rest))
+    run(tmp_path, model)
+    assert len(set(seen)) == 3 and {padding_of(network) for network in seen} == {padding}
 
 
 def test_a_network_without_prototypes_says_so(tmp_path):
