@@ -2,44 +2,58 @@
 
 Claim: of 5,000 images, 36,000 instances and 200,000 detections in 80 classes, the fast backend needs at most a quarter of
 pycocotools' time for the same numbers and the same stored matches; the command stops where one of them differs by a bit. Cost:
-twenty minutes on one core, and three gigabytes of memory. To reproduce:
+twelve minutes on one core, and three gigabytes of memory. To reproduce:
 
-    python -m benchmarks.evaluation --out results/reference/cpu
+    python benchmarks/evaluation.py --out results/reference/cpu
 
-Protocol: that of `benchmarks/timing.py`, but that a round calls pycocotools, which takes a minute, once and the fast backend
-ten times; `n` says how often in all. Rows by `iou_type` and `step`: `evaluate` is all of `yolact.evaluation.evaluate`, from
-parsed files to numbers and matches, hence with the checks of every annotation and record that both backends share; `core` is
-what follows the checks. `ratio` is pycocotools' time over the fast backend's. For both IoU types together, by the fast backend
-alone, `read` is reading the two JSON files, and `whole` a coco stage's work: reading, evaluating, writing.
+Protocol: that of `benchmarks/timing.py` without warming up, but that a round calls pycocotools, which takes most of a minute,
+once and the fast backend six times; `n` says how often in all. Rows by `iou_type` and `step`: `evaluate` is all of
+`yolact.evaluation.evaluate`, from parsed files to numbers and matches, hence with the checks of every annotation and record
+that both backends share; `core` is what follows the checks, timed within the same calls. `ratio` is pycocotools' time over
+the fast backend's in the same round. For both IoU types together, by the fast backend alone, `read` is reading the two JSON
+files, and `whole` a coco stage's work: reading, evaluating, writing.
 
-Writes evaluation.csv.
+Writes evaluation.csv and evaluation.png.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
+from unittest.mock import patch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from analysis.figures.style import house_style, new_figure
 from benchmarks.command import parse
-from benchmarks.timing import interleaved, ratio, row, write_csv
+from benchmarks.figures import grouped, save
+from benchmarks.timing import in_turn, interleaved, ratio, rounds, row, timed, write_csv
 from yolact import evaluation_fast, evaluation_reference
 from yolact.data.coco import index
 from yolact.data.records import read_annotations
 from yolact.evaluation import Evaluation, evaluate, evaluate_to, match_arrays
-from yolact.evaluation_input import IouType, prepare_detections, prepare_ground_truth
+from yolact.evaluation_input import IouType
 from yolact.files import write_json
+from yolact.hardware import device_name
 from yolact.records import read_records
 
 IMAGES, TINY_IMAGES = 5000, 10
 INSTANCES_PER_IMAGE, DETECTIONS_PER_IMAGE = 7.2, 40
-FAST_PER_ROUND = 10
+PER_ROUND = {"pycocotools": 1, "fast": 6}
+MODULES = {"pycocotools": evaluation_reference, "fast": evaluation_fast}
+STEPS = ("evaluate", "core")
+SIZES = ("images", "instances", "detections")
 
 HEIGHT, WIDTH, CLASSES, CORNERS = 480, 640, 80, 16
 Set = tuple[dict[str, Any], list[dict[str, Any]]]
@@ -125,34 +139,38 @@ def compare(iou_type: IouType, data: Set, repeats: int) -> list[dict[str, Any]]:
     """
     truth, records = data
     coco = index(truth)
-    fast, reference = (evaluate(coco, records, iou_type, backend=backend) for backend in ("fast", "pycocotools"))
-    difference = differs(fast, reference)
-    if difference:
-        raise RuntimeError(f"{iou_type}: the backends differ in {difference}")
-    del fast, reference
-    prepared = prepare_ground_truth(truth, iou_type), prepare_detections(truth, records, iou_type)
-    images = np.array(sorted(coco.imgs), np.int64)
-    steps: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-        "evaluate": (
-            partial(evaluate, coco, records, iou_type, backend="fast"),
-            partial(evaluate, coco, records, iou_type, backend="pycocotools"),
-        ),
-        "core": (
-            partial(evaluation_fast.run, *prepared, iou_type, images, False),
-            partial(evaluation_reference.run, *prepared, iou_type, images, False),
-        ),
-    }
-    return [line for step, pair in steps.items() for line in _rows(iou_type, step, *pair, repeats)]
+    samples: dict[tuple[str, str], list[float]] = {(step, backend): [] for step in STEPS for backend in PER_ROUND}
+    for turn in rounds(max(1, repeats // PER_ROUND["fast"])):
+        found: dict[str, Evaluation] = {}
+        for backend in in_turn(list(PER_ROUND), turn):
+            with _cores(MODULES[backend]) as cores:
+                for _ in range(PER_ROUND[backend]):
+                    whole, found[backend] = timed(partial(evaluate, coco, records, iou_type, backend=backend))
+                    samples["evaluate", backend].append(whole)
+            samples["core", backend] += cores
+        difference = differs(found["fast"], found["pycocotools"])
+        if difference:
+            raise RuntimeError(f"{iou_type}: the backends differ in {difference}")
+    return [line for step in STEPS for line in _rows(iou_type, step, {name: samples[step, name] for name in PER_ROUND})]
 
 
-def _rows(
-    iou_type: IouType, step: str, fast: Callable[[], Any], reference: Callable[[], Any], repeats: int
-) -> list[dict[str, Any]]:
-    samples: dict[str, list[float]] = {"fast": [], "pycocotools": []}
-    for _ in range(max(1, repeats // FAST_PER_ROUND)):
-        samples["pycocotools"] += interleaved({"": reference}, 1, 0)[""]
-        samples["fast"] += interleaved({"": fast}, FAST_PER_ROUND, 0)[""]
-    beside = np.repeat(samples["pycocotools"], FAST_PER_ROUND).tolist()
+@contextmanager
+def _cores(backend: ModuleType) -> Iterator[list[float]]:
+    """Milliseconds of every call of the backend's `run` meanwhile."""
+    taken: list[float] = []
+    run = backend.run
+
+    def timed_run(*arguments: Any) -> Any:
+        milliseconds, result = timed(partial(run, *arguments))
+        taken.append(milliseconds)
+        return result
+
+    with patch.object(backend, "run", timed_run):
+        yield taken
+
+
+def _rows(iou_type: IouType, step: str, samples: dict[str, list[float]]) -> list[dict[str, Any]]:
+    beside = np.repeat(samples["pycocotools"], PER_ROUND["fast"]).tolist()
     faster = {"fast": ratio(samples["fast"], beside), "pycocotools": {}}
     return [
         {"iou_type": iou_type, "step": step, "backend": backend, **row(times), **faster[backend]}
@@ -185,18 +203,40 @@ def files(data: Set, repeats: int) -> list[dict[str, Any]]:
     return [{"iou_type": "both", "step": step, "backend": "fast", **row(times)} for step, times in samples.items()]
 
 
+def measure(data: Set, repeats: int) -> Iterator[dict[str, Any]]:
+    """All rows, each as soon as it is known."""
+    for iou_type in get_args(IouType):
+        yield from compare(iou_type, data, repeats)
+    yield from files(data, max(1, repeats // PER_ROUND["fast"]))
+
+
+@house_style
+def draw(rows: Sequence[dict[str, Any]], hardware: str) -> Figure:
+    """The backends beside each other, by masks and by boxes."""
+    words = {"segm": "masks", "bbox": "boxes"}
+    shown = [{**each, "of": words[each["iou_type"]]} for each in rows if each["step"] == "evaluate"]
+    figure = new_figure(2.4)
+    axes = figure.subplots()
+    grouped(axes, shown, "of", "backend")
+    axes.set_xlabel("time (ms, median and quartiles)")
+    sizes = ", ".join(f"{shown[0][name]:,} {name}" for name in SIZES)
+    figure.suptitle(f"COCO evaluation of {sizes}; {hardware}", fontsize=9)
+    return figure
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Compare, then time the stage's work; print, and write where asked."""
     options = parse(__doc__ or "", arguments)
     images = TINY_IMAGES if options.tiny else IMAGES
     data = generate(images, round(INSTANCES_PER_IMAGE * images), DETECTIONS_PER_IMAGE * images)
-    rows = [line for iou_type in get_args(IouType) for line in compare(iou_type, data, options.repeats)]
-    rows += files(data, max(1, options.repeats // 3))
-    sizes = {"images": images, "instances": len(data[0]["annotations"]), "detections": len(data[1])}
-    rows = [{**line, **sizes} for line in rows]
-    for line in rows:
-        print(line)
+    sizes = dict(zip(SIZES, (images, len(data[0]["annotations"]), len(data[1])), strict=True))
+    rows = []
+    for line in measure(data, options.repeats):
+        rows.append({**line, **sizes})
+        print(rows[-1], flush=True)
     if options.out:
         write_csv(options.out / "evaluation.csv", rows)
+        save(options.out / "evaluation.png", draw(rows, device_name("cpu")))
 
 
 if __name__ == "__main__":

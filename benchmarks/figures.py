@@ -74,9 +74,13 @@ def grouped(axes: Axes, rows: Rows, group: str, by: str) -> None:
         axes.barh(places, middle, height, xerr=spread, color=OKABE_ITO[index], ecolor=INK, label=kind)
         for place, row in zip(places, own, strict=True):
             beside = f", {row['ratio']:.2g} ×" if row.get("ratio") else ""
-            axes.annotate(f" {row['median_ms']:.3g} ms{beside}", (row["p75_ms"], place), va="center", fontsize=9)
+            axes.annotate(f" {_short(row['median_ms'])} ms{beside}", (row["p75_ms"], place), va="center", fontsize=9)
     _rows(axes, groups)
     axes.legend(ncols=len(kinds), fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:

@@ -71,11 +71,10 @@ class Looker:
 
     def __call__(self, task: Task) -> Look:
         config = InferenceConfig(score_threshold=0.0, masks=task.masks, max_detections=task.detections, engine=self._engine)
-        found: list[int] = []
         sections: dict[str, Any] = {"sections": self._clock} if task.by_part else {}
-        whole = timed(lambda: found.append(len(self._model.predict([self._image], config, **sections)[0])))
+        whole, found = timed(lambda: self._model.predict([self._image], config, **sections))
         parts = {name: nanoseconds / 1e6 for name, nanoseconds in self._clock.take().items()}
-        return Look(parts if task.by_part else {"whole": whole}, found[0])
+        return Look(parts if task.by_part else {"whole": whole}, len(found[0]))
 
 
 class RemoteLooker:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from yolact.hardware import device_name
 REPEATS, WARMUP = 30, 3
 _DIGITS = 6
 _TELL_S = 15.0
+T = TypeVar("T")
 
 
 def interleaved(
@@ -35,19 +36,19 @@ def interleaved(
     samples: dict[str, list[float]] = {name: [] for name in candidates}
     for turn in rounds(warmup + repeats):
         for name in in_turn(list(candidates), turn):
-            milliseconds = timed(candidates[name])
+            milliseconds, _ = timed(candidates[name])
             if turn >= warmup:
                 samples[name].append(milliseconds)
     return samples
 
 
-def timed(call: Callable[[], Any]) -> float:
-    """Milliseconds that a call takes, with all that it has the device do."""
+def timed(call: Callable[[], T]) -> tuple[float, T]:
+    """Milliseconds that a call takes, with all that it has the device do; and its result."""
     _wait()
     begun = time.perf_counter_ns()
-    call()
+    result = call()
     _wait()
-    return (time.perf_counter_ns() - begun) / 1e6
+    return (time.perf_counter_ns() - begun) / 1e6, result
 
 
 def in_turn(names: Sequence[str], turn: int) -> Sequence[str]:

@@ -15,10 +15,14 @@ def test_the_command_writes_a_row_for_every_step_and_backend(tmp_path):
     evaluation.main(["--tiny", "--repeats", "1", "--threads", "1", "--out", str(tmp_path)])
     rows = list(csv.DictReader((tmp_path / "evaluation.csv").open()))
     compared = [(kind, step, backend) for kind in ("segm", "bbox") for step in ("evaluate", "core")
-                for backend in ("fast", "pycocotools")]  # fmt: skip
+                for backend in ("pycocotools", "fast")]  # fmt: skip
     assert [(row["iou_type"], row["step"], row["backend"]) for row in rows] == [
         *compared, ("both", "read", "fast"), ("both", "whole", "fast")]  # fmt: skip
     assert {"median_ms", "p25_ms", "p75_ms", "n", "ratio", "images", "instances", "detections", "hardware"} <= set(rows[0])
+    assert {row["n"] for row in rows} == {"1", "6"} and (tmp_path / "evaluation.png").stat().st_size > 10_000
+    times = {(row["iou_type"], row["step"], row["backend"]): float(row["median_ms"]) for row in rows}
+    assert all(times[kind, "core", backend] < times[kind, "evaluate", backend]
+               for kind in ("segm", "bbox") for backend in ("pycocotools", "fast"))  # fmt: skip
     assert {row["images"] for row in rows} == {"10"} and {row["detections"] for row in rows} == {"400"}
 
 

@@ -87,7 +87,7 @@ def test_processes_that_take_turns_write_table_and_picture(tmp_path, monkeypatch
 
 def test_an_engine_that_cannot_be_had_ends_the_command_with_its_message(monkeypatch, capfd):
     impossible = Candidate(EngineConfig(precision="fp16"))
-    monkeypatch.setattr(inference, "candidates", lambda device: [PLAIN, impossible])
+    monkeypatch.setattr(inference, "candidates", lambda device: [impossible])
     with pytest.raises(SystemExit, match="a worker ended early"):
         inference.main(["--tiny", "--repeats", "1", "--threads", "1"])
     told = capfd.readouterr().err
