@@ -217,8 +217,7 @@ def draw(rows: Sequence[dict[str, Any]], hardware: str) -> Figure:
     shown = [{**each, "of": words[each["iou_type"]]} for each in rows if each["step"] == "evaluate"]
     figure = new_figure(2.4)
     axes = figure.subplots()
-    grouped(axes, shown, "of", "backend")
-    axes.set_xlabel("time (ms, median and quartiles)")
+    grouped(axes, shown, "of", "backend", unit="s")
     sizes = ", ".join(f"{shown[0][name]:,} {name}" for name in SIZES)
     figure.suptitle(f"COCO evaluation of {sizes}; {hardware}", fontsize=9)
     return figure

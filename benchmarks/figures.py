@@ -62,20 +62,26 @@ def stacked(axes: Axes, bars: Mapping[str, Mapping[str, float]], labels: Mapping
     )  # fmt: skip
 
 
-def grouped(axes: Axes, rows: Rows, group: str, by: str) -> None:
-    """Horizontal bars of median milliseconds with quartiles: rows of the same column `group` together, coloured by `by`."""
+def grouped(axes: Axes, rows: Rows, group: str, by: str, unit: str = "ms") -> None:
+    """Horizontal bars of median times with quartiles: rows of the same column `group` together, coloured by column `by`.
+
+    Args:
+        rows: with `ratio`, where it is to be written behind the time.
+        unit: what is shown, ms or s.
+    """
     groups, kinds = ([*dict.fromkeys(row[column] for row in rows)] for column in (group, by))
-    height = 0.8 / len(kinds)
+    height, scale = 0.8 / len(kinds), {"ms": 1, "s": 1000}[unit]
     for index, kind in enumerate(kinds):
         own = [row for row in rows if row[by] == kind]
         places = [groups.index(row[group]) + (index - (len(kinds) - 1) / 2) * height for row in own]
-        low, middle, high = ([row[name] for row in own] for name in ("p25_ms", "median_ms", "p75_ms"))
+        low, middle, high = ([row[name] / scale for row in own] for name in ("p25_ms", "median_ms", "p75_ms"))
         spread = [[m - a for m, a in zip(middle, low, strict=True)], [b - m for m, b in zip(middle, high, strict=True)]]
         axes.barh(places, middle, height, xerr=spread, color=OKABE_ITO[index], ecolor=INK, label=kind)
-        for place, row in zip(places, own, strict=True):
-            beside = f", {row['ratio']:.2g} ×" if row.get("ratio") else ""
-            axes.annotate(f" {_short(row['median_ms'])} ms{beside}", (row["p75_ms"], place), va="center", fontsize=9)
+        for place, row, length, end in zip(places, own, middle, high, strict=True):
+            beside = f", {row['ratio']:.2f} ×" if row.get("ratio") else ""
+            axes.annotate(f" {_short(length)} {unit}{beside}", (end, place), va="center", fontsize=9)
     _rows(axes, groups)
+    axes.set_xlabel(f"time ({unit}, median and quartiles)")
     axes.legend(ncols=len(kinds), fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
 
 

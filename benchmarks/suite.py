@@ -3,17 +3,19 @@
 Claim: a toy suite takes at most two thirds of what it took with one process per stage. Cold, each stage's process starts from
 nothing and looks at the images itself; now, workers are forked from a process that has imported torch, and predictions that
 differ after the network alone share its forward pass. Training and evaluation are the same code on both sides, so what they
-have gained by themselves is not in the ratio. A fixed spec, below: three short trainings, nine variants that need none, three
+have gained by themselves is not in the ratio. A fixed spec
+(`benchmarks/suite_run.py`): three short trainings, nine variants that need none, three
 kinds of measurement.
 
 The ways take turns, in an order that alternates between rounds. Each run has a results folder and a launcher process of its
 own; processor time is that of the launcher and of all it started. Data sets are generated before the clock starts. Every result
 but speed.json is compared, byte for byte, between all runs. To reproduce, ten minutes on two idle cores:
 
-    python benchmarks/suite.py --out results/reference/cpu/suite.csv
+    python benchmarks/suite.py --out results/reference/cpu
 
-Columns: `round`, `way` (cold, now), `processor_s`, `wall_s`, `stages`, `shared` (stages that shared a forward pass), and
-`<kind>_s`: what the stages of a kind say they took.
+Writes suite.csv and suite.png. Columns: `round`, `way` (cold, now), `processor_s`, `wall_s`, `stages`, `shared` (stages that
+shared a forward pass), `<kind>_s`: what the stages of a kind say they took, and `processor_of_cold`, `wall_of_cold`: the share
+of the time of the cold run in the same round.
 """
 
 from __future__ import annotations
@@ -33,50 +35,34 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from matplotlib.figure import Figure
+
+from analysis.figures.style import house_style, new_figure
+from benchmarks import suite_run
+from benchmarks.figures import grouped, save
+from benchmarks.timing import row as times_of
+from benchmarks.timing import write_csv
 from experiments.datasets import find_dataset
-from experiments.launch.pool import Pool
-from experiments.plan import DataInfo, Plan, build_plan
-from experiments.resolve import parse_setting
-from experiments.spec import load_scale, load_spec
 from experiments.store import Store
+from yolact.hardware import device_name
 
 WAYS = ("cold", "now")
-SPEC = """\
-title: the suite's benchmark
-question: What do processes and forward passes cost that could be shared?
-preset: yolact_base
-reference: base
-measure: [coco, speed, prototypes]
-variants:
-  base: {}
-  fc-mask: {set: {model.mask_branch.kind: fc_mask}}
-  one-prototype: {set: {model.mask_branch.k: 1}}
-  standard: {set: {inference.suppression: standard}}
-  cross-class: {set: {inference.suppression: cross_class}}
-  uncropped: {set: {inference.crop: false}}
-  boxes: {set: {inference.masks: false}}
-  noise: {set: {inference.intervention: {kind: noise, std: 0.2}}}
-  keep-4: {set: {inference.intervention: {kind: keep, m: 4}}}
-  project-4: {set: {inference.intervention: {kind: project, m: 4}}}
-  oracle-masks: {set: {inference.intervention: {kind: oracle, part: masks}}}
-  reflect: {set: {inference.intervention: {kind: padding, mode: reflect}}}
-"""
-DATA = "kind: shapes\nname: suite\nshapes: {{train: {train}, val: 1, test: {test}}}\n"
+TIMES = {"processor": "processor time", "wall": "wall clock"}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the suite in every round and way; print, and write where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="runs of each way")
     parser.add_argument("--iterations", type=int, default=30, help="of each training")
     parser.add_argument("--images", type=int, default=60, help="in the evaluated split")
-    parser.add_argument("--out", type=Path, help="CSV to write")
-    options = parser.parse_args()
-    rows = measure(options.rounds, options.iterations, options.images)
+    parser.add_argument("--out", type=Path, help="folder for the table and the figure")
+    options = parser.parse_args(arguments)
+    rows = beside(measure(options.rounds, options.iterations, options.images))
     print(summary(rows))
     if options.out:
-        from benchmarks.timing import write_csv
-
-        write_csv(options.out, rows)
+        write_csv(options.out / "suite.csv", [{**row, "threads": 1} for row in rows])
+        save(options.out / "suite.png", draw(rows, device_name("cpu")))
 
 
 def measure(rounds: int, iterations: int, images: int) -> list[dict[str, Any]]:
@@ -88,8 +74,7 @@ def measure(rounds: int, iterations: int, images: int) -> list[dict[str, Any]]:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "suite.yaml").write_text(SPEC)
-        (folder / "data.yaml").write_text(DATA.format(train=max(64, iterations), test=images))
+        suite_run.write(folder, train=max(64, iterations), test=images)
         made: dict[str, str] = {}
         for turn in range(rounds):
             for way in WAYS if turn % 2 == 0 else reversed(WAYS):
@@ -101,36 +86,47 @@ def measure(rounds: int, iterations: int, images: int) -> list[dict[str, Any]]:
     return rows
 
 
+def beside(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, `now` with its shares of what the cold run of the same round took."""
+    cold = {row["round"]: row for row in rows if row["way"] == "cold"}
+    return [
+        row | {f"{what}_of_cold": round(row[f"{what}_s"] / cold[row["round"]][f"{what}_s"], 4) for what in TIMES}
+        if row["way"] == "now"
+        else row
+        for row in rows
+    ]
+
+
 def summary(rows: Sequence[dict[str, Any]]) -> str:
-    """The medians of the rounds' ratios, in words."""
+    """The medians of the rounds' shares, in words."""
     parts = []
-    for what in ("processor_s", "wall_s"):
-        times = {way: [row[what] for row in sorted(rows, key=lambda row: row["round"]) if row["way"] == way] for way in WAYS}
-        ratios = [now / cold for cold, now in zip(times["cold"], times["now"], strict=True)]
-        parts.append(f"{what}: {statistics.median(ratios):.3f} of cold ({min(ratios):.3f} to {max(ratios):.3f})")
+    for what, words in TIMES.items():
+        shares = [row[f"{what}_of_cold"] for row in rows if row["way"] == "now"]
+        parts.append(f"{words}: {statistics.median(shares):.3f} of cold ({min(shares):.3f} to {max(shares):.3f})")
     return "; ".join(parts) + f"; all bytes equal in {len(rows)} runs"
 
 
-def run(way: str, folder: Path, results: Path, iterations: int) -> int:
-    """What the launcher's process does; returns its exit status."""
-    plan = _plan(folder, iterations)
-    pool = Pool(cores=2, warm=way == "now")
-    return pool.run(plan, set(plan.stages), Store(results), lambda event: None).exit_status
-
-
-def _plan(folder: Path, iterations: int) -> Plan:
-    place = str(folder / "data.yaml")
-    dataset = find_dataset(place)
-    data = DataInfo(dataset.name, dataset.id, dataset.splits)
-    settings = [parse_setting(f"training.iterations={iterations}"), parse_setting("speed.repeats=10")]
-    spec, scale = load_spec(str(folder / "suite.yaml")), load_scale("toy")
-    return build_plan(spec, scale, data, location=place, settings=settings, seeds=(0,))
+@house_style
+def draw(rows: Sequence[dict[str, Any]], hardware: str) -> Figure:
+    """Both ways beside each other, by processor time and by the wall's clock."""
+    shown: list[dict[str, Any]] = []
+    for what, words in TIMES.items():
+        samples = {way: [1000 * row[f"{what}_s"] for row in rows if row["way"] == way] for way in WAYS}
+        faster = statistics.median(1 / row[f"{what}_of_cold"] for row in rows if row["way"] == "now")
+        shown += [
+            {"of": words, "way": way, **times_of(samples[way]), **({"ratio": faster} if way == "now" else {})} for way in WAYS
+        ]
+    figure = new_figure(2.4)
+    axes = figure.subplots()
+    grouped(axes, shown, "of", "way", unit="s")
+    figure.suptitle(f"{rows[0]['stages']} stages on two cores; {hardware}", fontsize=9)
+    return figure
 
 
 def _timed(way: str, folder: Path, results: Path, iterations: int) -> dict[str, float]:
-    find_dataset(str(folder / "data.yaml")).ensure(results / "data")
+    find_dataset(str(folder / suite_run.DATA_FILE)).ensure(results / "data")
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    command = [sys.executable, __file__, "--launch", way, str(folder), str(results), str(iterations)]
+    command = [sys.executable, suite_run.__file__, way, str(folder), str(results), str(iterations)]
     if subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode:
         raise RuntimeError(f"{way}: not all stages are done")
     wall, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -163,6 +159,4 @@ def _compare(made: dict[str, str], found: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--launch"]:
-        sys.exit(run(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]), int(sys.argv[5])))
     main()

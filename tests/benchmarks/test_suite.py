@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 
 from benchmarks import suite
 
 
-def test_the_summary_is_the_median_of_the_rounds_ratios():
+@pytest.fixture
+def rows():
     times = {"cold": [10.0, 20.0, 10.0], "now": [5.0, 5.0, 4.0]}
-    rows = [
-        {"round": turn, "way": way, "processor_s": times[way][turn], "wall_s": 2 * times[way][turn]}
+    runs = [
+        {"round": turn, "way": way, "processor_s": times[way][turn], "wall_s": 2 * times[way][turn], "stages": 30}
         for turn in range(3)
         for way in (suite.WAYS if turn % 2 == 0 else reversed(suite.WAYS))
     ]
+    return suite.beside(runs)
+
+
+def test_the_summary_is_the_median_of_the_rounds_ratios(rows):
     assert suite.summary(rows) == (
-        "processor_s: 0.400 of cold (0.250 to 0.500); wall_s: 0.400 of cold (0.250 to 0.500); all bytes equal in 6 runs"
+        "processor time: 0.400 of cold (0.250 to 0.500); wall clock: 0.400 of cold (0.250 to 0.500); all bytes equal in 6 runs"
     )
+
+
+def test_table_and_picture_are_written(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(suite, "measure", lambda rounds, iterations, images: rows)
+    suite.main(["--out", str(tmp_path)])
+    written = list(csv.DictReader((tmp_path / "suite.csv").open()))
+    assert [row["processor_of_cold"] for row in written if row["way"] == "now"] == ["0.5", "0.25", "0.4"]
+    assert {(row["threads"], bool(row["hardware"])) for row in written} == {("1", True)}
+    assert (tmp_path / "suite.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("found", [{"a": "1", "b": "3"}, {"a": "1"}, {"a": "1", "b": "2", "c": "4"}])
