@@ -1,7 +1,8 @@
 """A trained network on pictures of one's own: overlays, and detections in COCO's result format.
 
 The folder gets `<name>.png` for every picture, `detections.json` (records), and `images.json` (COCO's `images` and
-`categories`, which say what the records' ids stand for).
+`categories`, which say what the records' ids stand for). What was found in a picture is encoded, drawn and written in a thread
+while the network looks at the next.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.overlap import behind
 from yolact.errors import UserError
 from yolact.files import write_json, written_aside
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from yolact.config import InferenceConfig
     from yolact.model import Model
     from yolact.structures import Detections
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 """What is taken for a picture when a folder is given."""
+BEHIND = 1
+"""How many pictures wait, with their masks, to be written; a photo with many objects takes a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -98,22 +104,25 @@ def predict_pictures(
     from yolact.data.images import read_image
     from yolact.records import to_records
 
+    def finish(picture: Picture, image: Tensor, found: Detections) -> None:
+        records.extend(to_records(found, picture.image_id, trained.category_ids))
+        _write_overlay(folder / picture.overlay, image.permute(1, 2, 0).numpy(), found, trained.class_names)
+
     folder.mkdir(parents=True, exist_ok=True)
     records: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
     unreadable: list[str] = []
-    for picture in pictures:
-        try:
-            image = read_image(picture.path)
-        except DatasetError as error:
-            unreadable.append(str(error))
-            continue
-        found = above(trained.model.predict([image.to(device)], inference)[0], threshold)
-        records += to_records(found, picture.image_id, trained.category_ids)
-        height, width = image.shape[-2:]
-        described = {"id": picture.image_id, "file_name": str(picture.path), "height": height, "width": width}
-        images.append({**described, "overlay": picture.overlay})
-        _write_overlay(folder / picture.overlay, image.permute(1, 2, 0).numpy(), found, trained.class_names)
+    with behind(finish, BEHIND) as hand_on:
+        for picture in pictures:
+            try:
+                image = read_image(picture.path)
+            except DatasetError as error:
+                unreadable.append(str(error))
+                continue
+            hand_on(picture, image, above(trained.model.predict([image.to(device)], inference)[0], threshold))
+            height, width = image.shape[-2:]
+            described = {"id": picture.image_id, "file_name": str(picture.path), "height": height, "width": width}
+            images.append({**described, "overlay": picture.overlay})
     write_json(folder / "detections.json", records, indent=None)
     write_json(folder / "images.json", {"images": images, "categories": trained.categories})
     return len(records), unreadable

@@ -21,7 +21,8 @@ from experiments.store import StageView, Store
 def cancel(stages: tuple[str, ...], everything: bool, results: Path) -> None:
     """Stop STAGES that run or wait: SLURM's jobs, and workers on this machine. What runs saves itself first.
 
-    `yolact run` or `yolact retry` goes on from there. Exit status 1: some could not be stopped.
+    Predictions of one network run in one worker and stop together; those that were not named are listed. `yolact run` or
+    `yolact retry` goes on from there. Exit status 1: some could not be stopped.
 
     \b
     Example:
@@ -38,7 +39,7 @@ def cancel(stages: tuple[str, ...], everything: bool, results: Path) -> None:
         click.echo(f"{stage_id}: its job was cancelled")
     running = [contents.stages[stage_id] for stage_id in ids if stage_id not in told]
     for view in running:
-        failed += not _stop(view, everything)
+        failed += not _stop(view, everything, _unnamed(view, contents, ids))
     if everything and not told and not any(view.worked_on for view in running):
         click.echo("nothing runs or waits")
     if failed:
@@ -54,8 +55,20 @@ def _cancel_jobs(store: Store, ids: list[str]) -> tuple[list[str], int]:
         return [], 1
 
 
-def _stop(view: StageView, everything: bool) -> bool:
-    """Stop a stage's process on this machine; whether there is nothing left to do."""
+def _unnamed(view: StageView, contents: Contents, ids: list[str]) -> list[str]:
+    """The stages beside `ids` that the same process works on."""
+    process = _process(view)
+    others = (other for other in contents.stages.values() if other.id not in ids)
+    return [] if process is None else [other.id for other in others if _process(other) == process]
+
+
+def _process(view: StageView) -> tuple[str, int, int] | None:
+    holder = view.worked_on
+    return None if holder is None else (holder.host, holder.pid, holder.started)
+
+
+def _stop(view: StageView, everything: bool, unnamed: list[str]) -> bool:
+    """Stop a stage's process on this machine, which stops its `unnamed` stages too; whether there is nothing left to do."""
     holder = view.worked_on
     if holder is None:
         if not everything:
@@ -66,7 +79,7 @@ def _stop(view: StageView, everything: bool) -> bool:
         return False
     launcher = everything and local.stop_launcher(holder)
     if local.stop(holder) or launcher:
-        click.echo(
-            f"{view.id}: process {holder.pid} was told to save and leave{', and its launcher to end' if launcher else ''}"
-        )
+        too = f"; it also works on {', '.join(unnamed)}, stopped with it" if unnamed else ""
+        leaves = f"save and leave{', and its launcher to end' if launcher else ''}"
+        click.echo(f"{view.id}: process {holder.pid} was told to {leaves}{too}")
     return True

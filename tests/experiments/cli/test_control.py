@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +25,7 @@ from experiments.launch.pool import Pool
 from experiments.launch.slurm_query import SchedulerError
 from experiments.launch.slurm_record import write_record
 from experiments.launch.slurm_state import SchedulerState
+from experiments.lock import process_start
 from experiments.store import Store
 from tests.experiments import fakes
 from tests.experiments.cli.benches import chain, record, run
@@ -245,6 +248,25 @@ def test_cancel_all_ends_the_launcher_too(running, capsys):
     assert {view.state for view in store.records()} == {"interrupted", "planned"}
     assert on(store, "cancel", "--all") == 0
     assert "nothing runs or waits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("named", "said"), [(1, [2, 3]), (2, [3]), (3, [])])
+def test_cancel_names_the_stages_that_stop_with_it(tmp_path, capsys, named, said):
+    """Three stages of one process and one of another."""
+    store, stages = Store(tmp_path / "results"), [fakes.stage("count", seed=seed) for seed in range(4)]
+    with subprocess.Popen(["sleep", "60"]) as shared, subprocess.Popen(["sleep", "60"]) as alone:
+        for process, stage in zip((alone, shared, shared, shared), stages, strict=True):
+            store.write_stage(stage.id, stage.record)
+            lock = {"token": stage.id, "host": socket.gethostname(), "pid": process.pid, "started": process_start(process.pid)}
+            (store.stage_folder(stage.id) / "lock").write_text(json.dumps(lock))
+        assert on(store, "cancel", *(stage.id for stage in stages[1 : named + 1])) == 0
+        assert shared.wait(10) == -signal.SIGTERM and alone.poll() is None
+        alone.kill()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == named
+    for line in lines:
+        names = re.findall(r"count-\w+", line.partition("; it also works on ")[2])
+        assert set(names) == {stages[number].id for number in said}
 
 
 def test_cancel_on_another_machine_is_said(tmp_path, capsys):

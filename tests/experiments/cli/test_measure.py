@@ -1,8 +1,10 @@
 """`yolact predict`, `evaluate` and `speed`, from the command line to what they print and write."""
 
+import errno
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +185,26 @@ def test_predict_passes_over_a_broken_picture_and_says_so(tmp_path, capsys, trai
     assert "1 of 4 images could not be read" in error and "ab.png" in error and "Traceback" not in error
     assert (out / "b.png").exists() and not (out / "ab.png").exists()
     assert {record["image_id"] for record in json.loads((out / "detections.json").read_text())} == {1, 2, 4}
+
+
+def test_pictures_written_behind_the_network_have_the_same_bytes(tmp_path, capsys, trained, photos, monkeypatch):
+    command = ("predict", photos, "--result", trained, "--device", "cpu", "--out")
+    run(capsys, *command, tmp_path / "behind")
+    monkeypatch.setattr("experiments.prediction.behind", lambda work, depth: nullcontext(work))
+    run(capsys, *command, tmp_path / "inline")
+    written = {path.name: path.read_bytes() for path in (tmp_path / "inline").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "behind").iterdir()} == written and len(written) == 5
+
+
+def test_a_picture_that_cannot_be_written_ends_predict(tmp_path, capsys, trained, photos, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("yolact.drawing.draw", full)
+    out = tmp_path / "out"
+    status, printed, error = run(capsys, "predict", photos, "--result", trained, "--out", out, "--device", "cpu")
+    assert status == 2 and "the disk is full" in error and not printed and "Traceback" not in error
+    assert list(out.iterdir()) == []
 
 
 def test_predict_finds_a_stage_in_the_results_folder(tmp_path, capsys, photos):
