@@ -38,8 +38,9 @@ def cancel(stages: tuple[str, ...], everything: bool, results: Path) -> None:
     for stage_id in told:
         click.echo(f"{stage_id}: its job was cancelled")
     running = [contents.stages[stage_id] for stage_id in ids if stage_id not in told]
+    unnamed = {view.id: _unnamed(view, contents, ids) for view in running}  # before any has left
     for view in running:
-        failed += not _stop(view, everything, _unnamed(view, contents, ids))
+        failed += not _stop(view, everything, unnamed[view.id])
     if everything and not told and not any(view.worked_on for view in running):
         click.echo("nothing runs or waits")
     if failed:
