@@ -1,15 +1,16 @@
 """What overlapping buys on video: `yolact predict` with decoding and drawing beside the network, against one after the other.
 
 Claim: on a device of its own the network never waits for decoding, drawing or encoding; where it shares the cores with them,
-overlapping costs nothing. Cost: about fifteen minutes on two cores with the defaults. To reproduce:
+overlapping costs nothing. Cost: about ten minutes on two idle cores. To reproduce:
 
     python benchmarks/video.py --out results/reference/cpu
 
 Protocol: `benchmarks/timing.py`; one call is `predict_video` on a generated clip of 640 x 480, from the file to the three
 files written. Networks: `network` has random weights and draws its best detections, whatever they are; `device` stands for a
 network on a device of its own, as it waits DEVICE_MS without using a core and then gives the same detections each time. Rows:
-both ways of working by each network, and the parts alone. `ratio` is the speed against `one by one`.
-Writes video.csv.
+both ways of working by each network, and the parts alone. Times are per frame; `ratio` is the speed against `one by one`.
+
+Writes video.csv and video.png.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
@@ -28,9 +29,12 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from analysis.figures.style import house_style, new_figure
+from benchmarks.figures import grouped, save
 from benchmarks.timing import REPEATS, interleaved, ratio, row, write_csv
 from experiments import video_prediction
 from experiments.cli.networks import load_network
@@ -38,6 +42,7 @@ from experiments.prediction import Trained
 from experiments.video_prediction import Video, predict_video
 from yolact.config import InferenceConfig
 from yolact.data.video import create_video, open_video
+from yolact.hardware import device_name
 from yolact.structures import Detections
 
 HEIGHT, WIDTH, RATE = 480, 640, 25
@@ -142,6 +147,18 @@ def _decode(path: Path) -> None:
             pass
 
 
+@house_style
+def draw(rows: Sequence[Mapping[str, Any]], hardware: str) -> Figure:
+    """Both ways of working beside each other, for each network."""
+    words = {"network": "network", "device": "stand-in for\na device"}
+    figure = new_figure(2.4)
+    axes = figure.subplots()
+    grouped(axes, [{**each, "of": words[each["what"]]} for each in rows if each["what"] in words], "of", "way")
+    axes.set_xlabel("time per frame (ms, median and quartiles)")
+    figure.suptitle(f"Video of {WIDTH} x {HEIGHT}, {DETECTIONS} detections drawn in each frame; {hardware}", fontsize=9)
+    return figure
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print, and write where --out says so."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -149,7 +166,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--frames", type=int, default=10, help="of the clip")
     parser.add_argument("--repeats", type=int, default=REPEATS)
-    parser.add_argument("--out", type=Path, help="folder for video.csv")
+    parser.add_argument("--out", type=Path, help="folder for the table and the figure")
     asked = parser.parse_args(arguments)
     network = load_network({"preset": asked.preset}, None, Path("results"), asked.device)
     inference = network.inference.replace(score_threshold=0.0, max_detections=DETECTIONS)
@@ -158,6 +175,7 @@ def main(arguments: list[str] | None = None) -> None:
         print("  ".join(f"{name} {value}" for name, value in each.items()), flush=True)
     if asked.out:
         write_csv(asked.out / "video.csv", [{"preset": asked.preset, **each} for each in rows], asked.device)
+        save(asked.out / "video.png", draw(rows, device_name(asked.device)))
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 import torch
 
 from benchmarks import video
+from benchmarks.figures import save
 from experiments.prediction import Trained
 from tests.experiments.cli.test_measure import YOLACT
 from yolact.build import build_model
 from yolact.config import InferenceConfig
 
 
-def test_the_smallest_table(monkeypatch):
+def test_the_smallest_table_and_its_picture(monkeypatch, tmp_path):
     monkeypatch.setattr(video, "HEIGHT", 40)
     monkeypatch.setattr(video, "WIDTH", 60)
     torch.manual_seed(0)
@@ -29,3 +30,5 @@ def test_the_smallest_table(monkeypatch):
         row["n"] == 2 and row["frames_per_second"] > 0 and ("ratio" in row) == (row["way"] == "overlapped") for row in rows
     )
     assert rows[4]["median_ms"] > rows[0]["median_ms"] + 1  # it waits, and decodes as well
+    save(tmp_path / "video.png", video.draw(rows, "a processor"))
+    assert (tmp_path / "video.png").stat().st_size > 10_000
