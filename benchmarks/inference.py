@@ -2,7 +2,7 @@
 
 Claims: on two CPU cores the compiled engine is at least 2.2 times as fast as the eager reference in fp32 and 4 times in bf16;
 the mask branch costs at most a fifth of the whole; time grows by less than 10 % from 1 to 100 detections up to assembly, and
-linearly in assembly. Cost: six minutes and five gigabytes on two idle cores, once the engines are compiled, which takes ten
+linearly in assembly. Cost: six minutes and six gigabytes on two idle cores, once the engines are compiled, which takes ten
 minutes the first time. To reproduce:
 
     python benchmarks/inference.py --threads 2 --out results/reference/cpu
