@@ -22,7 +22,7 @@ from experiments.resolve import flatten
 from experiments.store import Store
 
 REFERENCE = Path(__file__).resolve().parent.parent / "results" / "reference"
-_TRAINING = ("batch_size", "micro_batches", "precision")
+_TRAINING = ("batch_size", "micro_batches", "precision", "compile")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ def hours(content: Mapping[str, Any], throughputs: Sequence[Throughput]) -> tupl
 
 def _fields(content: Mapping[str, Any]) -> dict[str, Any]:
     model = {".".join(path): value for path, value in flatten({"model": content["fields"]["model"]}).items()}
-    training = {f"training.{name}": content["fields"]["training"][name] for name in _TRAINING}
+    given = content["fields"]["training"]
+    training = {f"training.{name}": given[name] for name in _TRAINING if name in given}
     model.pop("model.backbone.weights", None)
     return {**model, **training, "device": content["device"]}
 

@@ -1,13 +1,15 @@
 """Which part of a training step takes the time: the loader, the transfer, the forward pass, the backward pass or the optimiser.
 
 On the CPU a clock is read between the parts. On a GPU, work runs behind the host's back, so events are put between the parts
-and read together at the end of a window of steps; only the wait for the loader is the host's own.
+and read together at the end of a window of steps: "loader" and "transfer" are what the GPU waited for them, not what they took
+while it had other work to do.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 PARTS = ("loader", "transfer", "forward", "backward", "optimiser", "other")
@@ -28,29 +30,27 @@ class Breakdown:
 
     def mark(self, part: str) -> None:
         """What was done since the mark before was this part."""
-        now = time.perf_counter()
-        waited = part == "loader"
-        if waited or not self._on_gpu:
-            self._seconds[part] += now - self._last
         if self._on_gpu:
-            self._events.append(("" if waited else part, _event()))
+            self._events.append((part, _event()))
+            return
+        now = time.perf_counter()
+        self._seconds[part] += now - self._last
         self._last = now
 
     def close(self) -> dict[str, float]:
         """End the window: the seconds of each of PARTS, whose sum is the window's."""
         if self._events:
             self._events[-1][1].synchronize()
-            for (_, before), (part, event) in zip(self._events, self._events[1:], strict=False):
-                if part:
-                    self._seconds[part] += before.elapsed_time(event) / 1000
+            for (_, before), (part, event) in pairwise(self._events):
+                self._seconds[part] += before.elapsed_time(event) / 1000
         seconds = self._seconds
-        seconds["other"] = max(0.0, time.perf_counter() - self._start - sum(seconds.values()))
+        seconds["other"] += max(0.0, time.perf_counter() - self._start - sum(seconds.values()))
         self._begin()
         return seconds
 
     def _begin(self) -> None:
         self._seconds = dict.fromkeys(PARTS, 0.0)
-        self._events: list[tuple[str, Any]] = []
+        self._events: list[tuple[str, Any]] = [("", _event())] if self._on_gpu else []
         self._start = self._last = time.perf_counter()
 
 

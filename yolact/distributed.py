@@ -40,16 +40,16 @@ class Group:
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
 
-    def wrap(self, model: Model) -> Callable[..., dict[str, Tensor]]:
-        """`model.loss`, whose backward pass leaves the gradients summed over all processes.
+    def wrap(self, model: Model, loss: Callable[..., dict[str, Tensor]]) -> Callable[..., dict[str, Tensor]]:
+        """`loss`, a function of the model's weights, whose backward pass leaves the gradients summed over all processes.
 
         The weights of rank 0 become everybody's. A trained batch norm normalises by its process's own images; of its running
         averages, those of rank 0 become everybody's (as in the official code, whose first card's count).
         """
         if self.size == 1:
-            return model.loss
+            return loss
         # With unused parameters looked for, DDP never rearranges its buckets, so that sums round alike after resuming.
-        wrapped = DistributedDataParallel(_Loss(model), find_unused_parameters=True)
+        wrapped = DistributedDataParallel(_Loss(model, loss), find_unused_parameters=True)
         wrapped.register_comm_hook(None, _sum_gradients)
         return wrapped
 
@@ -145,12 +145,12 @@ def joined(ranks: Ranks, device: str) -> Iterator[Group]:
 class _Loss(nn.Module):
     """A model's loss as a forward pass, which is what DDP brackets."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, loss: Callable[..., dict[str, Tensor]]) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.loss = model, loss
 
     def forward(self, *arguments: Any) -> dict[str, Tensor]:
-        return self.model.loss(*arguments)
+        return self.loss(*arguments)
 
 
 def _sum_gradients(state, bucket):  # DDP refuses annotations that are strings

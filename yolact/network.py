@@ -25,6 +25,9 @@ from yolact.padding import set_padding
 from yolact.sections import Sections, no_sections
 from yolact.structures import Detections, RawOutputs, Target
 
+Computed = tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]
+"""Offsets, logits, mask parameters, maps, semantic logits: as in `RawOutputs`."""
+
 
 class YolactModel(Model):
     """YOLACT: backbone, pyramid, shared head, and a mask branch. Source: paper sections 3 and 4."""
@@ -64,6 +67,10 @@ class YolactModel(Model):
 
     def raw(self, images: Tensor, sections: Sections = no_sections, masks: bool = True) -> RawOutputs:
         """The network's outputs for (n, 3, S, S) float32 RGB images in 0..255; without masks, neither maps nor parameters."""
+        return RawOutputs(*self.computed(images, sections, masks), self.anchors())
+
+    def computed(self, images: Tensor, sections: Sections = no_sections, masks: bool = True) -> Computed:
+        """The fields of `raw` that depend on the images: all but the anchors. Traced as one graph by torch.compile."""
         with sections("backbone"):
             features = self.backbone((images - self.pixel_mean) / self.pixel_std)
         with sections("fpn"):
@@ -75,15 +82,13 @@ class YolactModel(Model):
         with sections("head"):
             offsets, logits, parameters = self.head(levels, masks)
             parameters = self.branch.activate(parameters)
-            prior = self._anchors([(level.shape[-2], level.shape[-1]) for level in levels], images.device)
         semantic = self.semantic(levels[0]) if self.training and self.semantic is not None else None
-        return RawOutputs(offsets, logits, parameters, maps, semantic, prior)
+        return offsets, logits, parameters, maps, semantic
 
     def match(self, targets: Sequence[Target]) -> list[Matches]:
         """The anchors' matches with each target."""
         size = self.image_size
-        prior = self._anchors(self._level_sizes(), self.pixel_mean.device)
-        return match_targets(targets, prior, size, self.config.matching)
+        return match_targets(targets, self.anchors(), size, self.config.matching)
 
     def normalizer(self, targets: Sequence[Target]) -> Normalizer:
         return _normalizer(self.match(targets))
@@ -130,13 +135,8 @@ class YolactModel(Model):
 
     def anchors(self) -> Tensor:
         """(P, 4) cxcywh fractions of the input's side, on the network's device."""
-        return self._anchors(self._level_sizes(), self.pixel_mean.device)
-
-    def _level_sizes(self) -> list[tuple[int, int]]:
-        return level_sizes(self.image_size, len(self.config.anchors.scales))
-
-    def _anchors(self, level_sizes: list[tuple[int, int]], device: torch.device) -> Tensor:
-        return _cached_anchors(self.config.anchors, self.image_size, tuple(level_sizes), device)
+        sizes = level_sizes(self.image_size, len(self.config.anchors.scales))
+        return _cached_anchors(self.config.anchors, self.image_size, tuple(sizes), self.pixel_mean.device)
 
 
 def level_sizes(image_size: int, levels: int) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ Boxes are float32 xyxy (x1, y1, x2, y2), x to the right, y downwards, the origin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -30,8 +31,20 @@ class Target:
 
     def to(self, device) -> Target:
         """The same target with its tensors on `device`."""
-        move = lambda t: t.to(device, non_blocking=True)  # noqa: E731
-        return Target(move(self.boxes), move(self.labels), move(self.masks), move(self.crowd), self.image_id, self.seed)
+        return self._with_each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Target:
+        """The same target in page-locked memory, from which a GPU copies while the host goes on."""
+        return self._with_each(lambda tensor: tensor.pin_memory())
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Boxes, labels, masks, crowd."""
+        return self.boxes, self.labels, self.masks, self.crowd
+
+    def _with_each(self, change: Callable[[Tensor], Tensor]) -> Target:
+        boxes, labels, masks, crowd = map(change, self.tensors)
+        return Target(boxes, labels, masks, crowd, self.image_id, self.seed)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,9 @@ class TrainingConfig(Config):
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the forward pass; losses and weights stay in fp32. fp16 needs a GPU and scales the loss."""
+    compile: bool = False
+    """Compile the network, without the losses, by torch.compile: for YOLACT alone, and on the CPU with a C++ compiler. The same
+    numbers up to rounding; on the CPU the same bytes on one type of processor only."""
     skip_images_without_objects: bool = True
     """Official code: images without annotations are never shown."""
     checkpoint_every: Positive = 10_000

@@ -43,6 +43,7 @@ class TrainingBatches:
         iterations: where the stream ends.
         skip_empty: leave out images without any annotation, as the official code does.
         workers: background processes that prepare batches; 0 prepares them here.
+        pinned: put batches into page-locked memory, from which a GPU copies while the host goes on; there must be one.
         rank, ranks: of `ranks` processes that train together, the one that these batches are for. Process r gets the r-th of
             `ranks` equal, consecutive parts of each batch; all processes' parts together are the batch.
 
@@ -63,6 +64,7 @@ class TrainingBatches:
         start_iteration: int = 0,
         skip_empty: bool = True,
         workers: int = 0,
+        pinned: bool = False,
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
@@ -70,7 +72,7 @@ class TrainingBatches:
             raise UserError(f"a batch of {batch_size} images can't be split equally over {ranks} processes")
         self._stream = _Stream(split, augmentation, image_size, seed, skip_empty, CACHE_BYTES // (max(workers, 1) * ranks))
         self._batches = _Batches(range(start_iteration, iterations), batch_size, rank, ranks)
-        self._workers = workers
+        self._workers, self._pinned = workers, pinned
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -80,6 +82,7 @@ class TrainingBatches:
             self._stream,
             batch_sampler=self._batches,
             num_workers=self._workers,
+            pin_memory=self._pinned,
             collate_fn=_collate,
             generator=torch.Generator(),  # else DataLoader draws from the global generator
         )

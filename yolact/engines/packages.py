@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from yolact.compiler import require_compiler
 from yolact.engines.eager import EngineError
 from yolact.files import written_aside
 from yolact.hardware import cpu_name
@@ -59,7 +60,7 @@ def compiled(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any = None, fold
 def _compile(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any, path: Path) -> None:
     from torch._inductor.utils import fresh_cache
 
-    _require_compiler()
+    require_compiler("inference.engine.kind=compiled", "inference.engine.kind to eager", EngineError)
     logging.getLogger(__name__).warning(
         "compiling %s for this processor; a large network takes minutes, later runs load it from %s",
         type(graph).__name__,
@@ -83,18 +84,6 @@ def _compile(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any, path: Path)
 def _ordinary(values: Any) -> Any:
     """Copies that aren't tensors of inference mode, which can't be exported with."""
     return values.clone() if isinstance(values, Tensor) else tuple(_ordinary(value) for value in values)
-
-
-def _require_compiler() -> None:
-    from torch._inductor.cpp_builder import get_cpp_compiler
-
-    try:
-        get_cpp_compiler()
-    except Exception as error:  # torch's own classes, which it names as private
-        raise EngineError(
-            "inference.engine.kind=compiled needs a C++ compiler on the CPU: install g++ (on Debian: apt install g++), "
-            "name one by the environment variable CXX, or set inference.engine.kind to eager"
-        ) from error
 
 
 def _own_folder(folder: Path) -> Path:

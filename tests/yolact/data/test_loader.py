@@ -53,6 +53,12 @@ def test_shapes_and_length(split):
     assert (images.shape, images.dtype, len(targets)) == ((3, 3, 32, 32), torch.float32, 3)
 
 
+@pytest.mark.parametrize("pinned", [False, True])
+def test_page_locked_memory_is_the_library_s_work(split, monkeypatch, pinned):
+    monkeypatch.setattr(loader, "DataLoader", lambda *_, pin_memory, **__: [pin_memory])
+    assert batches(split, pinned=pinned) == [pinned]
+
+
 @pytest.mark.parametrize("changes", [{"workers": 1}, {"workers": 2}], ids=["1 worker", "2 workers"])
 def test_workers_change_nothing(split, changes):
     assert same(batches(split), batches(split, **changes))
