@@ -56,6 +56,19 @@ def test_the_next_batch_is_on_its_way_before_it_is_due(lane):
     feed = Feed(numbered(asked, 5), 2, "cuda")
     feed.place(feed.take())
     feed.look_ahead()
+    assert lane.events == ["copy 0", "join 0", "copy 10"]
+    assert feed.place(feed.take())[1][0].image_id == 10
+    feed.look_ahead()
+    assert feed.take() is None
+    assert asked == [0, 1], "no batch is asked for in vain"
+    assert lane.events[3:] == ["join 10"]
+
+
+def test_training_gives_the_same_weights_and_asks_for_no_batch_in_vain(lane, monkeypatch):
+    asked, ahead = [], tiny_model()
+    train(ahead, lambda start: numbered(asked, 100), CONFIG)
+    assert asked == list(range(STEPS))
+    # after the backward pass of one batch and before its optimiser step, the next is copied
     assert lane.events == ["copy 0", *(each for n in range(0, 50, 10) for each in (f"join {n}", f"copy {n + 10}")), "join 50"]
     monkeypatch.setattr(prefetch, "lane_of", lambda device: None)
     plain = tiny_model()
