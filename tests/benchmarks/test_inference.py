@@ -95,7 +95,7 @@ def test_an_engine_that_cannot_be_had_ends_the_command_with_its_message(monkeypa
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_every_engine_has_its_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     inference.main(["--tiny", "--repeats", "3", "--threads", "1", "--out", str(tmp_path)])
