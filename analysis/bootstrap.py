@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.contents import opened
+
 AREAS = ("all", "small", "medium", "large")
 
 AP_NAMES = {"AP": ("all", None), "AP50": ("all", 0.5), "AP75": ("all", 0.75),
@@ -25,6 +27,8 @@ AP_BY_IOU = {f"AP{iou}": ("all", iou / 100) for iou in range(50, 100, 5)}
 """The precision at each IoU threshold, in the same way."""
 _PRECISIONS: dict[str, tuple[str, float | None]] = {**AP_NAMES, **AP_BY_IOU}
 
+_PER_TYPE = ("image", "category", "score", "matched", "ignored", "gt_image", "gt_category", "gt_ignored")
+"""Arrays that each iou type has, after `segm_` or `bbox_`."""
 _ELEMENTS_PER_CHUNK = 4_000_000
 """Bounds the memory of one pass: resamples × detections."""
 
@@ -51,9 +55,13 @@ class Matches:
 
 
 def load_matches(path: Path, iou_type: str = "segm") -> Matches:
-    """The matches of one iou type (`segm` or `bbox`) from a `matches.npz`."""
-    with np.load(path, allow_pickle=False) as arrays:
-        own = {name.removeprefix(f"{iou_type}_"): arrays[name] for name in arrays.files if name.startswith(f"{iou_type}_")}
+    """The matches of one iou type (`segm` or `bbox`) from a `matches.npz`.
+
+    Raises:
+        MissingResult: it isn't one, or lacks something.
+    """
+    with opened(path) as arrays:
+        own = {name: arrays[f"{iou_type}_{name}"] for name in _PER_TYPE}
         return Matches(
             image_ids=arrays["image_ids"],
             categories=len(arrays["category_ids"]),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.results import Experiment, MissingResult, every
+from analysis.results import Experiment, MissingResult, every, first
 from analysis.statistics import over_seeds, sample_sd
 
 
@@ -65,11 +65,12 @@ def read_probes(experiment: Experiment) -> list[Probed]:
 
 
 def first_probed(experiment: Experiment, variant: str) -> Probed:
-    """The first seed of a variant that was probed; raises as `read_probes` does."""
-    for one in read_probes(experiment):
-        if one.variant == variant:
-            return one
-    raise MissingResult(f"the prototypes of {experiment.variant(variant).label} were not probed")
+    """The first seed of a variant that was probed.
+
+    Raises:
+        MissingResult: none was.
+    """
+    return first(experiment, variant, _read, f"the prototypes of {experiment.variant(variant).label} were not probed")[1]
 
 
 def probes(experiment: Experiment) -> pd.DataFrame:

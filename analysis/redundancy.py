@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.results import Experiment, MissingResult, every
+from analysis.results import Experiment, MissingResult, every, first
 from analysis.statistics import sample_sd
 
 EXPLAINED = (0.9, 0.99)
@@ -52,11 +52,13 @@ def read_redundancy(experiment: Experiment) -> list[Redundancy]:
 
 
 def first_redundancy(experiment: Experiment, variant: str) -> Redundancy:
-    """The measurement of a variant's first seed that has one; raises as `read_redundancy` does."""
-    for one in read_redundancy(experiment):
-        if one.variant == variant:
-            return one
-    raise MissingResult(f"the prototypes of {experiment.variant(variant).label} were not measured for redundancy")
+    """The measurement of a variant's first seed that has one.
+
+    Raises:
+        MissingResult: none has.
+    """
+    otherwise = f"the prototypes of {experiment.variant(variant).label} were not measured for redundancy"
+    return first(experiment, variant, _read, otherwise)[1]
 
 
 def redundancy(experiment: Experiment) -> pd.DataFrame:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
+from analysis.contents import Contents, MissingResult, opened, read_json
 from experiments.store import StageView, Store
 from yolact.errors import UserError
 
@@ -22,27 +20,6 @@ PAPER_SCALE = "paper"
 """The only scale whose numbers may be set against the paper's directly."""
 HEADLINE = ("mask_AP", "fps")
 """Metrics of the main tables where a record names none."""
-
-
-class MissingResult(UserError):  # noqa: N818 (a hole in the results rather than a mistake)
-    """A number or picture that was asked for was not made. The message is the reason, fit for a cell of a table."""
-
-
-class MissingName(MissingResult, KeyError):  # noqa: N818 (as above)
-    """A result file lacks something: a hole, and to those who ask whether it is there a KeyError as of any mapping."""
-
-    __str__ = Exception.__str__  # a KeyError puts quotes around its message
-
-
-class Contents(dict[str, Any]):
-    """What stands in a result file. What is asked for and isn't there is a hole that names the file."""
-
-    def __init__(self, values: Iterable[tuple[str, Any]], file: str) -> None:
-        super().__init__(values)
-        self._file = file
-
-    def __missing__(self, name: str) -> Any:
-        raise MissingName(f"{self._file} has no {name}: another version of the workbench wrote it")
 
 
 class UnknownVariant(UserError):  # noqa: N818 - named as MissingResult is
@@ -190,20 +167,13 @@ class Experiment:
 
     def read(self, variant: str, seed: int, kind: str, file: str) -> Any:
         """The contents of a JSON result file; raises as `path` does, and for a file that isn't JSON."""
-        path, name = self.path(variant, seed, kind, file), f"{file} of {kind}"
-        try:
-            return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=lambda pairs: Contents(pairs, name))
-        except (OSError, ValueError) as error:
-            raise MissingResult(f"{name} cannot be read: {error}") from None
+        return read_json(self.path(variant, seed, kind, file))
 
     def arrays(self, variant: str, seed: int, kind: str, file: str) -> Mapping[str, NDArray[Any]]:
         """The arrays of an .npz result file; raises as `path` does, and for a file that isn't one."""
-        path, name = self.path(variant, seed, kind, file), f"{file} of {kind}"
-        try:
-            with np.load(path, allow_pickle=False) as found:
-                return Contents(found.items(), name)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise MissingResult(f"{name} cannot be read: {error}") from None
+        path = self.path(variant, seed, kind, file)
+        with opened(path) as found:
+            return Contents(found.items(), path)
 
     def shares_training(self, first: str, second: str) -> bool:
         """Whether two variants differ in inference alone: every seed that both have is one and the same training."""
@@ -251,13 +221,41 @@ def every(experiment: Experiment, read: Callable[[Experiment, str, int], T], oth
     Raises:
         MissingResult: nothing has it; `otherwise` says what, and the reasons of the holes follow.
     """
-    found, reasons = [], dict[str, None]()
-    for variant in experiment.colour_order:
-        for seed in experiment.seeds_of(variant):
-            try:
-                found.append((variant, seed, read(experiment, variant, seed)))
-            except MissingResult as missing:
-                reasons[str(missing)] = None
+    runs = [(variant, seed) for variant in experiment.colour_order for seed in experiment.seeds_of(variant)]
+    reasons: list[str] = []
+    found = list(_readable(experiment, runs, read, reasons))
     if not found:
-        raise MissingResult(": ".join(filter(None, (otherwise, "; ".join(reasons)))))
+        raise _nothing(otherwise, reasons)
     return found
+
+
+def first(experiment: Experiment, variant: str, read: Callable[[Experiment, str, int], T], otherwise: str) -> tuple[int, T]:
+    """(seed, what `read(experiment, variant, seed)` gives) of the first seed of a variant that has it.
+
+    Raises:
+        MissingResult: none has, in the words of `every`.
+    """
+    reasons: list[str] = []
+    for _, seed, found in _readable(experiment, [(variant, seed) for seed in experiment.seeds_of(variant)], read, reasons):
+        return seed, found
+    raise _nothing(otherwise, reasons)
+
+
+def _readable(
+    experiment: Experiment,
+    runs: Iterable[tuple[str, int]],
+    read: Callable[[Experiment, str, int], T],
+    reasons: list[str],
+) -> Iterator[tuple[str, int, T]]:
+    """(variant, seed, what `read` gives) of the runs that have it; `reasons` gets why the others don't."""
+    for variant, seed in runs:
+        try:
+            found = read(experiment, variant, seed)
+        except MissingResult as missing:
+            reasons.append(str(missing))
+        else:
+            yield variant, seed, found
+
+
+def _nothing(otherwise: str, reasons: list[str]) -> MissingResult:
+    return MissingResult(": ".join(filter(None, (otherwise, "; ".join(dict.fromkeys(reasons))))))

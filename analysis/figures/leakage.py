@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from analysis.figures.picture import Picture
 from analysis.figures.style import OKABE_ITO, colours, dashes, house_style, legend, marker, new_figure, seeds, spaced
 from analysis.leakage import BINS, leakage_sentence, objects, rates, spread
-from analysis.results import Experiment, MissingResult
+from analysis.results import Experiment, MissingResult, first
 
 PARTS = {"leak_same": "on others of its class", "leak_other": "on other classes", "leak_background": "on the background"}
 GREYS = ("#5f6870", "#98a0a7", "#cdd2d6")
@@ -156,15 +158,15 @@ def worst(experiment: Experiment, variant: str, sort: str) -> Picture:
 
 
 def _cases(experiment: Experiment, variant: str, sort: str) -> tuple[int, list[dict[str, np.ndarray]]]:
-    for seed in experiment.seeds_of(variant):
-        try:
-            arrays = experiment.arrays(variant, seed, "leakage", "worst.npz")
-        except MissingResult:
-            continue
-        places = sorted({int(name.split("_")[1]) for name in arrays if name.startswith(f"{sort}_")})
-        names = ("image", "mask", "truth", "box", "value", "image_id")
-        cases = [{name: arrays[f"{sort}_{place}_{name}"] for name in names} for place in places]
-        if not cases:
-            raise MissingResult(f"{experiment.variant(variant).label} has no such object")
-        return seed, cases
-    raise MissingResult(f"leakage of {experiment.variant(variant).label} was not measured")
+    label = experiment.variant(variant).label
+    seed, arrays = first(experiment, variant, _worst, f"leakage of {label} was not measured")
+    places = sorted({int(name.split("_")[1]) for name in arrays if name.startswith(f"{sort}_")})
+    names = ("image", "mask", "truth", "box", "value", "image_id")
+    cases = [{name: arrays[f"{sort}_{place}_{name}"] for name in names} for place in places]
+    if not cases:
+        raise MissingResult(f"{label} has no such object")
+    return seed, cases
+
+
+def _worst(experiment: Experiment, variant: str, seed: int) -> Mapping[str, NDArray[Any]]:
+    return experiment.arrays(variant, seed, "leakage", "worst.npz")

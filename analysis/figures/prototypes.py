@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from analysis.contents import Arrays, MissingResult, opened
 from analysis.figures.picture import Picture
 from analysis.figures.style import INK, OKABE_ITO, house_style, new_figure
-from analysis.results import Experiment, MissingResult
+from analysis.results import Experiment, first
 
 SHOWN = 16
 """Prototypes drawn at most, the most used first."""
@@ -31,15 +32,15 @@ def prototype_file(experiment: Experiment, variant: str) -> tuple[int, Path]:
     Raises:
         MissingResult: there is none.
     """
-    for seed in experiment.seeds_of(variant):
-        try:
-            path = experiment.path(variant, seed, "prototypes", "prototypes.npz")
-        except MissingResult:
-            continue
-        with np.load(path, allow_pickle=False) as arrays:
-            if "0_prototypes" in arrays.files:
-                return seed, path
-    raise MissingResult(f"no prototypes of {experiment.variant(variant).label} were kept")
+    return first(experiment, variant, _with_prototypes, f"no prototypes of {experiment.variant(variant).label} were kept")
+
+
+def _with_prototypes(experiment: Experiment, variant: str, seed: int) -> Path:
+    path = experiment.path(variant, seed, "prototypes", "prototypes.npz")
+    with opened(path) as arrays:
+        if "0_prototypes" not in arrays:
+            raise MissingResult("it makes its masks without prototypes")
+    return path
 
 
 def best_prototype_variant(experiment: Experiment, table: pd.DataFrame) -> str:
@@ -69,7 +70,7 @@ def prototypes(experiment: Experiment, variant: str) -> Picture:
         MissingResult: no prototypes of this variant were kept.
     """
     seed, path = prototype_file(experiment, variant)
-    with np.load(path, allow_pickle=False) as arrays:
+    with opened(path) as arrays:
         images = len(arrays["image_ids"])
         use = _use(arrays, images)
         order = np.argsort(-use, kind="stable")[:SHOWN]
@@ -96,13 +97,13 @@ def prototypes(experiment: Experiment, variant: str) -> Picture:
     return Picture("prototypes", figure, caption, alt, data)
 
 
-def _use(arrays: np.lib.npyio.NpzFile, images: int) -> NDArray[np.float64]:
+def _use(arrays: Arrays, images: int) -> NDArray[np.float64]:
     """(k,) mean absolute coefficient over all stored detections; zeros where nothing was detected."""
     coefficients = np.concatenate([arrays[f"{index}_coefficients"] for index in range(images)])
     return np.abs(coefficients).mean(axis=0) if len(coefficients) else np.zeros(coefficients.shape[1])
 
 
-def _draw_masks(axes: Axes, arrays: np.lib.npyio.NpzFile, index: int) -> None:
+def _draw_masks(axes: Axes, arrays: Arrays, index: int) -> None:
     image = arrays[f"{index}_image"].astype(np.float64) / 255
     scores = arrays[f"{index}_scores"]
     chosen = [n for n in np.argsort(-scores, kind="stable") if scores[n] >= SCORE][:DETECTIONS]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.results import Experiment, MissingResult
+from analysis.contents import Arrays, MissingResult, opened
+from analysis.results import Experiment
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Kept:
 
     def __iter__(self) -> Iterator[KeptImage]:
         """The images one after the other, one in memory at a time."""
-        with np.load(self.path, allow_pickle=False) as arrays:
+        with opened(self.path) as arrays:
             for index in range(len(self)):
                 yield self._read(arrays, index)
 
@@ -78,7 +78,7 @@ class Kept:
         """
         if image_id not in self.image_ids:
             raise MissingResult(f"image {image_id} was not kept; kept are {', '.join(map(str, self.image_ids[:20]))}")
-        with np.load(self.path, allow_pickle=False) as arrays:
+        with opened(self.path) as arrays:
             return self._read(arrays, self.image_ids.index(image_id))
 
     @property
@@ -86,7 +86,7 @@ class Kept:
         """In words, such as `trained, seed 0`."""
         return f"{self.experiment.variant(self.variant).label}, seed {self.seed}"
 
-    def _read(self, arrays: np.lib.npyio.NpzFile, index: int) -> KeptImage:
+    def _read(self, arrays: Arrays, index: int) -> KeptImage:
         names = ("image", "coefficients", "masks", "boxes", "scores", "labels")
         return KeptImage(
             image_id=self.image_ids[index],
@@ -115,12 +115,9 @@ def open_kept(experiment: Experiment, variant: str | None = None, seed: int | No
 
 
 def _open(experiment: Experiment, variant: str, seed: int, path: Path) -> Kept:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            ids, names = arrays["image_ids"], arrays["class_names"]
-            k = len(arrays["0_prototypes"]) if "0_prototypes" in arrays.files else 0
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise MissingResult(f"{path} cannot be read: {error}") from None
+    with opened(path) as arrays:
+        ids, names = arrays["image_ids"], arrays["class_names"]
+        k = len(arrays["0_prototypes"]) if "0_prototypes" in arrays else 0
     if not k:
         raise MissingResult(f"{experiment.variant(variant).label} makes its masks without prototypes")
     stage = experiment.store.stage(str(experiment.stage_id(variant, seed, "prototypes")))

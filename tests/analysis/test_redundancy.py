@@ -100,7 +100,7 @@ def test_figures_say_what_they_show(experiment):
 
 @pytest.mark.parametrize("show", [redundancy, redundancy_summary, spectra, use, correlations, spectrum, use_per_class])
 def test_without_prototypes_there_is_nothing_to_show(without, show):
-    with pytest.raises(MissingResult, match="no network's prototypes"):
+    with pytest.raises(MissingResult, match="measured for redundancy: fc_mask has no prototypes"):
         show(without)
 
 

@@ -148,7 +148,9 @@ def test_what_is_missing_is_said(options, message, tmp_path):
 def test_a_damaged_file_is_named(tmp_path):
     experiment = made_up.write(tmp_path)
     (tmp_path / "runs" / made_up.STAGE / "result" / "prototypes.npz").write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(MissingResult, match=r"prototypes\.npz cannot be read"):
+    with pytest.raises(
+        MissingResult, match=rf"prototypes\.npz of {made_up.STAGE} cannot be read: .* `yolact results rm {made_up.STAGE}`"
+    ):
         open_kept(experiment)
 
 
