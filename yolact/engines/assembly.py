@@ -65,13 +65,14 @@ def masks_by_box(
 
     For the CPU, where shapes that depend on the data cost nothing, and inductor's loops over all pixels are the slower ones.
     """
-    soft = mask_ops.assemble(prototypes, coefficients, boxes if config.crop else None, config.crop_padding)
-    found = torch.zeros((len(soft), *size), dtype=torch.bool)
-    across, down = weights(soft.shape[2], size[1], soft.device), weights(soft.shape[1], size[0], soft.device).t()
-    x_spans = _spans(boxes[:, 0], boxes[:, 2], soft.shape[2], size[1], config)
-    y_spans = _spans(boxes[:, 1], boxes[:, 3], soft.shape[1], size[0], config)
-    for mask, out, (left, right, x1, x2), (top, bottom, y1, y2) in zip(soft, found, x_spans, y_spans, strict=True):
-        wide = mask[top:bottom, left:right] @ across[left:right, x1:x2]
+    k, height, width = prototypes.shape
+    logits = (coefficients @ prototypes.reshape(k, -1)).reshape(-1, height, width)
+    found = torch.zeros((len(logits), *size), dtype=torch.bool)
+    across, down = weights(width, size[1], logits.device), weights(height, size[0], logits.device).t()
+    x_spans = _spans(boxes[:, 0], boxes[:, 2], width, size[1], config)
+    y_spans = _spans(boxes[:, 1], boxes[:, 3], height, size[0], config)
+    for mask, out, (left, right, x1, x2), (top, bottom, y1, y2) in zip(logits, found, x_spans, y_spans, strict=True):
+        wide = mask[top:bottom, left:right].sigmoid() @ across[left:right, x1:x2]
         torch.gt(down[y1:y2, top:bottom] @ wide, config.mask_threshold, out=out[y1:y2, x1:x2])
     return found
 

@@ -5,6 +5,7 @@ P anchors, C classes, m mask parameters per anchor, input of side S.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -13,10 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yolact.branches.prototypes import PrototypeBranch
+from yolact.engines import winograd
 from yolact.engines.folding import fold_batch_norm
 from yolact.engines.upsampled_conv import UpsampledConv, takes_the_place_of
+from yolact.engines.winograd import WinogradConv
+from yolact.head import PredictionHead
 from yolact.network import YolactModel
 from yolact.protonet import Protonet
+
+_VECTOR = 16
+"""Numbers of float32 in a register of 512 bits."""
 
 
 class NetworkGraph(nn.Module):
@@ -34,6 +41,9 @@ class NetworkGraph(nn.Module):
         if isinstance(network.branch, PrototypeBranch) and takes_the_place_of(network.branch.protonet.after):
             quick: Any = _QuickProtonet(network.branch.protonet)
             network.branch.protonet = quick
+        network.head = _JoinedHead(network.head, masks)
+        if dtype == torch.float32 and model.pixel_mean.device.type == "cpu":
+            _quicken(network)
         for part in (network.backbone, network.fpn, network.branch, network.head):
             part.to(dtype=dtype, memory_format=torch.channels_last)
         self.network, self.dtype, self.masks = network, dtype, masks
@@ -45,7 +55,7 @@ class NetworkGraph(nn.Module):
         levels = self.network.fpn(self.network.backbone(pixels))
         branch = self.network.branch
         maps = branch.maps(levels) if self.masks else None
-        offsets, logits, parameters = self.network.head(levels, self.masks)
+        offsets, logits, parameters = self.network.head(levels)
         outputs = (offsets, logits, branch.activate(parameters), *(() if maps is None else (maps,)))
         return tuple(output.float().contiguous() for output in outputs)
 
@@ -53,6 +63,47 @@ class NetworkGraph(nn.Module):
 def _border(module: nn.Module) -> str | None:
     """Padding isn't among the weights, and an intervention changes it."""
     return getattr(module, "border", None)
+
+
+def _quicken(network: nn.Module) -> None:
+    """Put Winograd's convolutions where they are faster, in place."""
+    for parent in list(network.modules()):
+        for name, module in parent.named_children():
+            if isinstance(module, nn.Conv2d) and winograd.takes_the_place_of(module):
+                setattr(parent, name, WinogradConv(module))
+
+
+class _JoinedHead(nn.Module):
+    """A prediction head whose last convolutions, which read the same map, are one."""
+
+    def __init__(self, head: PredictionHead, masks: bool) -> None:
+        super().__init__()
+        last = [conv for conv in (head.box, head.classification, head.mask if masks else None) if conv is not None]
+        self.shared, self.joined = head.shared, _joined(last)
+        self.channels, self.columns = [conv.out_channels for conv in last], head.columns
+
+    def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """As `PredictionHead.forward`."""
+        parts = zip(*map(self._level, levels), strict=True)
+        offsets, logits, *parameters = (torch.cat(part, dim=1) for part in parts)
+        return offsets, logits, parameters[0] if parameters else offsets[..., :0]
+
+    def _level(self, level: Tensor) -> list[Tensor]:
+        for conv in self.shared:
+            level = F.relu(conv(level))
+        maps = self.joined(level).permute(0, 2, 3, 1)[..., : sum(self.channels)].split(self.channels, dim=-1)
+        return [each.reshape(len(level), -1, columns) for each, columns in zip(maps, self.columns, strict=False)]
+
+
+def _joined(convs: Sequence[nn.Conv2d]) -> nn.Conv2d:
+    """One convolution with the outputs of all, and more up to whole vectors of 16, without which kernels are a third slower."""
+    made = deepcopy(convs[0])
+    weight, bias = torch.cat([conv.weight for conv in convs]), torch.cat([conv.bias for conv in convs])  # type: ignore[misc]
+    missing = -len(bias) % _VECTOR
+    made.weight = nn.Parameter(F.pad(weight, (0, 0, 0, 0, 0, 0, 0, missing)), requires_grad=False)
+    made.bias = nn.Parameter(F.pad(bias, (0, missing)), requires_grad=False)
+    made.out_channels = len(made.bias)
+    return made
 
 
 class _QuickProtonet(nn.Module):

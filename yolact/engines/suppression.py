@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from yolact import boxes as box_ops
 from yolact.config.inference import InferenceConfig
+from yolact.engines.stored import stored
 
 STATIC = ("fast", "cross_class")
 """The methods that have static shapes; the greedy ones don't."""
@@ -82,5 +83,7 @@ def best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 def _worst_overlap(boxes: Tensor) -> Tensor:
     """The largest IoU (r, q) of each of (r, q, 4) boxes with one before it in its row; 0 for the first."""
+    # coordinate by coordinate, as vectors are read; not stored, each box would be decoded anew for every pair it is in
+    corners = stored(boxes.permute(2, 0, 1).contiguous()).permute(1, 2, 0)
     place = torch.arange(boxes.shape[1], device=boxes.device)
-    return torch.where(place[:, None] < place, box_ops.iou(boxes, boxes), 0.0).amax(dim=1)
+    return torch.where(place[:, None] < place, box_ops.iou(corners, corners), 0.0).amax(dim=1)
