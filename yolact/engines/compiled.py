@@ -8,6 +8,7 @@ own code.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -45,9 +46,10 @@ class CompiledEngine:
     def __init__(self, network: YolactModel, precision: str) -> None:
         self.network = network
         self.device = network.pixel_mean.device
+        self.on_cpu = self.device.type == "cpu"
         check_precision(precision, self.device)
         self.dtype = _DTYPES[precision]
-        if self.device.type == "cpu":
+        if self.on_cpu:
             keep_freed_memory()
         self._made: dict[Any, Callable[..., Any]] = {}
 
@@ -56,7 +58,7 @@ class CompiledEngine:
         with sections("preprocess"):
             batch = torch.stack([resize(image, self.network.image_size) for image in images])
         with sections("network"):
-            step = 1 if self.device.type == "cpu" else len(batch)
+            step = 1 if self.on_cpu else len(batch)
             parts = [self._network(part, masks) for part in batch.split(step)]
             offsets, logits, parameters, *maps = (
                 torch.cat(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)
@@ -75,26 +77,35 @@ class CompiledEngine:
         branch, side = self.network.branch, self.network.image_size
         if inference.suppression not in STATIC:
             return detect(raw, sizes, branch, inference, side, sections, keep_prototypes)
-        found = []
-        for index, size in enumerate(sizes):
-            with sections("nms"):
-                boxes, scores, labels, parameters = self._suppress(raw, index, inference)
-            with sections("assembly"):
-                maps = None if raw.maps is None else raw.maps[index]
-                masks = self._assemble(parameters, maps, boxes, size, inference) if inference.masks else None
-                pixels = to_pixels(boxes, size)
-                kept = keep_prototypes and maps is not None
-                found.append(
-                    Detections(
-                        boxes=pixels.trunc() if inference.whole_pixel_boxes else pixels,
-                        scores=scores,
-                        labels=labels,
-                        masks=masks,
-                        coefficients=parameters if kept else None,
-                        prototypes=maps if kept else None,
-                    )
-                )
-        return found
+        found = [self._detections(raw, index, size, inference, sections, keep_prototypes) for index, size in enumerate(sizes)]
+        counts = torch.stack([(each.scores >= 0).sum() for each in found]).tolist()  # the host waits for the device here alone
+        return [_first(each, count) for each, count in zip(found, counts, strict=True)]
+
+    def _detections(
+        self,
+        raw: RawOutputs,
+        index: int,
+        size: tuple[int, int],
+        inference: InferenceConfig,
+        sections: Sections,
+        keep_prototypes: bool,
+    ) -> Detections:
+        """Of one image; on a GPU as many as there can be, the absent ones last with a score of -1."""
+        with sections("nms"):
+            boxes, scores, labels, parameters = self._suppress(raw, index, inference)
+        with sections("assembly"):
+            maps = None if raw.maps is None else raw.maps[index]
+            masks = self._assemble(parameters, maps, boxes, size, inference) if inference.masks else None
+            pixels = to_pixels(boxes, size)
+            kept = keep_prototypes and maps is not None
+            return Detections(
+                boxes=pixels.trunc() if inference.whole_pixel_boxes else pixels,
+                scores=scores,
+                labels=labels,
+                masks=masks,
+                coefficients=parameters if kept else None,
+                prototypes=maps if kept else None,
+            )
 
     @cached_property
     def _anchors(self) -> Tensor:
@@ -104,16 +115,16 @@ class CompiledEngine:
         return self._graph(("network", masks, len(batch)), lambda: NetworkGraph(self.network, self.dtype, masks), (batch,))
 
     def _suppress(self, raw: RawOutputs, index: int, inference: InferenceConfig) -> tuple[Tensor, ...]:
-        """Boxes, scores, labels and mask parameters of the survivors."""
+        """Boxes, scores, labels and mask parameters of the survivors; on a GPU, of the absent ones too."""
         config = _only(
             inference, "suppression nms_iou score_threshold second_score_threshold pre_nms_top_k max_detections cap_cross_class"
         )
         inputs = (raw.offsets[index], raw.logits[index], raw.mask_parameters[index], raw.anchors)
-        boxes, scores, labels, parameters = self._graph(
-            ("nms", repr(config), inputs[2].shape), lambda: SuppressionGraph(config), inputs
-        )
-        there = int((scores >= 0).sum())
-        return boxes[:there], scores[:there], labels[:there], parameters[:there]
+        survivors = self._graph(("nms", repr(config), inputs[2].shape), lambda: SuppressionGraph(config), inputs)
+        if not self.on_cpu:
+            return survivors
+        there = int((survivors[1] >= 0).sum())
+        return tuple(each[:there] for each in survivors)
 
     def _assemble(
         self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], inference: InferenceConfig
@@ -121,7 +132,7 @@ class CompiledEngine:
         branch = self.network.branch
         if maps is None or min(size) < 2 or not len(boxes) or not isinstance(branch, PrototypeBranch):
             return branch.assemble(parameters, maps, boxes, size, inference)
-        if self.device.type == "cpu":
+        if self.on_cpu:
             return masks_by_box(parameters, maps, boxes, size, inference)
         config = _only(inference, "crop crop_padding mask_threshold")
         height, width = maps.shape[-2:]
@@ -146,7 +157,7 @@ class CompiledEngine:
         if key not in self._made:
             with torch.inference_mode(False):
                 graph = make().eval()
-            if self.device.type == "cpu":
+            if self.on_cpu:
                 self._made[key] = compiled(graph, inputs, shapes)
             else:
                 from yolact.engines.gpu import captured
@@ -158,3 +169,9 @@ class CompiledEngine:
 def _only(inference: InferenceConfig, names: str) -> InferenceConfig:
     """The defaults but for the fields named, so that graphs that read the same fields are one."""
     return InferenceConfig().replace(**{name: getattr(inference, name) for name in names.split()})
+
+
+def _first(found: Detections, count: int) -> Detections:
+    """The first `count` of them."""
+    rows = {name: value for name, value in vars(found).items() if name != "prototypes" and value is not None}
+    return replace(found, **{name: value[:count] for name, value in rows.items()})

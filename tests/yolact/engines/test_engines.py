@@ -10,6 +10,7 @@ from tests.yolact.engines.test_graphs import lively
 from yolact.config import InferenceConfig
 from yolact.engines import compiled as engine_module
 from yolact.engines import engine_of, packages
+from yolact.engines.compiled import CompiledEngine
 from yolact.engines.eager import EngineError
 from yolact.mask_rcnn import MaskRCNN
 from yolact.padding import set_padding
@@ -46,9 +47,26 @@ def uncompiled(monkeypatch):
     monkeypatch.setattr(engine_module, "compiled", lambda graph, inputs, shapes=None: graph)
 
 
+@pytest.fixture(params=["cpu", "gpu"])
+def way(request, uncompiled, monkeypatch):
+    """The engine's way on either device, walked on the CPU: on a GPU, absent detections are cut off last."""
+    if request.param == "gpu":
+        from yolact.engines import gpu
+
+        make = CompiledEngine.__init__
+
+        def init(engine, *arguments):
+            make(engine, *arguments)
+            engine.on_cpu = False
+
+        monkeypatch.setattr(CompiledEngine, "__init__", init)
+        monkeypatch.setattr(gpu, "captured", lambda graph: graph)
+    return request.param
+
+
 @pytest.mark.parametrize("config", [TINY, TINY_FC_MASK], ids=["prototypes", "fc_mask"])
 @pytest.mark.parametrize("suppression", ["fast", "cross_class", "standard", "traditional"])
-def test_detections_are_the_references(uncompiled, config, suppression):
+def test_detections_are_the_references(way, config, suppression):
     model = lively(tiny_model(config))
     assert_same(*both(model, InferenceConfig(suppression=suppression, score_threshold=0.2, max_detections=20)))
 
@@ -58,11 +76,11 @@ def test_detections_are_the_references(uncompiled, config, suppression):
     [{"masks": False}, {"crop": False}, {"whole_pixel_boxes": True}, {"score_threshold": 1.0}, {"max_detections": 1}],
     ids=str,
 )
-def test_fields_mean_the_same(uncompiled, fields):
+def test_fields_mean_the_same(way, fields):
     assert_same(*both(lively(tiny_model()), InferenceConfig(score_threshold=0.1).replace(**fields)))
 
 
-def test_prototypes_are_kept_and_sections_timed(uncompiled):
+def test_prototypes_are_kept_and_sections_timed(way):
     seen = []
     found, expected = both(
         lively(tiny_model()), InferenceConfig(), keep_prototypes=True, sections=lambda name: seen.append(name) or nullcontext()
