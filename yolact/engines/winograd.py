@@ -67,6 +67,7 @@ def takes_the_place_of(conv: nn.Conv2d) -> bool:
     """Whether `conv` is one that `WinogradConv` reproduces and is faster than, where its map is large enough."""
     plain = type(conv) is nn.Conv2d and conv.groups == 1 and conv.padding_mode == "zeros"
     geometry = (conv.kernel_size, conv.stride, conv.padding, conv.dilation) == ((3, 3), (1, 1), (1, 1), (1, 1))
+    plain = plain and conv.weight.dtype == torch.float32
     return plain and geometry and min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
 
 

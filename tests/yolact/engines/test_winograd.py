@@ -43,6 +43,7 @@ def test_small_maps_take_the_plain_way():
     [
         (nn.Conv2d(128, 128, 3, padding=1), True),
         (nn.Conv2d(256, 352, 3, padding=1, bias=False), True),
+        (nn.Conv2d(128, 128, 3, padding=1).bfloat16(), False),
         (nn.Conv2d(64, 256, 3, padding=1), False),
         (nn.Conv2d(256, 64, 3, padding=1), False),
         (nn.Conv2d(128, 128, 3, padding=1, stride=2), False),
