@@ -30,8 +30,8 @@ class NetworkGraph(nn.Module):
     """(n, 3, S, S) float32 RGB in 0..255 to offsets (n, P, 4), logits (n, P, C+1), parameters (n, P, m) and, where there are
     any, maps (n, k, h, w), all float32; `model` stays as it is.
 
-    Batch norm is folded in float32, then weights take `dtype` and the channels-last layout. On the CPU the head's last convolution
-    stays in float32, where it costs no more and spares boxes and scores a rounding to 8 bits.
+    Batch norm is folded in float32, then weights take `dtype` and the channels-last layout. On the CPU the head's last
+    convolution stays in float32, where it costs no more and spares boxes and scores a rounding to 8 bits.
     """
 
     def __init__(self, model: YolactModel, dtype: torch.dtype, masks: bool) -> None:
