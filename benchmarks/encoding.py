@@ -1,7 +1,7 @@
 """What it costs to write masks down: encoding as RLE, by itself and behind the network's work on the next image.
 
-Claim: encoding from the masks' edges of large masks takes at most a third of pycocotools' time, and in a thread behind the network most of
-it vanishes where a core is free. Cost: about four minutes on two cores. To reproduce:
+Claim: of large masks, encoding from their edges takes at most a third of pycocotools' time, and in a thread behind the network
+most of that vanishes where a core is free. Cost: about four minutes on two cores. To reproduce:
 
     python -m benchmarks.encoding --threads 1 --out results/reference/cpu
 
