@@ -17,8 +17,8 @@ def parse(description: str, arguments: Sequence[str] | None = None) -> argparse.
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="folder for the table and the figure; without, rows are only printed")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--threads", type=_positive, default=usable_cores(), help="of PyTorch's operators (default: all cores)")
-    parser.add_argument("--repeats", type=_positive, default=REPEATS, help=f"of each measurement (default: {REPEATS})")
+    parser.add_argument("--threads", type=positive, default=usable_cores(), help="of PyTorch's operators (default: all cores)")
+    parser.add_argument("--repeats", type=positive, default=REPEATS, help=f"of each measurement (default: {REPEATS})")
     parser.add_argument("--tiny", action="store_true", help="all of it in miniature, to try the command")
     options = parser.parse_args(arguments)
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -27,7 +27,7 @@ def parse(description: str, arguments: Sequence[str] | None = None) -> argparse.
     return options
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return int(text)

@@ -137,11 +137,10 @@ def _networks(task: Task) -> Iterator[str]:
 
 def _training(task: Task, preset: Preset) -> Iterator[str]:
     for batch in gpu_training.TINY_BATCHES if task.tiny else gpu_training.BATCHES:
-        for precision in gpu_training.PRECISIONS:
-            path = task.folders.training / f"{preset.name}-{batch:03}-{precision}.json"
-            yield from _once(
-                task, path, lambda batch=batch, precision=precision: training(preset, batch, precision, task.device, task.tiny)
-            )
+        for precision, compiled in gpu_training.ways(batch):
+            path = task.folders.training / f"{preset.name}-{batch:03}-{precision}{'-compiled' if compiled else ''}.json"
+            asked = (preset, batch, precision, compiled, task.device, task.tiny)
+            yield from _once(task, path, lambda asked=asked: training(*asked))
 
 
 def _commands(task: Task) -> Iterator[str]:

@@ -33,7 +33,7 @@ _HOW = {
     "TF32 in a precision's name: fp32 whose convolutions round to TF32, PyTorch's default.",
     "throughput": "Images in the device's memory, masks left there; random weights; medians, quartiles in throughput.csv. "
     "`times eager fp32`: of the same preset and batch, taking turns.",
-    "training": "Steps of the trainer from batch to batch, without the loader; medians, quartiles in training.csv.",
+    "training": "Steps of the trainer from batch to batch, from pinned memory, without the loader; quartiles in training.csv.",
 }
 
 
@@ -194,7 +194,7 @@ def _throughput_shown(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _training_shown(frame: pd.DataFrame) -> pd.DataFrame:
     rates = pd.DataFrame({"images per second": [f"{value:.1f}" for value in frame["images_per_s"]]})
-    return pd.concat([frame[["preset", "batch", "precision"]], rates], axis=1)
+    return pd.concat([frame[["preset", "batch", "precision", "compiled"]], rates], axis=1)
 
 
 def _pipes(frame: pd.DataFrame) -> str:

@@ -157,8 +157,8 @@ def measure(device: str, threads: int, repeats: int, tiny: bool) -> list[dict[st
             with _told("compiling the engines"):  # in other processes, so that those timed hold nothing of a compiler's
                 for candidate in chosen:
                     if candidate.engine.kind == "compiled":
-                        with closing(RemoteLooker(candidate, threads, tiny)) as looker:
-                            _each_task(candidate, looker)
+                        with closing(RemoteLooker(candidate, threads, tiny)) as compiling:
+                            _each_task(candidate, compiling)
             lookers: dict[Candidate, Callable[[Task], Look]] = {
                 candidate: open_ones.enter_context(closing(RemoteLooker(candidate, threads, tiny))) for candidate in chosen
             }

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from yolact.files import write_text
 from yolact.hardware import device_name
@@ -27,6 +28,7 @@ REPEATS, WARMUP = 30, 3
 _DIGITS = 6
 _TELL_S = 15.0
 T = TypeVar("T")
+Samples = Sequence[float] | NDArray[np.float64]
 
 
 def interleaved(
@@ -51,7 +53,7 @@ def timed(call: Callable[[], T]) -> tuple[float, T]:
     return (time.perf_counter_ns() - begun) / 1e6, result
 
 
-def in_turn(names: Sequence[str], turn: int) -> Sequence[str]:
+def in_turn(names: Sequence[T], turn: int) -> Sequence[T]:
     """The order of a round: every other one in reverse."""
     return names if turn % 2 == 0 else names[::-1]
 
@@ -67,13 +69,13 @@ def rounds(count: int) -> Iterator[int]:
             print(f"{turn + 1} of {count} rounds, about {left:.0f} s to go", file=sys.stderr, flush=True)
 
 
-def row(samples: Sequence[float]) -> dict[str, float]:
+def row(samples: Samples) -> dict[str, float]:
     """`median_ms`, `p25_ms`, `p75_ms` and `n` of one candidate's milliseconds."""
     found = spread("ms", samples)
     return {"median_ms": found["ms"], "p25_ms": found["ms_p25"], "p75_ms": found["ms_p75"], "n": len(samples)}
 
 
-def ratio(samples: Sequence[float], reference: Sequence[float], name: str = "ratio") -> dict[str, float]:
+def ratio(samples: Samples, reference: Samples, name: str = "ratio") -> dict[str, float]:
     """How many times faster than `reference`: `ratio`, `ratio_p25`, `ratio_p75` of reference / samples, round by round."""
     return spread(name, np.divide(reference, samples))
 

@@ -1,216 +1,205 @@
-"""How many images per second a training step takes, how many the loader gives, and which part of a step is the limit.
+"""Training on a CPU: images per second of a step and of the loader, which part of a step takes how long, and the loss curves.
 
-Claim: with --against, this code trains faster than that of another checkout, along the same loss curve. Cost: two minutes for
-the toy network on one idle core, half an hour for YOLACT-550 with ResNet-50. To reproduce:
+Claims: this code trains at least 1.5 times as fast as that before, in fp32 or bf16, along the same loss curve; and one core's
+loader feeds at least 1.5 times what one core's step consumes. Cost: on two idle cores a minute for the toy network and ten for
+YOLACT-550 with ResNet-50, with five gigabytes of memory. To reproduce, with a checkout of the code before:
 
-    python benchmarks/training.py --against ../before --out results/reference/cpu/training.csv
+    python benchmarks/training.py --against ../before --threads 2 --out results/reference/cpu
 
-Protocol: a process per checkout, which take turns step by step, so that other work on the machine meets all alike; one step
-to warm up, then `--steps`. Each step trains on images of random numbers and 7 random boxes per image, through
-`yolact.training.train`; the loader reads generated JPEG images with the case's augmentations, anew each time. Medians and
-quartiles of wall time and of processor time (all threads); `images_per_second` is of wall time. `loss_difference` is the
-largest relative difference of the loss between this code and the other, over all steps. `loader` to `other` are seconds per
-step by the training log's own breakdown; its loader is the wait for one's turn.
+Protocol: that of `benchmarks/timing.py`; the other code in fp32 and this in every precision have a process each, which take
+turns step by step. A step trains on images of random numbers with 7 random boxes each, the same in every step, through
+`yolact.training.train`. A step of `toy-loader` and `r50-loader` makes a batch of generated JPEG images, with the case's
+augmentations and no cache. Two steps to warm up, which only the loss columns count.
+
+Writes training.csv, a row per case, code and precision, and training.png. `median_ms` and its quartiles are wall-clock time of
+a step, `images_per_s` follows from them; `processor_ms` is the time of all threads, `images_per_processor_s` what a core makes
+of it. `speedup` and `speedup_processor`: how many times faster than the other code in fp32 (without --against, this code in
+the first precision), round by round. `forward_ms` and so on: medians of the training log's own parts of a step, without the
+loader's, which is the wait for one's turn.
+
+Equal loss curves: `loss_first` and `loss_last` say how far the loss falls in all these steps; `loss_difference_mean` and `_max`
+are relative differences from the other code's loss, over the steps; `loss_difference_running` is the largest of the running
+mean over ten steps. The row of this code in fp32 says how much of that is rounding alone.
+
+`feeds_fp32` and `feeds_bf16` of the loader: its `images_per_processor_s` divided by that of the same code's step.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from benchmarks.command import positive
+from benchmarks.figures import save
+from benchmarks.timing import REPEATS, in_turn, ratio, rounds, row, spread, write_csv
+from benchmarks.training_picture import draw
+from benchmarks.turns import Worker, WorkerError
+from yolact.hardware import device_name, usable_cores
+
 HERE = Path(__file__).resolve()
-CASES = ("toy", "r50", "toy-loader", "r50-loader")
 BATCH = {"toy": 8, "r50": 2}
+LOADER = "-loader"
+CASES = (*BATCH, *(f"{case}{LOADER}" for case in BATCH))
+PRECISIONS = ("fp32", "bf16")
+WARMUP = 2
+_WINDOW = 10
 
 
-def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
-    """Measure what the command line asks for; returns the rows of the table."""
+@dataclass(frozen=True)
+class Candidate:
+    """Whose steps are timed."""
+
+    code: str
+    """"other" or "this"."""
+    precision: str
+    checkout: Path
+
+
+@dataclass
+class Taken:
+    """What one candidate's steps took."""
+
+    wall: list[float]
+    """Milliseconds of each step after those to warm up."""
+    processor: list[float]
+    losses: list[float]
+    """Of all steps; empty for a loader."""
+    parts: list[dict[str, float]]
+    """Seconds of each part, of every step; empty where the log doesn't say."""
+
+
+def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Measure what the command line asks for; print, and write where asked. Returns the rows."""
+    options = _parse(arguments)
+    rows: list[dict[str, Any]] = []
+    try:
+        for case in options.cases:
+            candidates = _candidates(case, options.against, options.precision)
+            rows += table(case, options.threads, take(case, candidates, options.steps, options.threads))
+    except WorkerError as error:
+        sys.exit(str(error))
+    add_feeds(rows)
+    for each in rows:
+        print(", ".join(f"{name} {value}" for name, value in each.items()), flush=True)
+    if options.out:
+        write_csv(options.out / "training.csv", rows)
+        save(options.out / "training.png", draw(rows, device_name("cpu")))
+    return rows
+
+
+def take(case: str, candidates: Sequence[Candidate], steps: int, threads: int) -> dict[Candidate, Taken]:
+    """Have all candidates make their steps, in turns."""
+    count = WARMUP + steps
+    taken = {candidate: Taken([], [], [], []) for candidate in candidates}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as open_ones:
+        workers = {each: open_ones.enter_context(closing(_worker(each, case, count, threads, folder))) for each in candidates}
+        for turn in rounds(count):
+            for each in in_turn(candidates, turn):
+                wall, processor = workers[each].ask()
+                if turn >= WARMUP:
+                    taken[each].wall.append(1000 * wall)
+                    taken[each].processor.append(1000 * processor)
+        for each, worker in workers.items():
+            end = worker.ask()
+            taken[each].losses, taken[each].parts = end["losses"], end["parts"]
+    return taken
+
+
+def table(case: str, threads: int, taken: Mapping[Candidate, Taken]) -> list[dict[str, Any]]:
+    """A row per candidate; the first is what the others are compared with."""
+    images = BATCH[case.removesuffix(LOADER)]
+    reference = next(iter(taken.values()))
+    rows = []
+    for candidate, own in taken.items():
+        precision = "" if case.endswith(LOADER) else candidate.precision
+        head = {"case": case, "code": candidate.code, "precision": precision, "threads": threads, "batch": images}
+        rates = spread("images_per_s", 1000 * images / np.array(own.wall))
+        faster = ratio(own.wall, reference.wall, "speedup") | ratio(own.processor, reference.processor, "speedup_processor")
+        processor = spread("processor_ms", own.processor) | spread(
+            "images_per_processor_s", 1000 * images / np.array(own.processor)
+        )
+        losses = differences(own.losses, reference.losses) if own.losses else {}
+        rows.append({**head, **row(own.wall), **rates, **processor, **faster, **losses, **_parts(own)})
+    return rows
+
+
+def differences(losses: Sequence[float], reference: Sequence[float]) -> dict[str, float]:
+    """The columns that say how alike two loss curves are; see the top of this file."""
+    relative = _relative(np.array(losses), np.array(reference))
+    window = np.ones(min(_WINDOW, len(losses)))
+    running = _relative(*(np.convolve(each, window, "valid") for each in (losses, reference)))
+    found = {
+        "loss_first": losses[0],
+        "loss_last": losses[-1],
+        "loss_difference_mean": relative.mean(),
+        "loss_difference_max": relative.max(),
+        "loss_difference_running": running.max(),
+    }
+    return {name: float(f"{value:.4g}") for name, value in found.items()}
+
+
+def add_feeds(rows: Sequence[dict[str, Any]]) -> None:
+    """Give each loader's row the columns `feeds_fp32` and `feeds_bf16`, as far as these steps were measured."""
+    for loader in (each for each in rows if each["case"].endswith(LOADER)):
+        for step in rows:
+            if (step["case"] + LOADER, step["code"]) == (loader["case"], loader["code"]):
+                feeds = loader["images_per_processor_s"] / step["images_per_processor_s"]
+                loader[f"feeds_{step['precision']}"] = round(feeds, 3)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", type=Path, help="another checkout of this project to compare with")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of this code; the other stays at fp32")
-    parser.add_argument("--out", type=Path, help="CSV to write")
-    asked = parser.parse_args(arguments)
-    rows = []
-    for case in asked.cases:
-        rows += measure(case, asked.against, asked.steps, asked.threads, asked.precision)
-    text = table(rows)
-    print(text, end="")
-    if asked.out:
-        asked.out.parent.mkdir(parents=True, exist_ok=True)
-        asked.out.write_text(text)
-    return rows
-
-
-def measure(case: str, against: Path | None, steps: int, threads: int, precision: str) -> list[dict[str, Any]]:
-    """One row per checkout."""
-    codes = {"this": (HERE.parents[1], precision)} | ({} if against is None else {"other": (against.resolve(), "fp32")})
-    with tempfile.TemporaryDirectory() as folder:
-        workers = {
-            name: _Worker(checkout, case, steps + 1, threads, kind, Path(folder)) for name, (checkout, kind) in codes.items()
-        }
-        try:
-            for worker in workers.values():
-                worker.step()
-            times: dict[str, list[tuple[float, float]]] = {name: [] for name in workers}
-            for _ in range(steps):
-                for name, worker in workers.items():
-                    times[name].append(worker.step())
-            ends = {name: worker.finish() for name, worker in workers.items()}
-        finally:
-            for worker in workers.values():
-                worker.close()
-    rows = [_row(case, name, codes[name][1], threads, times[name], ends[name]) for name in workers]
-    if against is not None:
-        rows[0]["speedup"] = round(rows[1]["wall_median"] / rows[0]["wall_median"], 3)
-        rows[0]["speedup_processor"] = round(rows[1]["processor_median"] / rows[0]["processor_median"], 3)
-        rows[0]["loss_difference"] = _difference(ends["this"]["losses"], ends["other"]["losses"])
-    return rows
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """CSV with every column that any row has."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-class _Worker:
-    """A process that runs one checkout's code, a step when asked."""
-
-    def __init__(self, checkout: Path, case: str, steps: int, threads: int, precision: str, folder: Path) -> None:
-        order = [sys.executable, str(HERE), case, str(steps), str(threads), precision, str(folder)]
-        environment = os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": str(threads), _IS_WORKER: "1"}
-        pipe: Any = subprocess.PIPE
-        self._process: Any = subprocess.Popen(order, stdin=pipe, stdout=pipe, text=True, cwd=checkout, env=environment)
-
-    def step(self) -> tuple[float, float]:
-        """(wall, processor) seconds of the next step."""
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        return tuple(self._read())
-
-    def finish(self) -> dict[str, Any]:
-        """What the process has to say after its last step."""
-        return self._read()
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
-
-    def _read(self) -> Any:
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"a worker ended early: {self._process.args}")
-        return json.loads(line)
-
-
-def _row(
-    case: str, code: str, precision: str, threads: int, times: list[tuple[float, float]], end: dict[str, Any]
-) -> dict[str, Any]:
-    images, row = BATCH[case.removesuffix("-loader")], {}
-    for name, values in zip(("wall", "processor"), zip(*times, strict=True), strict=True):
-        low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
-        row |= {f"{name}_median": round(middle, 5), f"{name}_p25": round(low, 5), f"{name}_p75": round(high, 5)}
-    seconds = {part: round(value / (len(times) + 1), 5) for part, value in end["seconds"].items()}
-    rates = {
-        "images_per_second": round(images / row["wall_median"], 3),
-        "images_per_second_of_processor": round(images / row["processor_median"], 3),
-    }
-    fixed = {"case": case, "code": code, "precision": precision, "threads": threads, "batch": images, "steps": len(times)}
-    return fixed | rates | row | seconds
-
-
-def _difference(these: list[float], others: list[float]) -> float | str:
-    return max((abs(a - b) / abs(b) for a, b in zip(these, others, strict=True)), default="")
-
-
-_IS_WORKER = "YOLACT_BENCHMARK_WORKER"
-
-
-def _work(case: str, steps: int, threads: int, precision: str, folder: Path) -> None:
-    """Inside a worker: make a step for every line that comes, and answer each with its times."""
-    import torch
-
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    if case.endswith("-loader"):
-        from training_data import batches_of
-
-        _turns(
-            iter(batches_of(case.removesuffix("-loader"), BATCH[case.removesuffix("-loader")], steps, folder)).__next__, steps
+    parser.add_argument(
+        "--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), help="of this code; the other stays at fp32"
+    )
+    parser.add_argument("--steps", type=positive, default=REPEATS, help=f"of each case (default: {REPEATS})")
+    parser.add_argument("--threads", type=positive, default=usable_cores(), help="of each process (default: all cores)")
+    parser.add_argument("--out", type=Path, help="folder for the table and the figure; without, rows are only printed")
+    options = parser.parse_args(arguments)
+    if options.against and not (options.against / "yolact" / "training.py").is_file():
+        parser.error(
+            f"--against {options.against}: there is no yolact/training.py; name the root of a checkout of this project"
         )
-        print(json.dumps({"losses": [], "seconds": {}}), flush=True)
-    else:
-        print(json.dumps(_train(case, steps, precision)), flush=True)
+    return options
 
 
-def _turns(step: Callable[[], Any], steps: int) -> None:
-    for _ in range(steps):
-        sys.stdin.readline()
-        begin = _clocks()
-        step()
-        _answer(begin)
+def _candidates(case: str, against: Path | None, precisions: Sequence[str]) -> list[Candidate]:
+    """What the others are compared with comes first; a loader knows no precision."""
+    here = HERE.parents[1]
+    other = [] if against is None else [Candidate("other", "fp32", against.resolve())]
+    own = [precision for precision in PRECISIONS if precision in precisions]
+    return [*other, *(Candidate("this", each, here) for each in (["fp32"] if case.endswith(LOADER) else own))]
 
 
-def _train(case: str, steps: int, precision: str) -> dict[str, Any]:
-    from training_data import batch_of, network
-
-    from yolact.config import TrainingConfig
-    from yolact.training import train
-
-    model = network(case)
-    batch, begin, seconds = batch_of(BATCH[case], model.image_size, model.num_classes), (0.0, 0.0), {}
-
-    def batches(start: int) -> Iterator[Any]:
-        nonlocal begin
-        for number in range(steps):
-            if number:
-                _answer(begin)
-            sys.stdin.readline()
-            begin = _clocks()
-            yield batch
-
-    def log(event: dict[str, Any]) -> None:
-        for part, value in event.get("seconds", {}).items():
-            seconds[part] = seconds.get(part, 0.0) + value
-
-    # a learning rate that keeps the random network from amplifying rounding, which is what the loss curves are compared for
-    config = TrainingConfig(iterations=steps, batch_size=BATCH[case], log_every=1, precision=precision, lr=1e-4)
-    history = train(model, batches, config, log=log)
-    _answer(begin)
-    return {"losses": [row["loss"] for row in history.rows], "seconds": seconds}
+def _worker(candidate: Candidate, case: str, steps: int, threads: int, folder: str) -> Worker:
+    script = str(HERE.with_name("training_run.py"))
+    command = [sys.executable, script, case, str(BATCH[case.removesuffix(LOADER)]), str(steps), candidate.precision, folder]
+    environment = {"PYTHONPATH": str(candidate.checkout), "OMP_NUM_THREADS": str(threads)}
+    return Worker(command, candidate.checkout, environment)
 
 
-def _clocks() -> tuple[float, float]:
-    return time.perf_counter(), time.process_time()
+def _relative(values: Any, reference: Any) -> Any:
+    return np.abs(values - reference) / np.abs(reference)
 
 
-def _answer(begin: tuple[float, float]) -> None:
-    print(json.dumps([now - then for now, then in zip(_clocks(), begin, strict=True)]), flush=True)
+def _parts(own: Taken) -> dict[str, float]:
+    """Median milliseconds of each part of a step, without what the process waited for its turn."""
+    steps = own.parts[WARMUP:]
+    names = [name for name in (steps[0] if steps else {}) if name not in ("loader", "other")]
+    return {f"{name}_ms": round(1000 * float(np.median([step[name] for step in steps])), 3) for name in names}
 
 
 if __name__ == "__main__":
-    if os.environ.get(_IS_WORKER):
-        _case, _steps, _threads, _precision, _folder = sys.argv[1:]
-        _work(_case, int(_steps), int(_threads), _precision, Path(_folder))
-    else:
-        main()
+    main()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from yolact.compiler import require_compiler
+from yolact.engines.packages import keep_kernels
 from yolact.errors import UserError
 from yolact.losses import Normalizer
 from yolact.model import Model
@@ -33,6 +34,7 @@ def compiled_loss(model: Model, device: str) -> Callable[..., dict[str, Tensor]]
         )
     if device == "cpu":
         require_compiler("training.compile=true", "training.compile to false", CompileError)
+    keep_kernels()
     # a shape's code must not depend on the shapes before it: a resumed training has seen others
     compute = torch.compile(model.computed, dynamic=False)
 

@@ -78,6 +78,14 @@ def run_lengths(counts: str | bytes) -> NDArray[np.int64]:
     return _runs(raw, np.array([len(raw)]))[0] if raw else np.zeros(0, np.int64)
 
 
+def all_run_lengths(counts: Sequence[bytes]) -> list[NDArray[np.int64]]:
+    """`run_lengths` of several masks, none of them empty, at little more than the cost of one."""
+    if not counts:
+        return []
+    values, numbers = _runs(b"".join(counts), np.array([len(each) for each in counts]))
+    return np.split(values, np.cumsum(numbers)[:-1])
+
+
 def areas(segmentations: Sequence[Any], sizes: Sequence[tuple[int, int]]) -> NDArray[np.int64] | None:
     """How many pixels each of n compressed RLEs sets, found many times faster than by `decode`.
 

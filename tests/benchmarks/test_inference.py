@@ -85,6 +85,16 @@ def test_processes_that_take_turns_write_table_and_picture(tmp_path, monkeypatch
     assert (tmp_path / "inference.png").stat().st_size > 10_000
 
 
+def test_on_a_gpu_engines_share_a_process(monkeypatch):
+    """Played on the CPU."""
+    monkeypatch.setattr(inference, "network", lambda device, tiny: network("cpu", tiny))
+    monkeypatch.setattr(inference, "picture", lambda device, tiny: picture("cpu", tiny))
+    monkeypatch.setattr(inference, "candidates", lambda device: [PLAIN, Candidate(EngineConfig(precision="bf16"))])
+    wholes = [row for row in inference.measure("cuda", 1, 2, tiny=True) if row["part"] == "whole"]
+    assert [row["engine"] for row in wholes] == ["eager fp32", "eager bf16"]
+    assert wholes[0]["ratio"] == 1 and not any("ratio_kept" in row for row in wholes)
+
+
 def test_an_engine_that_cannot_be_had_ends_the_command_with_its_message(monkeypatch, capfd):
     impossible = Candidate(EngineConfig(precision="fp16"))
     monkeypatch.setattr(inference, "candidates", lambda device: [impossible])

@@ -12,7 +12,7 @@ from yolact.ranks import Ranks
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["yolact.training", "yolact.distributed", "tests.yolact.builders"])
-SECONDS = 120
+SECONDS = 300
 
 
 def run_ranks(size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:

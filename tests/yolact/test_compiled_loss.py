@@ -1,5 +1,7 @@
 """`training.compile`: the same losses, names and gradients; errors that say what to do."""
 
+import os
+
 import pytest
 import torch
 
@@ -8,9 +10,29 @@ from tests.yolact.test_training import CONFIG, batches
 from yolact.build import build_model
 from yolact.compiled_loss import CompileError, compiled_loss
 from yolact.config import BackboneConfig, MaskRCNNConfig
+from yolact.errors import UserError
 from yolact.training import train
 
 COMPILED = CONFIG.replace(compile=True)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Where inductor keeps what it compiles."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kept"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_compiled_code_is_kept_in_a_folder_of_ones_own(folder, monkeypatch):
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    compiled_loss(tiny_model(), "cpu")
+    kept = folder / "yolact" / "inductor"
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(kept) and kept.stat().st_mode & 0o077 == 0
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    kept.chmod(0o777)
+    with pytest.raises(UserError, match="others may write"):
+        compiled_loss(tiny_model(), "cpu")
 
 
 def test_mask_rcnn_is_refused():
@@ -48,8 +70,7 @@ def test_only_the_network_is_compiled_and_the_module_stays_as_it_was(monkeypatch
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("freeze", [False, True])
-def test_compiled_losses_and_gradients_are_those_of_eager(tmp_path, monkeypatch, freeze):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+def test_compiled_losses_and_gradients_are_those_of_eager(freeze):
     config = TINY.replace(backbone=BackboneConfig(name="resnet_tiny", weights=None, width=4, freeze_bn=freeze))
     model, other = tiny_model(config).train(), tiny_model(config).train()
     images, targets = random_batch(0)

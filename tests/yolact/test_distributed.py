@@ -220,3 +220,12 @@ def waits(ranks):
 def test_who_does_not_come_is_named():
     leader, _ = run_ranks(2, waits)
     assert isinstance(leader, RanksError) and "processes [1] of 2 did not come" in str(leader)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_compiled_processes_equal_one_that_is_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    both = run_ranks(2, straight, FROZEN, CONFIG.replace(compile=True))
+    assert both[0] == both[1], "weights differ between processes"
+    assert_close(both[0], straight(Ranks(), FROZEN))

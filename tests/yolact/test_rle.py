@@ -37,6 +37,13 @@ def test_run_lengths_alternate_from_background_column_by_column(stack):
         np.testing.assert_array_equal(np.repeat(values, runs), mask.T.ravel())
 
 
+@given(masks)
+def test_run_lengths_of_several_masks_are_those_of_each(stack):
+    counts = [record["counts"].encode() for record in rle.encode(stack)]
+    together = rle.all_run_lengths(counts)
+    assert [each.tolist() for each in together] == [rle.run_lengths(each).tolist() for each in counts]
+
+
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [

@@ -57,7 +57,8 @@ class Patches:
     def of_rles(cls, rles: Sequence[dict[str, Any]], height: int, width: int) -> Patches:
         """Of compressed RLEs, {"size": [H, W], "counts": bytes}, in which `segmentation_fault` finds nothing."""
         boxes = coco_mask.toBbox(list(rles)).astype(int).reshape(-1, 4)
-        return cls(height, width, tuple(_decoded(each["counts"], box, height) for each, box in zip(rles, boxes, strict=True)))
+        lengths = rle.all_run_lengths([each["counts"] for each in rles])
+        return cls(height, width, tuple(_decoded(own, box, height) for own, box in zip(lengths, boxes, strict=True)))
 
     @property
     def bytes(self) -> int:
@@ -147,10 +148,10 @@ def _samples(length: int, side: int) -> _Samples:
     return _Samples(first, np.minimum(first + 1, length - 1), share[:, None])
 
 
-def _decoded(counts: bytes, box: NDArray[np.int64], height: int) -> Patch:
-    """The pixels inside `box` (x, y, w, h) of a mask that is 0 outside it."""
+def _decoded(lengths: NDArray[np.int64], box: NDArray[np.int64], height: int) -> Patch:
+    """The pixels inside `box` (x, y, w, h) of a mask of these run lengths that is 0 outside it."""
     left, top, columns, rows = (int(value) for value in box)
-    ends = np.clip(np.cumsum(rle.run_lengths(counts)), left * height, (left + columns) * height)
+    ends = np.clip(np.cumsum(lengths), left * height, (left + columns) * height)
     runs = np.diff(ends, prepend=left * height)
     values = np.arange(len(runs), dtype=np.uint8) & 1
     pixels = np.repeat(values, runs).reshape(columns, height).T[top : top + rows]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from yolact.engines.packages import cache_folder
+from yolact.engines.packages import keep_kernels
 
 
 def captured(graph: nn.Module) -> Callable[..., Any]:
@@ -17,7 +16,7 @@ def captured(graph: nn.Module) -> Callable[..., Any]:
 
     The results are copies: those of a CUDA graph are overwritten by its next replay.
     """
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder().with_name("inductor")))
+    keep_kernels()
     run = torch.compile(graph, options={"triton.cudagraphs": True, "freezing": True})
 
     def call(*inputs: Any) -> Any:

@@ -35,6 +35,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "yolact" / "engines"
 
 
+def keep_kernels() -> None:
+    """Have inductor keep what it compiles at run time beside the packages, unless TORCHINDUCTOR_CACHE_DIR names another place.
+
+    Raises:
+        EngineError: that folder can't be written or belongs to somebody else.
+    """
+    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(_own_folder(cache_folder().with_name("inductor")))
+
+
 def compiled(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any = None, folder: Path | None = None) -> Callable[..., Any]:
     """`graph` as machine code for the CPU, from the cache folder or compiled now (which takes minutes for a large network).
 
