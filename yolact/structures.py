@@ -77,7 +77,8 @@ class RawOutputs:
     logits: Tensor
     """(n, P, C+1) class logits, column 0 is background."""
     mask_parameters: Tensor
-    """(n, P, m) activated parameters of the mask branch: with prototypes, the coefficients."""
+    """(n, P, m) activated parameters of the mask branch: with prototypes, the coefficients. The compiled engine on the CPU puts
+    something in their place that only makes rows, `[image, anchors]`."""
     maps: Tensor | None
     """(n, k, h, w) activated prototypes, or None."""
     semantic: Tensor | None

@@ -20,14 +20,16 @@ from yolact.allocator import keep_freed_memory
 from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.inference import InferenceConfig
 from yolact.engines.assembly import AssemblyGraph, instances_at_once, masks_by_box, samples, weights
+from yolact.engines.chosen_parameters import ChosenParameters, ParameterRows
 from yolact.engines.eager import check_precision
 from yolact.engines.network_graph import NetworkGraph
 from yolact.engines.packages import compiled
+from yolact.engines.plain_conv import is_plain
 from yolact.engines.suppression import STATIC, SuppressionGraph
 from yolact.inference import detect
 from yolact.masks import to_pixels
 from yolact.model import resize
-from yolact.network import YolactModel
+from yolact.network import YolactModel, level_sizes
 from yolact.sections import Sections, no_sections
 from yolact.structures import Detections, RawOutputs
 
@@ -60,9 +62,10 @@ class CompiledEngine:
         with sections("network"):
             step = 1 if self.on_cpu else len(batch)
             parts = [self._network(part, masks) for part in batch.split(step)]
-            offsets, logits, parameters, *maps = (
+            offsets, logits, third, *maps = (
                 torch.cat(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)
             )
+        parameters: Any = ChosenParameters(third, self._rows) if masks and self._rows else third
         return RawOutputs(offsets, logits, parameters, maps[0] if maps else None, None, self._anchors)
 
     def finish(
@@ -111,20 +114,33 @@ class CompiledEngine:
     def _anchors(self) -> Tensor:
         return self.network.anchors()
 
+    @cached_property
+    def _rows(self) -> ParameterRows | None:
+        """What makes the mask parameters of chosen anchors; None where those of all are the network's outputs."""
+        head, scales = self.network.head, self.network.config.anchors.scales
+        if not self.on_cpu or not is_plain(head.mask):
+            return None
+        sizes = level_sizes(self.network.image_size, len(scales))
+        return ParameterRows(head.mask, head.columns[2], sizes, self.network.branch.activate)
+
     def _network(self, batch: Tensor, masks: bool) -> tuple[Tensor, ...]:
-        return self._graph(("network", masks, len(batch)), lambda: NetworkGraph(self.network, self.dtype, masks), (batch,))
+        chosen = masks and self._rows is not None
+        return self._graph(
+            ("network", masks, len(batch)), lambda: NetworkGraph(self.network, self.dtype, masks, chosen), (batch,)
+        )
 
     def _suppress(self, raw: RawOutputs, index: int, inference: InferenceConfig) -> tuple[Tensor, ...]:
         """Boxes, scores, labels and mask parameters of the survivors; on a GPU, of the absent ones too."""
         config = _only(
             inference, "suppression nms_iou score_threshold second_score_threshold pre_nms_top_k max_detections cap_cross_class"
         )
-        inputs = (raw.offsets[index], raw.logits[index], raw.mask_parameters[index], raw.anchors)
-        survivors = self._graph(("nms", repr(config), inputs[2].shape), lambda: SuppressionGraph(config), inputs)
-        if not self.on_cpu:
-            return survivors
-        there = int((survivors[1] >= 0).sum())
-        return tuple(each[:there] for each in survivors)
+        inputs = (raw.offsets[index], raw.logits[index], raw.anchors)
+        survivors = self._graph(("nms", repr(config), inputs[1].shape), lambda: SuppressionGraph(config), inputs)
+        if self.on_cpu:
+            there = int((survivors[1] >= 0).sum())
+            survivors = tuple(each[:there] for each in survivors)
+        boxes, scores, labels, anchors = survivors
+        return boxes, scores, labels, raw.mask_parameters[index, anchors]
 
     def _assemble(
         self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], inference: InferenceConfig

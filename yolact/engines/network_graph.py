@@ -15,8 +15,10 @@ from torch.nn import functional as F
 
 from yolact.branches.prototypes import PrototypeBranch
 from yolact.engines import winograd
+from yolact.engines.chosen_parameters import cells_of
 from yolact.engines.folding import fold_batch_norm
-from yolact.engines.upsampled_conv import UpsampledConv, takes_the_place_of
+from yolact.engines.plain_conv import is_plain
+from yolact.engines.upsampled_conv import UpsampledConv
 from yolact.engines.winograd import WinogradConv
 from yolact.head import PredictionHead
 from yolact.network import YolactModel
@@ -28,29 +30,30 @@ _VECTOR = 16
 
 class NetworkGraph(nn.Module):
     """(n, 3, S, S) float32 RGB in 0..255 to offsets (n, P, 4), logits (n, P, C+1), parameters (n, P, m) and, where there are
-    any, maps (n, k, h, w), all float32; `model` stays as it is.
+    any, maps (n, k, h, w), all float32; `model` stays as it is. With `chosen`, instead of the parameters the features that they
+    are made of, as `cells_of` lays them out, in `dtype`.
 
     Batch norm is folded in float32, then weights take `dtype` and the channels-last layout. On the CPU the head's last
     convolution stays in float32, where it costs no more and spares boxes and scores a rounding to 8 bits.
     """
 
-    def __init__(self, model: YolactModel, dtype: torch.dtype, masks: bool) -> None:
+    def __init__(self, model: YolactModel, dtype: torch.dtype, masks: bool, chosen: bool = False) -> None:
         super().__init__()
         network: Any = deepcopy(model).eval().requires_grad_(False)
         network.semantic = None  # serves in training only
         network.backbone = fold_batch_norm(network.backbone)
-        if isinstance(network.branch, PrototypeBranch) and takes_the_place_of(network.branch.protonet.after):
+        if isinstance(network.branch, PrototypeBranch) and is_plain(network.branch.protonet.after):
             quick: Any = _QuickProtonet(network.branch.protonet)
             network.branch.protonet = quick
-        network.head = _JoinedHead(network.head, masks)
+        network.head = _JoinedHead(network.head, masks and not chosen)
         on_cpu = model.pixel_mean.device.type == "cpu"
         for part in (network.backbone, network.fpn, network.branch, network.head.shared):
             part.to(dtype=dtype, memory_format=torch.channels_last)
         network.head.joined.to(dtype=torch.float32 if on_cpu else dtype, memory_format=torch.channels_last)
         if on_cpu:
             _quicken(network)
-        self.network, self.dtype, self.masks = network, dtype, masks
-        self.essence = network.config.essence(), str(dtype), masks, [_border(each) for each in network.modules()]
+        self.network, self.dtype, self.masks, self.chosen = network, dtype, masks, chosen
+        self.essence = network.config.essence(), str(dtype), masks, chosen, [_border(each) for each in network.modules()]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         pixels = (images - self.network.pixel_mean) / self.network.pixel_std
@@ -58,9 +61,10 @@ class NetworkGraph(nn.Module):
         levels = self.network.fpn(self.network.backbone(pixels))
         branch = self.network.branch
         maps = branch.maps(levels) if self.masks else None
+        levels = self.network.head.features(levels)
         offsets, logits, parameters = self.network.head(levels)
-        outputs = (offsets, logits, branch.activate(parameters), *(() if maps is None else (maps,)))
-        return tuple(output.float().contiguous() for output in outputs)
+        third = cells_of(levels) if self.chosen else branch.activate(parameters).float().contiguous()
+        return offsets.float().contiguous(), logits.float().contiguous(), third, *(() if maps is None else (maps.float(),))
 
 
 def _border(module: nn.Module) -> str | None:
@@ -85,20 +89,24 @@ class _JoinedHead(nn.Module):
         self.shared, self.joined = head.shared, _joined(last)
         self.channels, self.columns = [conv.out_channels for conv in last], head.columns
 
+    def features(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """What the last convolution reads."""
+        return [self._shared(level) for level in levels]
+
     def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """As `PredictionHead.forward`."""
+        """As `PredictionHead.forward`, from `features`."""
         parts = zip(*map(self._level, levels), strict=True)
         offsets, logits, *parameters = (torch.cat(part, dim=1) for part in parts)
         return offsets, logits, parameters[0] if parameters else offsets[..., :0]
 
-    def _level(self, level: Tensor) -> list[Tensor]:
+    def _shared(self, level: Tensor) -> Tensor:
         for conv in self.shared:
             level = F.relu(conv(level))
-        maps = (
-            self.joined(level.to(self.joined.weight.dtype))
-            .permute(0, 2, 3, 1)[..., : sum(self.channels)]
-            .split(self.channels, dim=-1)
-        )
+        return level
+
+    def _level(self, level: Tensor) -> list[Tensor]:
+        rows = self.joined(level.to(self.joined.weight.dtype)).permute(0, 2, 3, 1)
+        maps = rows[..., : sum(self.channels)].split(self.channels, dim=-1)
         return [each.reshape(len(level), -1, columns) for each, columns in zip(maps, self.columns, strict=False)]
 
 

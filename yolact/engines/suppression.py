@@ -1,6 +1,6 @@
 """Decoding and suppression of one image with shapes that never depend on the data: `yolact.nms` says what each method is.
 
-P anchors, C classes, m mask parameters per anchor, d detections at most.
+P anchors, C classes, d detections at most.
 """
 
 from __future__ import annotations
@@ -21,22 +21,20 @@ _INDEX = 0xFFFFFFFF
 
 
 class SuppressionGraph(nn.Module):
-    """Offsets (P, 4), logits (P, C+1), parameters (P, m), anchors (P, 4) to the d best survivors, best first: boxes (d, 4) xyxy
-    fractions, scores (d,), labels (d,) int64, parameters (d, m). Where there are fewer, the rest have a score of -1."""
+    """Offsets (P, 4), logits (P, C+1), anchors (P, 4) to the d best survivors, best first: boxes (d, 4) xyxy fractions, scores
+    (d,), labels (d,) int64, indices (d,) int64 of their anchors. Where there are fewer, the rest have a score of -1."""
 
     def __init__(self, config: InferenceConfig) -> None:
         super().__init__()
         self.config = config
         self.essence = config.essence()  # what the graph is, beside weights and shapes
 
-    def forward(
-        self, offsets: Tensor, logits: Tensor, parameters: Tensor, anchors: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, offsets: Tensor, logits: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         boxes = box_ops.decode(offsets, anchors)
         scores = torch.softmax(logits, dim=-1)[:, 1:]
         suppress = fast_nms if self.config.suppression == "fast" else cross_class_nms
         anchor, label, score = suppress(boxes, scores, self.config)
-        return boxes[anchor], score, label, parameters[anchor]
+        return boxes[anchor], score, label, anchor
 
 
 def fast_nms(boxes: Tensor, scores: Tensor, config: InferenceConfig) -> tuple[Tensor, Tensor, Tensor]:

@@ -31,12 +31,6 @@ class UpsampledConv(nn.Module):
         return _shifted_sum(rows, dim=2) + self.bias[:, None, None]
 
 
-def takes_the_place_of(conv: nn.Conv2d) -> bool:
-    """Whether `conv` is one that `UpsampledConv` reproduces."""
-    plain = type(conv) is nn.Conv2d and conv.groups == 1 and conv.padding_mode == "zeros"
-    return plain and (conv.kernel_size, conv.stride, conv.padding, conv.dilation) == ((3, 3), (1, 1), (1, 1), (1, 1))
-
-
 def _shifted_sum(three: Sequence[Tensor], dim: int) -> Tensor:
     """Each doubled along `dim`, then the first's pixel before, the second's own and the third's next added up; nothing lies
     outside."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from yolact.engines.plain_conv import is_plain
 from yolact.engines.stored import stored
 
 _TILE = 4
@@ -65,10 +66,8 @@ class WinogradConv(nn.Module):
 
 def takes_the_place_of(conv: nn.Conv2d) -> bool:
     """Whether `conv` is one that `WinogradConv` reproduces and is faster than, where its map is large enough."""
-    plain = type(conv) is nn.Conv2d and conv.groups == 1 and conv.padding_mode == "zeros"
-    geometry = (conv.kernel_size, conv.stride, conv.padding, conv.dilation) == ((3, 3), (1, 1), (1, 1), (1, 1))
-    plain = plain and conv.weight.dtype == torch.float32
-    return plain and geometry and min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
+    large = min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
+    return is_plain(conv) and large and conv.weight.dtype == torch.float32
 
 
 def _mixing(weight: Tensor) -> Tensor:

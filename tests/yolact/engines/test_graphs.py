@@ -14,8 +14,9 @@ from yolact.config import BackboneConfig, InferenceConfig, PrototypeConfig
 from yolact.engines.assembly import AssemblyGraph, masks_by_box, samples, weights
 from yolact.engines.folding import fold_batch_norm
 from yolact.engines.network_graph import NetworkGraph
+from yolact.engines.plain_conv import is_plain
 from yolact.engines.suppression import best, cross_class_nms, fast_nms
-from yolact.engines.upsampled_conv import UpsampledConv, takes_the_place_of
+from yolact.engines.upsampled_conv import UpsampledConv
 
 CPU = torch.device("cpu")
 
@@ -81,7 +82,7 @@ def test_upsampling_and_convolution_change_places(height, width, seed):
     ("options", "replaced"), [({}, True), ({"stride": 2}, False), ({"padding_mode": "reflect"}, False), ({"groups": 3}, False)]
 )
 def test_only_plain_convolutions_change_places(options, replaced):
-    assert takes_the_place_of(nn.Conv2d(3, 3, 3, padding=1, **options)) is replaced
+    assert is_plain(nn.Conv2d(3, 3, 3, padding=1, **options)) is replaced
 
 
 @settings(deadline=None, max_examples=60)
