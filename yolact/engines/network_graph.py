@@ -132,4 +132,4 @@ class _QuickProtonet(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         for conv in self.before:
             features = F.relu(conv(features))
-        return self.activation(self.output(F.relu(self.upsample_and_convolve(features))))
+        return self.activation(self.output(self.upsample_and_convolve(features)))

@@ -12,9 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from yolact.engines.stored import stored
+
 
 class UpsampledConv(nn.Module):
-    """(n, c, h, w) to (n, o, 2h, 2w): what `conv(F.interpolate(x, scale_factor=2, mode="bilinear"))` gives, up to rounding."""
+    """(n, c, h, w) to (n, o, 2h, 2w), channels last: up to rounding what
+    `relu(conv(F.interpolate(x, scale_factor=2, mode="bilinear")))` gives."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -25,15 +28,17 @@ class UpsampledConv(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         n, _, height, width = maps.shape
-        mixed = F.conv2d(maps, self.taps).reshape(n, 9, len(self.bias), height, width)
-        taps = mixed.unbind(1)
-        rows = [_shifted_sum(taps[first : first + 3], dim=3) for first in (0, 3, 6)]
-        return _shifted_sum(rows, dim=2) + self.bias[:, None, None]
+        mixed = F.conv2d(maps, self.taps).permute(0, 2, 3, 1).reshape(n, height, width, 9, -1)
+        taps = mixed.unbind(3)
+        by_row = [_doubled(taps[first : first + 3], dim=2) for first in (0, 3, 6)]
+        by_column = [_doubled(stored(torch.stack(three)).unbind(0), dim=1) for three in zip(*by_row, strict=True)]
+        rows = [torch.stack([F.relu(each + self.bias) for each in row], dim=3) for row in zip(*by_column, strict=True)]
+        return torch.stack(rows, dim=2).reshape(n, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
 
 
-def _shifted_sum(three: Sequence[Tensor], dim: int) -> Tensor:
+def _doubled(three: Sequence[Tensor], dim: int) -> tuple[Tensor, Tensor]:
     """Each doubled along `dim`, then the first's pixel before, the second's own and the third's next added up; nothing lies
-    outside."""
+    outside. The even pixels and the odd ones."""
     left, middle, right = three
     place = torch.arange(left.shape[dim], device=left.device)
     last = left.shape[dim] - 1
@@ -54,6 +59,4 @@ def _shifted_sum(three: Sequence[Tensor], dim: int) -> Tensor:
         + (0.75 * middle + 0.25 * at(middle, after))
         + (0.25 * right + 0.75 * at(right, after)) * not_last
     )
-    sides = list(left.shape)
-    sides[dim] *= 2
-    return torch.stack([even, odd], dim=dim + 1).reshape(sides)
+    return even, odd
