@@ -60,7 +60,8 @@ class Model(nn.Module):
         try:
             return self.detect(images, inference, sections, keep_prototypes)
         finally:
-            self.train(training)
+            if training:
+                self.train()
 
     def detect(
         self, images: Sequence[Tensor], inference: InferenceConfig, sections: Sections, keep_prototypes: bool
