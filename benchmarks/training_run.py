@@ -16,6 +16,7 @@ from typing import Any
 from training_data import batch_of, batches_of, network
 
 LOADER = "-loader"
+LEARNING_RATE = {"toy": 1e-4, "r50": 1e-5}
 
 
 class Turns:
@@ -63,8 +64,10 @@ def train(case: str, batch: int, steps: int, precision: str, turns: Turns) -> di
         if "seconds" in event:
             parts.append(event["seconds"])
 
-    # a learning rate that keeps the random network from amplifying rounding, which is what the loss curves are compared for
-    config = TrainingConfig(iterations=steps, batch_size=batch, log_every=1, precision=precision, lr=1e-4)
+    # a rate that keeps the random network from amplifying rounding, which is what the loss curves are compared for
+    config = TrainingConfig(
+        iterations=steps, batch_size=batch, log_every=1, precision=precision, lr=LEARNING_RATE[case], warmup_iterations=0
+    )
     history = training.train(model, batches, config, log=log)
     return {"losses": [row["loss"] for row in history.rows], "parts": parts}
 
