@@ -89,4 +89,5 @@ def downsample(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """(n, S, S) 0/1 masks to (n, h, w) float 0/1: bilinear, then above one half (reference: `.gt(0.5)`)."""
     if not len(masks):
         return masks.new_zeros((0, *size), dtype=torch.float32)
-    return (F.interpolate(masks[None].float(), size=size, mode="bilinear", align_corners=False)[0] > 0.5).float()
+    # images of one channel: many channels of one image would be laid out anew, channels last, in four times the time
+    return (F.interpolate(masks[:, None].float(), size=size, mode="bilinear", align_corners=False)[:, 0] > 0.5).float()
