@@ -84,15 +84,15 @@ def draw(rows: Sequence[dict[str, Any]], hardware: str) -> Figure:
     figure = new_figure(4.6, width=2.6 * len(sweeps))
     panels = figure.subplots(2, len(sweeps), sharey="row", sharex="col")
     for column, sweep in enumerate(sweeps):
-        own = [row for row in rows if row["sweep"] == sweep]
+        own = sorted((row for row in rows if row["sweep"] == sweep), key=lambda row: row[sweep])
         latency, memory = panels[0][column], panels[1][column]
         curves(latency, own, sweep, "sweep")
         known = [row for row in own if row["peak_mib"] is not None]
         memory.plot([row[sweep] for row in known], [row["peak_mib"] for row in known], "s-", color=OKABE_ITO[1])
         memory.set_xlabel(_WORDS.get(sweep, sweep))
         memory.grid()
-        latency.set_ylim(bottom=0)
-        memory.set_ylim(bottom=0)
+    for line in panels:
+        line[0].set_ylim(0, 1.05 * line[0].get_ylim()[1])
     panels[0][0].set_ylabel("latency of a batch (ms)")
     panels[1][0].set_ylabel("peak memory (MiB)")
     figure.suptitle(f"YOLACT-550, ResNet-50, fp32, eager; {hardware}. Bands: quartiles", fontsize=9)
