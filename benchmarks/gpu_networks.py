@@ -44,7 +44,11 @@ def presets(tiny: bool) -> dict[str, Preset]:
         mask_branch=PrototypeConfig(k=8, channels=16, depth=1),
     )
     mask_rcnn = MaskRCNNConfig(image_size=64, backbone=backbone, channels=16, representation=16, anchor_sizes=(8, 16, 32))
-    models = {"yolact": yolact, "fc_mask": yolact.replace(mask_branch=FCMaskConfig(size=8)), "mask_rcnn": mask_rcnn}
+    models: dict[str, YolactConfig | MaskRCNNConfig] = {
+        "yolact": yolact,
+        "fc_mask": yolact.replace(mask_branch=FCMaskConfig(size=8)),
+        "mask_rcnn": mask_rcnn,
+    }
     return {
         f"tiny_{name}": Preset(f"tiny_{name}", "", model, TrainingConfig(), _inference(name), num_classes=5)
         for name, model in models.items()
