@@ -158,7 +158,7 @@ def draw(rows: Sequence[dict[str, Any]], hardware: str) -> Figure:
     roof.legend(fontsize=8, ncols=2)
     bars.set_yticks(range(len(sections)), sections)
     bars.invert_yaxis()
-    bars.set(xlabel="time (ms); the dark line: its operations and bytes at the measured rates")
+    bars.set(xlabel="time (ms); dark lines: the work at the machine's rates")
     bars.grid(axis="x")
     figure.suptitle(f"YOLACT-550, ResNet-50, batch 1; {hardware}", fontsize=9)
     return figure
