@@ -81,6 +81,8 @@ class CompiledEngine:
         if inference.suppression not in STATIC:
             return detect(raw, sizes, branch, inference, side, sections, keep_prototypes)
         found = [self._detections(raw, index, size, inference, sections, keep_prototypes) for index, size in enumerate(sizes)]
+        if self.on_cpu:  # absent ones were cut off before their masks were made
+            return found
         counts = torch.stack([(each.scores >= 0).sum() for each in found]).tolist()  # the host waits for the device here alone
         return [_first(each, count) for each, count in zip(found, counts, strict=True)]
 
