@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from yolact import boxes as box_ops
 from yolact.branches.base import MaskBranch
@@ -48,16 +49,12 @@ def detect(
         with sections("assembly"):
             maps = None if raw.maps is None else raw.maps[index]
             masks = branch.assemble(parameters, maps, boxes, size, config) if config.masks else None
-            pixels = to_pixels(boxes, size)
-            kept_maps = keep_prototypes and maps is not None
-            found.append(
-                Detections(
-                    boxes=pixels.trunc() if config.whole_pixel_boxes else pixels,
-                    scores=kept.scores,
-                    labels=kept.labels,
-                    masks=masks,
-                    coefficients=parameters if kept_maps else None,
-                    prototypes=maps if kept_maps else None,
-                )
-            )
+            shown = (parameters, maps) if keep_prototypes and maps is not None else (None, None)
+            found.append(Detections(in_pixels(boxes, size, config), kept.scores, kept.labels, masks, *shown))
     return found
+
+
+def in_pixels(boxes: Tensor, size: tuple[int, int], config: InferenceConfig) -> Tensor:
+    """(n, 4) xyxy fractions as a detection has them: in pixels of an image of `size` (H, W), whole ones where so configured."""
+    pixels = to_pixels(boxes, size)
+    return pixels.trunc() if config.whole_pixel_boxes else pixels

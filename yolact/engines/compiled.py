@@ -26,8 +26,7 @@ from yolact.engines.network_graph import NetworkGraph
 from yolact.engines.packages import compiled
 from yolact.engines.plain_conv import is_plain
 from yolact.engines.suppression import STATIC, SuppressionGraph
-from yolact.inference import detect
-from yolact.masks import to_pixels
+from yolact.inference import detect, in_pixels
 from yolact.model import resize
 from yolact.network import YolactModel, level_sizes
 from yolact.sections import Sections, no_sections
@@ -101,16 +100,8 @@ class CompiledEngine:
         with sections("assembly"):
             maps = None if raw.maps is None else raw.maps[index]
             masks = self._assemble(parameters, maps, boxes, size, inference) if inference.masks else None
-            pixels = to_pixels(boxes, size)
-            kept = keep_prototypes and maps is not None
-            return Detections(
-                boxes=pixels.trunc() if inference.whole_pixel_boxes else pixels,
-                scores=scores,
-                labels=labels,
-                masks=masks,
-                coefficients=parameters if kept else None,
-                prototypes=maps if kept else None,
-            )
+            shown = (parameters, maps) if keep_prototypes and maps is not None else (None, None)
+            return Detections(in_pixels(boxes, size, inference), scores, labels, masks, *shown)
 
     @cached_property
     def _anchors(self) -> Tensor:
