@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.timing import REPEATS
-from yolact.hardware import usable_cores
+from yolact.runtime.hardware import usable_cores
 
 
 def parse(description: str, arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -33,8 +33,8 @@ from benchmarks.timing import interleaved, ratio, row, spread, write_csv
 from experiments.overlap import behind
 from experiments.predict_stage import BEHIND
 from yolact import rle
-from yolact.hardware import device_name
 from yolact.records import to_records
+from yolact.runtime.hardware import device_name
 
 IMAGES = 4
 """Looked at in one call, one after the other."""

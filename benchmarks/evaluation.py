@@ -44,9 +44,9 @@ from yolact.data.coco import index
 from yolact.data.records import read_annotations
 from yolact.evaluation import Evaluation, evaluate, evaluate_to, match_arrays
 from yolact.evaluation_input import IouType
-from yolact.files import write_json
-from yolact.hardware import device_name
 from yolact.records import read_records
+from yolact.runtime.files import write_json
+from yolact.runtime.hardware import device_name
 
 IMAGES, TINY_IMAGES = 5000, 10
 INSTANCES_PER_IMAGE, DETECTIONS_PER_IMAGE = 7.2, 40

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from analysis.figures.style import INK, MARKERS, OKABE_ITO, SPARE, house_style
-from yolact.files import written_aside
+from yolact.runtime.files import written_aside
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -33,9 +33,9 @@ from benchmarks.gpu_throughput import throughput
 from benchmarks.gpu_training import training
 from experiments.provenance import source_digest
 from yolact.errors import UserError
-from yolact.files import write_json
-from yolact.hardware import device_name, usable_cores
 from yolact.presets import Preset
+from yolact.runtime.files import write_json
+from yolact.runtime.hardware import device_name, usable_cores
 
 SPECS = ("nms", "prototypes", "mask_methods", "activations", "crop")
 COMMANDS = ("nms", "scaling", "roofline", "peers")

@@ -23,8 +23,8 @@ from analysis.writers import csv, markdown
 from experiments.provenance import environment
 from experiments.store import Store
 from yolact.errors import UserError
-from yolact.files import write_json, write_text, written_aside
-from yolact.hardware import usable_cores
+from yolact.runtime.files import write_json, write_text, written_aside
+from yolact.runtime.hardware import usable_cores
 
 _QUARTILES = ("median", "p25", "p75")
 _HOW = {

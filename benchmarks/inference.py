@@ -42,7 +42,7 @@ from benchmarks.looks import Candidate, Look, Looker, RemoteLooker, Task, networ
 from benchmarks.timing import WARMUP, in_turn, ratio, rounds, row, spread, write_csv
 from benchmarks.turns import WorkerError
 from yolact.config.engine import EngineConfig
-from yolact.hardware import device_name
+from yolact.runtime.hardware import device_name
 
 COUNTS, FEW_COUNTS = (1, 10, 25, 50, 100), (1, 100)
 """Of detections; the few for eager engines, whose looks take long."""

@@ -19,12 +19,12 @@ from benchmarks.gpu_networks import IMAGE, TINY_IMAGE, noise
 from benchmarks.sized import Size, sized
 from benchmarks.timing import timed
 from benchmarks.turns import Worker, serve
-from yolact.allocator import keep_freed_memory
 from yolact.build import build_model
 from yolact.config import InferenceConfig
 from yolact.config.engine import EngineConfig
 from yolact.errors import UserError
 from yolact.model import Model
+from yolact.runtime.memory import keep_freed_memory
 from yolact.speed import SectionClock
 
 
@@ -34,7 +34,7 @@ class Candidate:
 
     engine: EngineConfig
     keeps_memory: bool = False
-    """Whether the process keeps the memory it frees (`yolact/allocator.py`), as a compiled engine's does anyway."""
+    """Whether the process keeps the memory it frees (`yolact/runtime/memory.py`), as a compiled engine's does anyway."""
 
     @property
     def name(self) -> str:

@@ -35,8 +35,8 @@ from benchmarks.command import parse
 from benchmarks.figures import curves, save
 from benchmarks.timing import interleaved, ratio, row, write_csv
 from yolact.config import InferenceConfig
-from yolact.hardware import device_name
 from yolact.nms import suppress
+from yolact.runtime.hardware import device_name
 
 METHODS = ("fast", "standard", "cross_class", "traditional")
 CLUSTER = 40

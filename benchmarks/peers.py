@@ -37,7 +37,7 @@ from benchmarks.gpu_agreement import full_float32
 from benchmarks.peer import Peer, calibrated
 from benchmarks.peers_installed import mask_rcnn, yolact
 from benchmarks.timing import interleaved, ratio, row, write_csv
-from yolact.hardware import device_name
+from yolact.runtime.hardware import device_name
 
 REFERENCE = "YOLACT-550 R-50"
 

@@ -36,7 +36,7 @@ from benchmarks.gpu_agreement import full_float32
 from benchmarks.sized import Size, prepare
 from benchmarks.timing import interleaved, row, write_csv
 from yolact.config.engine import EngineConfig
-from yolact.hardware import device_name
+from yolact.runtime.hardware import device_name
 from yolact.speed import PRECISIONS, SectionClock
 
 ENGINES = tuple(

@@ -28,7 +28,7 @@ from benchmarks.figures import curves, save
 from benchmarks.memory import peaks
 from benchmarks.sized import Size, prepare
 from benchmarks.timing import interleaved, row, write_csv
-from yolact.hardware import device_name
+from yolact.runtime.hardware import device_name
 
 SWEEPS = {
     "batch": (1, 2, 4),

@@ -11,7 +11,7 @@ from benchmarks.gpu_networks import drawn, noise, presets
 from yolact.config import InferenceConfig, PrototypeConfig, YolactConfig
 from yolact.config.engine import EngineConfig
 from yolact.presets import Preset, preset, scaled_anchors
-from yolact.sections import no_sections
+from yolact.runtime.profiling import no_sections
 from yolact.structures import Detections
 
 Look = Callable[..., Sequence[Detections]]

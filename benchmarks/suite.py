@@ -44,7 +44,7 @@ from benchmarks.timing import row as times_of
 from benchmarks.timing import write_csv
 from experiments.datasets import find_dataset
 from experiments.store import Store
-from yolact.hardware import device_name
+from yolact.runtime.hardware import device_name
 
 WAYS = ("cold", "now")
 TIMES = {"processor": "processor time", "wall": "wall clock"}

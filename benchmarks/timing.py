@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from yolact.files import write_text
-from yolact.hardware import device_name
+from yolact.runtime.files import write_text
+from yolact.runtime.hardware import device_name
 
 REPEATS, WARMUP = 30, 3
 _DIGITS = 6

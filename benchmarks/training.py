@@ -44,7 +44,7 @@ from benchmarks.figures import save
 from benchmarks.timing import REPEATS, in_turn, ratio, rounds, row, spread, write_csv
 from benchmarks.training_picture import draw
 from benchmarks.turns import Worker, WorkerError
-from yolact.hardware import device_name, usable_cores
+from yolact.runtime.hardware import device_name, usable_cores
 
 HERE = Path(__file__).resolve()
 BATCH = {"toy": 8, "r50": 2}

@@ -42,7 +42,7 @@ from experiments.prediction import Trained
 from experiments.video_prediction import Video, predict_video
 from yolact.config import InferenceConfig
 from yolact.data.video import create_video, open_video
-from yolact.hardware import device_name
+from yolact.runtime.hardware import device_name
 from yolact.structures import Detections
 
 HEIGHT, WIDTH, RATE = 480, 640, 25

@@ -1,4 +1,4 @@
-"""Files and folders that survive a crash: `yolact.files` renames, this module also makes the renames last."""
+"""Files and folders that survive a crash: `yolact.runtime.files` renames, this module also makes the renames last."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from yolact import files
+from yolact.runtime import files
 
 
 def write_json(path: Path, data: Any) -> None:

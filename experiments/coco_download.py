@@ -17,8 +17,8 @@ from pathlib import Path
 from experiments.download import download, remote_size, require_space
 from experiments.meter import Meter
 from experiments.unpack import DamagedArchiveError, unpack
-from yolact import files
 from yolact.errors import UserError
+from yolact.runtime import files
 
 
 @dataclass(frozen=True)

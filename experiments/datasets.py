@@ -28,9 +28,9 @@ from experiments.declarations import (
     read_declaration,
     split_digest,
 )
-from yolact import files
 from yolact.config.base import nearest
 from yolact.data.findings import DatasetError, stop_on_errors
+from yolact.runtime import files
 
 if TYPE_CHECKING:
     from yolact.data.coco import CocoSplit

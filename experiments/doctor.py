@@ -19,7 +19,7 @@ from experiments.datasets import CocoDataset, find_dataset
 from experiments.declarations import declared_names
 from experiments.versions import installed, requirement, satisfies
 from yolact.errors import UserError
-from yolact.hardware import host_hardware
+from yolact.runtime.hardware import host_hardware
 
 DISTRIBUTION = "yolact-workbench"
 LEVELS = ("ok", "warning", "problem")

@@ -21,8 +21,8 @@ from typing import Any
 
 from experiments.meter import Meter, size
 from experiments.request import DownloadError, RangeError, TransientError, integer, mark_of, open_url, read, total_size
-from yolact import files
 from yolact.errors import UserError
+from yolact.runtime import files
 
 DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds of rest before each further try; tries that brought new bytes don't count."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.overlap import behind
 from yolact.errors import UserError
-from yolact.files import write_json, written_aside
+from yolact.runtime.files import write_json, written_aside
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,8 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from yolact.files import written_aside
-from yolact.hardware import cpu_name, host_hardware
+from yolact.runtime.files import written_aside
+from yolact.runtime.hardware import cpu_name, host_hardware
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOT_COMMIT = "commit.json"

@@ -15,7 +15,7 @@ from typing import Literal
 from experiments.download import download
 from experiments.meter import Meter
 from experiments.request import DownloadError
-from yolact import files
+from yolact.runtime import files
 
 Outcome = Literal["downloaded", "verified", "recorded"]
 

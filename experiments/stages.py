@@ -23,9 +23,9 @@ from yolact.data.loader import TrainingBatches
 from yolact.distributed import Group, joined
 from yolact.evaluation import evaluate_to
 from yolact.evaluation_input import IouType
-from yolact.files import write_json, write_text
 from yolact.measures.look import Look
 from yolact.padding import set_padding
+from yolact.runtime.files import write_json, write_text
 from yolact.speed import measure_speed
 
 

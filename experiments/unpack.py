@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from experiments.download import require_space
 from experiments.meter import Meter
 from yolact.errors import UserError
-from yolact.files import written_aside
+from yolact.runtime.files import written_aside
 
 _CHUNK = 1 << 20
 _MALFORMED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, IndexError, ValueError, RuntimeError)

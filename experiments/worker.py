@@ -23,8 +23,8 @@ from experiments.shared_attempt import attempt_together
 from experiments.store import Store
 from experiments.take_part import take_part
 from experiments.template import PARENT, serve
-from yolact.allocator import keep_freed_memory
 from yolact.errors import UserError
+from yolact.runtime.memory import keep_freed_memory
 
 DONE, FAILED, INTERRUPTED, BUSY = 0, 1, 3, 4
 _STATUS = {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED, "busy": BUSY}

@@ -22,7 +22,7 @@ TORCH_FREE = [
     "yolact",
     "yolact.config",
     "yolact.errors",
-    "yolact.files",
+    "yolact.runtime.files",
     "experiments.config",
     "experiments.spec",
     "experiments.resolve",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from yolact.config.model import PrototypeConfig, YolactConfig
 from yolact.errors import UserError
-from yolact.files import written_aside
+from yolact.runtime.files import written_aside
 
 State = dict[str, Tensor]
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from yolact.compiler import require_compiler
 from yolact.engines.packages import keep_kernels
 from yolact.errors import UserError
 from yolact.losses import Normalizer
 from yolact.model import Model
 from yolact.network import YolactModel
+from yolact.runtime.compiler import require_compiler
 from yolact.structures import RawOutputs, Target
 
 

@@ -31,8 +31,8 @@ from yolact.evaluation_input import (
     prepare_detections,
     prepare_ground_truth,
 )
-from yolact.files import write_json, write_text, written_aside
 from yolact.records import read_records
+from yolact.runtime.files import write_json, write_text, written_aside
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """COCO's 12 numbers in the order of COCOeval.stats."""

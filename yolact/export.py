@@ -25,10 +25,10 @@ from yolact.branches import build_branch
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import YolactConfig
 from yolact.errors import UserError
-from yolact.files import written_aside
 from yolact.masks import to_pixels
 from yolact.network import YolactModel
 from yolact.nms import suppress
+from yolact.runtime.files import written_aside
 from yolact.structures import Detections
 
 INPUT = "image"

@@ -15,7 +15,7 @@ from yolact.branches.base import MaskBranch
 from yolact.config.inference import InferenceConfig
 from yolact.masks import to_pixels
 from yolact.nms import suppress
-from yolact.sections import Sections, no_sections
+from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections, RawOutputs
 
 

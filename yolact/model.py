@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
 from yolact.losses import Normalizer
-from yolact.sections import Sections, no_sections
+from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections, Target
 
 IMAGENET_MEAN = (123.68, 116.78, 103.94)

@@ -22,7 +22,7 @@ from yolact.losses import Normalizer, losses, match_targets
 from yolact.matching import Matches
 from yolact.model import IMAGENET_MEAN, IMAGENET_STD, LaterSteps, Model, resize
 from yolact.padding import set_padding
-from yolact.sections import Sections, no_sections
+from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections, RawOutputs, Target
 
 Computed = tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from yolact.config.measure import PrototypesConfig
 from yolact.data.coco import CocoSplit
-from yolact.files import write_json, written_aside
 from yolact.measures.look import Look, steps
+from yolact.runtime.files import write_json, written_aside
 from yolact.structures import Detections
 
 SCORE_THRESHOLD = 0.15

@@ -18,14 +18,14 @@ import torch
 import torchvision
 from torch import Tensor
 
-from yolact.allocator import keep_freed_memory
 from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
 from yolact.config.measure import SpeedConfig
 from yolact.engines import section_names
 from yolact.errors import UserError
-from yolact.hardware import device_name, hardware
-from yolact.sections import Sections, no_sections
+from yolact.runtime.hardware import device_name, hardware
+from yolact.runtime.memory import keep_freed_memory
+from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def measure_speed(
     """Time `model.predict` on images taken in turn.
 
     The model is moved to `device` and timed in inference mode; it comes back in the mode it had. PyTorch's thread count comes
-    back too; that the process keeps the memory it frees (`yolact.allocator`) stays.
+    back too; that the process keeps the memory it frees (`yolact.runtime.memory`) stays.
 
     Args:
         images: (3, H, W) uint8 RGB tensors of any sizes.

@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from yolact.allocator import keep_freed_memory
 from yolact.breakdown import Breakdown
 from yolact.checkpoint import load_plain, write_plain, write_state_dict
 from yolact.compiled_loss import compiled_loss
@@ -27,6 +26,7 @@ from yolact.losses import Normalizer
 from yolact.model import Model
 from yolact.pointwise import prefer_kernels
 from yolact.prefetch import Batch, Feed
+from yolact.runtime.memory import keep_freed_memory
 from yolact.schedule import learning_rate
 from yolact.structures import Target
 

@@ -165,7 +165,7 @@ def declare(folder: Path, name: str, out: Path | None) -> None:
     """
     from ruamel.yaml import YAML
 
-    from yolact import files
+    from yolact.runtime import files
 
     out = out or datasets.DECLARATIONS / f"{name}.yaml"
     if out.exists():

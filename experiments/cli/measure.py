@@ -16,7 +16,7 @@ from experiments.cli.networks import (
     source_options,
 )
 from yolact.config import SpeedConfig
-from yolact.hardware import usable_cores
+from yolact.runtime.hardware import usable_cores
 
 if TYPE_CHECKING:
     from yolact.evaluation import Evaluation, Rules

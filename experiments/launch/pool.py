@@ -31,7 +31,7 @@ from experiments.sharing import common
 from experiments.store import Store, read_events
 from experiments.template import PARENT
 from experiments.worker import THREAD_VARIABLES
-from yolact.hardware import usable_cores, usable_memory_bytes
+from yolact.runtime.hardware import usable_cores, usable_memory_bytes
 
 POLL_SECONDS = 0.1
 BUSY_SECONDS = 2.0

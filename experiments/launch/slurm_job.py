@@ -26,8 +26,8 @@ from experiments.lock import LockLost, StageBusy
 from experiments.store import StageView, Store
 from experiments.take_part import take_part
 from experiments.worker import BUSY, FAILED, INTERRUPTED, limit_threads
-from yolact.allocator import keep_freed_memory
 from yolact.errors import UserError
+from yolact.runtime.memory import keep_freed_memory
 
 BUSY_SECONDS = 5.0
 KILL_SECONDS = 900.0

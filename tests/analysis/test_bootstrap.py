@@ -17,7 +17,7 @@ from pycocotools.cocoeval import COCOeval
 from analysis.bootstrap import AP_NAMES, average_precision, load_matches, resample
 from tests.analysis.fake_results import write_matches
 from yolact.evaluation import evaluate_to
-from yolact.files import write_json
+from yolact.runtime.files import write_json
 
 SIDES = st.sampled_from([4, 20, 31, 33, 70, 96, 130])  # around COCO's limits of area, 32² and 96²
 PLACES = st.integers(0, 30)

@@ -10,7 +10,7 @@ from analysis.results import MissingResult
 from analysis.tables import summary, tidy
 from tests.analysis.fake_results import IMAGES, write_matches
 from tests.analysis.stored import store
-from yolact.files import write_json
+from yolact.runtime.files import write_json
 
 K = 8
 FULL = 0.8

@@ -17,7 +17,7 @@ from analysis.results import MissingResult
 from analysis.tables import summary
 from tests.analysis.fake_results import IMAGES, write_matches
 from tests.analysis.stored import store
-from yolact.files import write_json
+from yolact.runtime.files import write_json
 
 KIND, PART, ON, STD = (f"inference.intervention.{name}" for name in ("kind", "part", "on", "std"))
 ORACLES = {"predicted": 0.6, "coefficients": 0.68, "prototypes": 0.78, "masks": 0.95, "boxes": 0.62, "classes": 0.64}

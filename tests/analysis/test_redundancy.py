@@ -9,7 +9,7 @@ from analysis.results import MissingResult
 from tests.analysis.stored import store
 from tests.planted import planted, shuffled
 from tests.yolact.measures.test_redundancy import measured
-from yolact.files import write_json
+from yolact.runtime.files import write_json
 
 CHANGES = {"trained": {}, "untrained": {"training.iterations": 0}}
 SEEDS = (0, 1, 2)

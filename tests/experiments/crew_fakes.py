@@ -14,7 +14,7 @@ from experiments import worker
 from experiments.kinds import Kind, StageContext
 from tests.experiments import fakes
 from yolact.errors import UserError
-from yolact.files import write_text
+from yolact.runtime.files import write_text
 
 
 def meet(ctx: StageContext) -> None:

@@ -18,7 +18,7 @@ from experiments.kinds import Interrupted, Kind, StageContext
 from experiments.plan import Plan, Run, Stage, stage_id
 from tests.experiments import writes
 from yolact.errors import UserError
-from yolact.files import write_json, write_text
+from yolact.runtime.files import write_json, write_text
 
 
 def count(ctx: StageContext) -> None:

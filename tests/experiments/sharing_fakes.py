@@ -17,7 +17,7 @@ from experiments.kinds import Ended, Interrupted, Kind, StageContext
 from experiments.plan import Stage, stage_id
 from tests.experiments import fakes
 from yolact.errors import UserError
-from yolact.files import write_json, write_text
+from yolact.runtime.files import write_json, write_text
 
 LEFT_BEHIND: list[str] = []
 

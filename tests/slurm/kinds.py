@@ -7,7 +7,7 @@ import time
 
 from experiments.kinds import Interrupted, Kind, StageContext
 from tests.experiments import fakes
-from yolact.files import write_json
+from yolact.runtime.files import write_json
 
 
 def idle(ctx: StageContext) -> None:

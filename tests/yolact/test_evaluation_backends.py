@@ -15,8 +15,8 @@ from pycocotools import mask as coco_mask
 from yolact.data.coco import index
 from yolact.evaluation import Evaluation, Rules, curves, evaluate, evaluate_to, match_arrays, per_class_csv
 from yolact.evaluation_input import IouType
-from yolact.files import write_json
 from yolact.records import read_records
+from yolact.runtime.files import write_json
 
 REFERENCES = Path(__file__).resolve().parents[3] / "shared" / "data" / "evaluator_refs"
 SIDE = 128

@@ -2,7 +2,7 @@
 
 import pytest
 
-from yolact.files import write_json, write_text, written_aside
+from yolact.runtime.files import write_json, write_text, written_aside
 
 
 def test_a_failed_write_leaves_the_old_contents_and_nothing_else(tmp_path):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from yolact import hardware
+from yolact.runtime import hardware
 
 
 @pytest.mark.parametrize(
@@ -37,5 +37,5 @@ def test_device_name_of_the_cpu_is_the_processors():
 
 
 def test_the_hosts_part_needs_no_torch():
-    code = "import sys, yolact.hardware as h; h.host_hardware(); h.device_name('cpu'); print('torch' in sys.modules)"
+    code = "import sys, yolact.runtime.hardware as h; h.host_hardware(); h.device_name('cpu'); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"

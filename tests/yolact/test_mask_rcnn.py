@@ -10,7 +10,7 @@ from yolact.build import build_model
 from yolact.config import BackboneConfig, InferenceConfig, MaskRCNNConfig
 from yolact.config.base import ConfigError
 from yolact.mask_rcnn import MaskRCNN, _fast
-from yolact.sections import no_sections
+from yolact.runtime.profiling import no_sections
 from yolact.structures import Target
 
 SIZE = 72  # not a multiple of 32

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
 from yolact.engines.eager import EagerEngine
-from yolact.sections import Sections
+from yolact.runtime.profiling import Sections
 from yolact.structures import Detections, RawOutputs
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.export import Dim
 
-from yolact.allocator import keep_freed_memory
 from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.inference import InferenceConfig
 from yolact.engines.assembly import AssemblyGraph, instances_at_once, masks_by_box, samples, weights
@@ -29,7 +28,8 @@ from yolact.engines.suppression import STATIC, SuppressionGraph
 from yolact.inference import detect, in_pixels
 from yolact.model import resize
 from yolact.network import YolactModel, level_sizes
-from yolact.sections import Sections, no_sections
+from yolact.runtime.memory import keep_freed_memory
+from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections, RawOutputs
 
 SECTIONS = ("preprocess", "network", "nms", "assembly")

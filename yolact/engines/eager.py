@@ -12,7 +12,7 @@ from torch import Tensor
 from yolact.config.inference import InferenceConfig
 from yolact.errors import UserError
 from yolact.inference import detect
-from yolact.sections import Sections
+from yolact.runtime.profiling import Sections
 from yolact.structures import Detections, RawOutputs
 
 if TYPE_CHECKING:

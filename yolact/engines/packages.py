@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolact.compiler import require_compiler
 from yolact.engines.eager import EngineError
-from yolact.files import written_aside
-from yolact.hardware import cpu_name
+from yolact.runtime.compiler import require_compiler
+from yolact.runtime.files import written_aside
+from yolact.runtime.hardware import cpu_name
 
 MOST_PACKAGES = 32
 """Kept in the folder; a network of 30 million parameters takes 200 MB in fp32."""

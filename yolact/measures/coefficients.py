@@ -24,12 +24,12 @@ from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.inference import InferenceConfig
 from yolact.config.measure import CoefficientsConfig
 from yolact.data.coco import Instances
-from yolact.files import write_json, written_aside
 from yolact.interventions.fitting import best_coefficients, coefficient_range, crop_fractions
 from yolact.interventions.matching import chosen, mask_iou, masks_of, match_objects
 from yolact.interventions.oracle import limit_masks
 from yolact.measures.look import Look, steps
 from yolact.network import YolactModel
+from yolact.runtime.files import write_json, written_aside
 from yolact.structures import Detections
 
 Arrays = dict[str, NDArray[Any]]

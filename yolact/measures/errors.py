@@ -9,8 +9,8 @@ from yolact.boundary import boundary_ap
 from yolact.config import ErrorsConfig
 from yolact.data.records import read_annotations
 from yolact.evaluation_input import IouType, prepare_detections, prepare_ground_truth
-from yolact.files import write_json
 from yolact.records import read_records
+from yolact.runtime.files import write_json
 from yolact.tide import error_budget, find
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from yolact.data.motion import Frame, areas
 from yolact.data.scenes import box_of
-from yolact.files import written_aside
 from yolact.measures.tracking import Track
+from yolact.runtime.files import written_aside
 
 FRAMES = 6
 """Kept, from the middle of the sequence."""

@@ -30,11 +30,11 @@ from yolact import boxes as box_ops
 from yolact.config.inference import InferenceConfig
 from yolact.config.measure import LeakageConfig
 from yolact.data.coco import Instances
-from yolact.files import write_json, write_text
 from yolact.interventions.base import reassembled
 from yolact.interventions.matching import MATCH_IOU, chosen, mask_iou, masks_of, match_objects
 from yolact.measures.look import Look, steps
 from yolact.measures.worst import Worst
+from yolact.runtime.files import write_json, write_text
 from yolact.structures import Detections
 
 COLUMNS = ("image_id", "object", "label", "area", "neighbours", "neighbour_iou", "found", "score", "box_iou", "mask_iou",

@@ -27,10 +27,10 @@ from yolact.config.measure import ProbesConfig
 from yolact.data.probe_images import SOLID, Places, figure_five, moved, places, solid
 from yolact.data.scenes import box_of
 from yolact.data.sprites import Sprite, sprites
-from yolact.files import write_json, written_aside
 from yolact.measures import translation
 from yolact.measures.look import Look, steps
 from yolact.network import YolactModel
+from yolact.runtime.files import write_json, written_aside
 from yolact.structures import Detections
 
 BATCH = 16

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from yolact.config.measure import RedundancyConfig
-from yolact.files import write_json, written_aside
 from yolact.measures.look import Look, steps
 from yolact.measures.moments import PrototypeMoments
 from yolact.measures.spectrum import correlation, effective_rank, explained, near_duplicates, principal_components
 from yolact.prototypes import SCORE_THRESHOLD
+from yolact.runtime.files import write_json, written_aside
 
 DUPLICATE = 0.8
 """Prototypes whose |correlation| is above this are called near-duplicates."""

@@ -23,13 +23,13 @@ from yolact.branches.prototypes import PrototypeBranch
 from yolact.build import build_model
 from yolact.config.measure import ResponsesConfig
 from yolact.errors import UserError
-from yolact.files import write_json, write_text, written_aside
 from yolact.measures.described import PER_IMAGE, Described, Description
 from yolact.measures.look import Look, steps
 from yolact.measures.regions import Regions, regions
 from yolact.model import resize
 from yolact.network import YolactModel
 from yolact.padding import padding_of, set_padding
+from yolact.runtime.files import write_json, write_text, written_aside
 
 FIRST_SEED = 2**31
 """Of the random networks: far from the seeds of trainings, so that none is the untrained network that is looked at."""

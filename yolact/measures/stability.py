@@ -32,7 +32,6 @@ from yolact.data.footage import footage
 from yolact.data.motion import Frame, moving_shapes
 from yolact.data.scenes import CLASSES
 from yolact.errors import UserError
-from yolact.files import write_json, write_text
 from yolact.measures.film import Film
 from yolact.measures.look import Look, steps
 from yolact.measures.tracking import (
@@ -46,6 +45,7 @@ from yolact.measures.tracking import (
     steady_iou,
     undisturbed,
 )
+from yolact.runtime.files import write_json, write_text
 
 TRACK_COLUMNS = ("sequence", "frame", "track", "label", "score", "x1", "y1", "x2", "y2", "object", "iou", "box_jitter",
                  "score_change")  # fmt: skip

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from yolact.data.coco import Instances
-from yolact.files import written_aside
+from yolact.runtime.files import written_aside
 from yolact.structures import Detections
 
 KEPT = 12

@@ -18,8 +18,8 @@ from yolact.build import build_model
 from yolact.checkpoint import write_state_dict
 from yolact.config import AnchorConfig, BackboneConfig, FPNConfig, MaskRCNNConfig, PrototypeConfig, YolactConfig
 from yolact.evaluation import METRICS
-from yolact.files import write_json
 from yolact.records import from_records
+from yolact.runtime.files import write_json
 
 REFERENCES = Path(__file__).resolve().parents[4] / "shared" / "data" / "evaluator_refs"
 needs_references = pytest.mark.skipif(not REFERENCES.is_dir(), reason="../shared/data/evaluator_refs is not there")
