@@ -32,8 +32,8 @@ from benchmarks.gpu_tables import Folders, write_outputs
 from benchmarks.gpu_throughput import throughput
 from benchmarks.gpu_training import training
 from experiments.provenance import source_digest
+from yolact.config.presets import Preset
 from yolact.errors import UserError
-from yolact.presets import Preset
 from yolact.runtime.files import write_json
 from yolact.runtime.hardware import device_name, usable_cores
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu_networks import drawn, noise
+from yolact.config.presets import Preset
 from yolact.inference import detect
 from yolact.model import Model
 from yolact.network import YolactModel
-from yolact.presets import Preset
 from yolact.structures import Detections, RawOutputs, Target
 
 RAW = ("offsets", "logits", "mask_parameters", "maps")

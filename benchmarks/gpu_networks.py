@@ -20,8 +20,8 @@ from yolact.config import (
     TrainingConfig,
     YolactConfig,
 )
+from yolact.config.presets import PRESETS, Preset
 from yolact.model import Model
-from yolact.presets import PRESETS, Preset
 
 LOGIT_SPREAD = 3.0
 """Standard deviation of the class logits: random networks are undecided between 80 classes, and nothing would be found."""

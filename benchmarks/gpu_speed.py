@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.gpu_networks import IMAGE, TINY_IMAGE, drawn, noise
 from yolact.config import SpeedConfig
-from yolact.presets import Preset
+from yolact.config.presets import Preset
 from yolact.runtime.hardware import usable_cores
 from yolact.speed import measure_speed
 

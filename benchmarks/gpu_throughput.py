@@ -9,7 +9,7 @@ from benchmarks.gpu_speed import precisions
 from benchmarks.timing import REPEATS, interleaved, ratio, row
 from yolact.config import InferenceConfig, YolactConfig
 from yolact.config.engine import EngineConfig
-from yolact.presets import Preset
+from yolact.config.presets import Preset
 
 BATCHES, TINY_BATCHES = (1, 8, 32), (2,)
 REFERENCE = ("eager", "fp32")

@@ -12,8 +12,8 @@ import torch
 from benchmarks.timing import REPEATS, row
 from benchmarks.training_data import batch_of
 from yolact.build import build_model
+from yolact.config.presets import Preset
 from yolact.prefetch import Batch
-from yolact.presets import Preset
 from yolact.training import train
 
 PRESETS, BATCHES = ("yolact_resnet50", "yolact_base"), (8, 32, 128)

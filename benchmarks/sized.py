@@ -10,7 +10,7 @@ import torch
 from benchmarks.gpu_networks import drawn, noise, presets
 from yolact.config import InferenceConfig, PrototypeConfig, YolactConfig
 from yolact.config.engine import EngineConfig
-from yolact.presets import Preset, preset, scaled_anchors
+from yolact.config.presets import Preset, preset, scaled_anchors
 from yolact.runtime.profiling import no_sections
 from yolact.structures import Detections
 

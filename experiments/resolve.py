@@ -197,7 +197,7 @@ class _Layers:
 
 
 def _preset(spec: LoadedSpec) -> tuple[Setting, ...]:
-    from yolact.presets import preset
+    from yolact.config.presets import preset
 
     try:
         found = preset(spec.spec.preset)

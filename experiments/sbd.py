@@ -21,7 +21,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from yolact import rle
-from yolact.classes import PASCAL
+from yolact.config.categories import PASCAL
 from yolact.data.findings import DatasetError
 from yolact.errors import UserError
 

@@ -68,7 +68,7 @@ class Spec(Config):
     title: str
     question: str
     preset: str = "yolact_base"
-    """The published configuration to start from (`yolact/presets.py`)."""
+    """The published configuration to start from (`yolact/config/presets.py`)."""
     reference: str | dict[str, str]
     """The variant that changes are measured against; per scale where its name differs."""
     measure: tuple[Measure, ...] = ("coco",)

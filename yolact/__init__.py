@@ -7,7 +7,7 @@ package: importing the module would put it in the name's place.
 from importlib import import_module
 
 _HOME = {
-    "PRESETS": "yolact.presets",
+    "PRESETS": "yolact.config.presets",
     "Detections": "yolact.structures",
     "Kept": "yolact.nms",
     "Matches": "yolact.matching",
@@ -31,7 +31,7 @@ _HOME = {
     "mask_loss": "yolact.losses",
     "match": "yolact.matching",
     "match_target": "yolact.losses",
-    "preset": "yolact.presets",
+    "preset": "yolact.config.presets",
     "resize": "yolact.model",
     "semantic_loss": "yolact.losses",
     "suppress": "yolact.nms",

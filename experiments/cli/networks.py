@@ -138,7 +138,7 @@ def _train_result(results: Path, stage_id: str) -> Path:
 
 
 def _of_preset(name: str, weights: Path | None, device: str | None) -> Network:
-    from yolact.presets import preset
+    from yolact.config.presets import preset
 
     chosen = preset(name)
     place = choose_device(device)

@@ -109,7 +109,7 @@ def _loaded(file: Path, preset_name: str | None) -> Model:
         except (ValueError, KeyError, TypeError) as error:
             described = file.parent / "model.json"
             raise UserError(f"{described} does not describe a model: {type(error).__name__}: {error}") from None
-    from yolact.presets import preset
+    from yolact.config.presets import preset
 
     chosen = preset(preset_name)
     from yolact.build import build_model

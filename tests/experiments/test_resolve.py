@@ -9,7 +9,7 @@ from experiments.resolve import parse_setting, resolve
 from experiments.spec import load_scale, load_spec
 from experiments.variants import variants_of
 from yolact.config import FCMaskConfig, MaskRCNNConfig
-from yolact.presets import preset
+from yolact.config.presets import preset
 
 
 def _resolve(spec, scale, variant, *settings):

@@ -12,10 +12,10 @@ from tests.test_docs import blocks
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, tiny_model
 from yolact import export
 from yolact.config import InferenceConfig, YolactConfig
+from yolact.config.presets import preset
 from yolact.export import ABOUT, OUTPUTS, TOLERANCE, ExportError, export_model, finish
 from yolact.model import resize
 from yolact.network import level_sizes
-from yolact.presets import preset
 
 CONFIGS = {"prototypes, pixels 0..1": TINY.replace(pixels="unit"), "fc_mask": TINY_FC_MASK}
 ANCHORS = 258

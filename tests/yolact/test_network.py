@@ -9,8 +9,8 @@ from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, random_batch, tiny_m
 from yolact.build import build_model
 from yolact.checkpoint import to_official
 from yolact.config import FCMaskConfig, InferenceConfig, LossConfig, YolactConfig
+from yolact.config.presets import PRESETS
 from yolact.model import IMAGENET_MEAN, IMAGENET_STD, resize
-from yolact.presets import PRESETS
 
 
 @pytest.fixture(scope="module")

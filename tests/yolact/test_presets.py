@@ -8,7 +8,7 @@ import torch
 from yolact.build import build_model
 from yolact.config import InferenceConfig
 from yolact.config.base import ConfigError
-from yolact.presets import PRESETS, preset
+from yolact.config.presets import PRESETS, preset
 from yolact.structures import Target
 from yolact.training import train
 

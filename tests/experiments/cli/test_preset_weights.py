@@ -11,11 +11,10 @@ from PIL import Image
 
 from tests.experiments.cli.test_measure import YOLACT, run
 from tests.reference.official_layout import CHECKPOINTS, layout
-from yolact import presets
 from yolact.build import build_model
 from yolact.checkpoint import to_official, write_state_dict
-from yolact.classes import COCO, PASCAL
-from yolact.config import InferenceConfig, TrainingConfig
+from yolact.config import InferenceConfig, TrainingConfig, presets
+from yolact.config.categories import COCO, PASCAL
 
 REFERENCE = Path(__file__).resolve().parents[4] / "shared" / "data" / "evaluator_refs" / "instances_val2014_100.json"
 

@@ -15,7 +15,7 @@ import torch
 from experiments.cli.main import call
 from tests.yolact.builders import TINY, tiny_model
 from yolact.checkpoint import is_official, read_state_dict, to_official, write_state_dict
-from yolact.presets import PRESETS, Preset
+from yolact.config.presets import PRESETS, Preset
 from yolact.published import PUBLISHED
 
 ROOT = Path(__file__).parents[3]

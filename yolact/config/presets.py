@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from yolact.classes import COCO, PASCAL
 from yolact.config import (
     AnchorConfig,
     BackboneConfig,
@@ -21,6 +20,7 @@ from yolact.config import (
     YolactConfig,
 )
 from yolact.config.base import ConfigError, nearest
+from yolact.config.categories import COCO, PASCAL
 
 COCO_CLASSES = len(COCO)
 PASCAL_CLASSES = len(PASCAL)
