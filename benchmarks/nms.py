@@ -5,7 +5,7 @@ Cost: about three minutes on two cores. To reproduce:
 
     python -m benchmarks.nms --out results/reference/cpu
 
-Protocol: `yolact.nms.suppress` alone (boxes are decoded, scores are probabilities), thresholds as in the paper (score .05, IoU
+Protocol: `yolact.ops.nms.suppress` alone (boxes are decoded, scores are probabilities), thresholds as in the paper (score .05, IoU
 .5, 200 boxes per class, 100 detections). The methods take turns on the same boxes; 30 rounds, medians with quartiles. Three
 sweeps, from 19,248 anchors, 80 classes and 30 objects: the number of objects, of anchors, of classes.
 
@@ -35,7 +35,7 @@ from benchmarks.command import parse
 from benchmarks.figures import curves, save
 from benchmarks.timing import interleaved, ratio, row, write_csv
 from yolact.config import InferenceConfig
-from yolact.nms import suppress
+from yolact.ops.nms import suppress
 from yolact.runtime.hardware import device_name
 
 METHODS = ("fast", "standard", "cross_class", "traditional")

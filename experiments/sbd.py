@@ -20,10 +20,10 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from yolact import rle
 from yolact.config.categories import PASCAL
 from yolact.data.findings import DatasetError
 from yolact.errors import UserError
+from yolact.ops import rle
 
 SPLITS = ("train", "val")
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from experiments.datasets import CocoDataset
-from yolact import rle
 from yolact.data.coco import CocoSplit, Instances
 from yolact.data.findings import DatasetError
 from yolact.data.shapes import encode_png
+from yolact.ops import rle
 
 LEAST_SHARE = 0.25
 """An object of which a tile holds less than this share of its pixels is a crowd there: neither learned nor missed."""

@@ -12,10 +12,10 @@ from typing import Any, Literal
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from yolact import rle
 from yolact.data.coco import index
 from yolact.data.segmentation import is_integer, is_number, segmentation_fault, to_rle
 from yolact.errors import UserError
+from yolact.ops import rle
 
 IouType = Literal["segm", "bbox"]
 FIELD = {"segm": "segmentation", "bbox": "bbox"}

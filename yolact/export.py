@@ -20,14 +20,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from yolact import boxes as box_ops
 from yolact.branches import build_branch
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import YolactConfig
 from yolact.errors import UserError
-from yolact.masks import to_pixels
 from yolact.network import YolactModel
-from yolact.nms import suppress
+from yolact.ops import boxes as box_ops
+from yolact.ops.masks import to_pixels
+from yolact.ops.nms import suppress
 from yolact.runtime.files import written_aside
 from yolact.structures import Detections
 

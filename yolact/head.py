@@ -28,7 +28,7 @@ class PredictionHead(nn.Module):
     def forward(self, levels: Sequence[Tensor], masks: bool = True) -> tuple[Tensor, Tensor, Tensor]:
         """Levels (n, c, h, w) to offsets (n, P, 4), logits (n, P, C+1), mask parameters (n, P, m), or (n, P, 0) without masks.
 
-        The P anchors run as in `yolact.anchors.make_anchors`: level by level, row by row, anchors of a cell side by side.
+        The P anchors run as in `yolact.ops.locations.make_anchors`: level by level, row by row, anchors of a cell side by side.
         """
         outputs = [self._level(level, masks) for level in levels]
         offsets, logits, parameters = (torch.cat(column, dim=1) for column in zip(*outputs, strict=True))

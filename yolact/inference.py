@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from yolact import boxes as box_ops
 from yolact.branches.base import MaskBranch
 from yolact.config.inference import InferenceConfig
-from yolact.masks import to_pixels
-from yolact.nms import suppress
+from yolact.ops import boxes as box_ops
+from yolact.ops.masks import to_pixels
+from yolact.ops.nms import suppress
 from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections, RawOutputs
 

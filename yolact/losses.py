@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolact import boxes as box_ops
 from yolact.branches.base import MaskBranch, MaskTargets
 from yolact.branches.prototypes import downsample
 from yolact.config.model import LossConfig, MatchingConfig
-from yolact.matching import Matches, match_batch
+from yolact.ops import boxes as box_ops
+from yolact.ops.assignment import Matches, match_batch
 from yolact.structures import RawOutputs, Target
 
 
@@ -36,7 +36,7 @@ class Normalizer:
 
 
 def match_targets(targets: Sequence[Target], anchors: Tensor, image_size: int, config: MatchingConfig) -> list[Matches]:
-    """`yolact.matching.match_batch` on targets; indices count the objects of an image without the crowds."""
+    """`yolact.ops.assignment.match_batch` on targets; indices count the objects of an image without the crowds."""
     boxes = [target.boxes / image_size for target in targets]
     return match_batch(
         [own[~target.crowd] for own, target in zip(boxes, targets, strict=True)],

@@ -32,7 +32,7 @@ from yolact.engines.eager import EngineError, cast
 from yolact.losses import Normalizer
 from yolact.mask_rcnn_network import BACKBONE_LEVELS, build_detector
 from yolact.model import IMAGENET_MEAN, IMAGENET_STD, Model, resize
-from yolact.nms import fast_nms
+from yolact.ops.nms import fast_nms
 from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections, Target
 

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolact.anchors import make_anchors
 from yolact.backbone import build_backbone, freeze_batch_norm
 from yolact.branches import build_branch
 from yolact.config.engine import EngineConfig
@@ -19,8 +18,9 @@ from yolact.engines import engine_of
 from yolact.fpn import FPN
 from yolact.head import PredictionHead
 from yolact.losses import Normalizer, losses, match_targets
-from yolact.matching import Matches
 from yolact.model import IMAGENET_MEAN, IMAGENET_STD, LaterSteps, Model, resize
+from yolact.ops.assignment import Matches
+from yolact.ops.locations import make_anchors
 from yolact.padding import set_padding
 from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections, RawOutputs, Target

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from yolact import rle
 from yolact.errors import UserError
+from yolact.ops import rle
 from yolact.structures import Detections
 
 _DECIMALS = 3

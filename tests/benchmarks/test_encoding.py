@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks import encoding
 from benchmarks.sized import Size, prepare
-from yolact import rle
+from yolact.ops import rle
 
 
 def test_the_command_writes_a_row_for_each_way_and_a_picture(tmp_path, capsys):

@@ -13,8 +13,8 @@ from PIL import Image
 from experiments.cli.main import call
 from experiments.datasets import find_dataset
 from experiments.sbd import convert_sbd
-from yolact import rle
 from yolact.errors import UserError
+from yolact.ops import rle
 
 savemat = pytest.importorskip("scipy.io").savemat
 

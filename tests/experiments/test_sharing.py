@@ -139,7 +139,7 @@ def test_a_template_whose_code_changed_is_not_used_again(tmp_path, monkeypatch):
     template = Template([*sharing_fakes.WORKER, str(tmp_path)], {})
     try:
         assert template.usable
-        monkeypatch.setattr(provenance, "fingerprint", lambda: frozenset({("yolact/nms.py", 1, 1)}))
+        monkeypatch.setattr(provenance, "fingerprint", lambda: frozenset({("yolact/ops/nms.py", 1, 1)}))
         assert not template.usable
     finally:
         template.close()

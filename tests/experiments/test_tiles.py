@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from experiments.datasets import find_dataset
 from experiments.tiles import tile_dataset, windows
-from yolact import rle
 from yolact.config.data import ShapesConfig
 from yolact.data.coco import CocoSplit
 from yolact.data.findings import DatasetError
 from yolact.data.shapes import generate_shapes
+from yolact.ops import rle
 
 
 def plainly(ids, split):

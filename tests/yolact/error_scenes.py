@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from yolact import rle
+from yolact.ops import rle
 
 SIDE = 64
 

@@ -7,7 +7,7 @@ import torch
 from tests.planted import Objects, Planted
 from tests.yolact.builders import TINY, TINY_FC_MASK, tiny_model
 from yolact.config import InferenceConfig
-from yolact.masks import assemble, binarize
+from yolact.ops.masks import assemble, binarize
 from yolact.structures import Detections
 
 INFERENCE = InferenceConfig()

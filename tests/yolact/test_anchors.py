@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from tests.reference import slow_yolact
-from yolact.anchors import make_anchors
 from yolact.config import AnchorConfig
 from yolact.config.presets import PRESETS
 from yolact.network import level_sizes
+from yolact.ops.locations import make_anchors
 
 COCO = ((24,), (48,), (96,), (192,), (384,))
 SIDES = {400: [50, 25, 13, 7, 4], 550: [69, 35, 18, 9, 5], 700: [88, 44, 22, 11, 6]}

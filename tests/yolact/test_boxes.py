@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reference import slow_yolact
-from yolact import boxes
+from yolact.ops import boxes
 
 side = st.floats(0.01, 1)
 place = st.floats(-0.5, 1)

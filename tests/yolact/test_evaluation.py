@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from yolact import rle
 from yolact.data.coco import index
 from yolact.errors import UserError
 from yolact.evaluation import METRICS, evaluate, evaluate_to
 from yolact.evaluation_input import EvaluationError, iou_types
+from yolact.ops import rle
 from yolact.records import read_records
 
 REFERENCES = Path(__file__).resolve().parents[3] / "shared" / "data" / "evaluator_refs"

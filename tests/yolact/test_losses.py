@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from tests.reference import slow_losses, slow_yolact
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, random_target, target, tiny_model
-from yolact.anchors import make_anchors
 from yolact.branches import build_branch
 from yolact.branches.fc_mask import average_pool_boxes
 from yolact.config import AnchorConfig, FCMaskConfig, LossConfig, MatchingConfig, PrototypeConfig
 from yolact.losses import Normalizer, class_loss, losses, match_target
+from yolact.ops.locations import make_anchors
 from yolact.structures import RawOutputs
 
 CLASSES, K, FC = 3, 3, 3

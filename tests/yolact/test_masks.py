@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference import slow_masks
-from yolact import masks
+from yolact.ops import masks
 
 BOXES = [
     pytest.param((0.2, 0.3, 0.7, 0.9), id="inside"),

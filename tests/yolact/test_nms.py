@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.reference import slow_yolact
 from yolact.config import InferenceConfig
-from yolact.nms import suppress
+from yolact.ops.nms import suppress
 
 SIZE = 550
 METHODS = ("fast", "standard", "traditional", "cross_class")

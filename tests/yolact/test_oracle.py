@@ -7,7 +7,6 @@ import torch
 
 from tests.planted import planted
 from tests.yolact.oracles import FC_MASK, INFERENCE, MODEL, boxes, found_with, no_truth, none_found, planted_image, truth_of
-from yolact import rle
 from yolact.config import InferenceConfig, OracleConfig
 from yolact.data.coco import index
 from yolact.errors import UserError
@@ -15,6 +14,7 @@ from yolact.evaluation import evaluate
 from yolact.interventions import prepare
 from yolact.interventions.matching import chosen, mask_iou, match_objects, put_back
 from yolact.interventions.oracle import prepare_oracle
+from yolact.ops import rle
 from yolact.records import to_records
 
 PARTS = ("coefficients", "prototypes", "masks", "boxes", "classes")

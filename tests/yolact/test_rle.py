@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
-from yolact import rle
+from yolact.ops import rle
 
 
 def by_pycocotools(stack):

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolact import masks as mask_ops
 from yolact.branches.base import MaskBranch, MaskTargets
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import PrototypeConfig
+from yolact.ops import masks as mask_ops
 from yolact.protonet import Protonet
 
 

@@ -16,7 +16,7 @@ class InferenceConfig(Config):
     """Decoding, suppression and mask assembly (`yolact/inference.py`)."""
 
     suppression: Literal["fast", "standard", "traditional", "cross_class"] = "fast"
-    """Which non-maximum suppression; `yolact/nms.py` defines each."""
+    """Which non-maximum suppression; `yolact/ops/nms.py` defines each."""
     nms_iou: Fraction = 0.5
     """A box that overlaps a better one by more than this is removed (traditional NMS: by this or more)."""
     score_threshold: Fraction = 0.05

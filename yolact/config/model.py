@@ -52,7 +52,7 @@ class FPNConfig(Config):
 
 
 class AnchorConfig(Config):
-    """Prior boxes (`yolact/anchors.py`)."""
+    """Prior boxes (`yolact/ops/locations.py`)."""
 
     scales: tuple[tuple[Annotated[float, Field(gt=0)], ...], ...] = ((24,), (48,), (96,), (192,), (384,))
     """Side lengths in input pixels, one tuple per pyramid level from P3 upwards."""
@@ -123,7 +123,7 @@ class NoMaskConfig(Config):
 
 
 class MatchingConfig(Config):
-    """Which anchors are positive (`yolact/matching.py`)."""
+    """Which anchors are positive (`yolact/ops/assignment.py`)."""
 
     positive_iou: Fraction = 0.5
     """At or above: positive."""

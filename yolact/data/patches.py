@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from yolact import rle
+from yolact.ops import rle
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from yolact import rle
+from yolact.ops import rle
 
 MIN_POLYGON = 6
 """Numbers in the smallest polygon: three points."""

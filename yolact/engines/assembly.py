@@ -10,8 +10,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from yolact import masks as mask_ops
 from yolact.config.inference import InferenceConfig
+from yolact.ops import masks as mask_ops
 
 _CHUNK_VALUES = 2**24
 """Values of masks with all columns held in float at a time: 64 MiB."""

@@ -1,4 +1,4 @@
-"""Decoding and suppression of one image with shapes that never depend on the data: `yolact.nms` says what each method is.
+"""Decoding and suppression of one image with shapes that never depend on the data: `yolact.ops.nms` says what each method is.
 
 P anchors, C classes, d detections at most.
 """
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yolact import boxes as box_ops
 from yolact.config.inference import InferenceConfig
 from yolact.engines.stored import stored
+from yolact.ops import boxes as box_ops
 
 STATIC = ("fast", "cross_class")
 """The methods that have static shapes; the greedy ones don't."""
@@ -38,7 +38,7 @@ class SuppressionGraph(nn.Module):
 
 
 def fast_nms(boxes: Tensor, scores: Tensor, config: InferenceConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """Anchors, labels and scores (d,) of the survivors of `yolact.nms.fast_nms`, absent ones last."""
+    """Anchors, labels and scores (d,) of the survivors of `yolact.ops.nms.fast_nms`, absent ones last."""
     passed = scores.amax(dim=1) > config.score_threshold
     top, anchor = best(torch.where(passed, scores.t(), _ABSENT), config.pre_nms_top_k)  # (C, q)
     stays = (_worst_overlap(boxes[anchor]) <= config.nms_iou) & (top > _ABSENT)
@@ -49,7 +49,7 @@ def fast_nms(boxes: Tensor, scores: Tensor, config: InferenceConfig) -> tuple[Te
 
 
 def cross_class_nms(boxes: Tensor, scores: Tensor, config: InferenceConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """Anchors, labels and scores (d,) of the survivors of `yolact.nms.cross_class_nms`, absent ones last."""
+    """Anchors, labels and scores (d,) of the survivors of `yolact.ops.nms.cross_class_nms`, absent ones last."""
     highest, label = scores.max(dim=1)
     top, anchor = best(torch.where(highest > config.score_threshold, highest, _ABSENT)[None], config.pre_nms_top_k)
     stays = _worst_overlap(boxes[anchor]) <= config.nms_iou

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolact import masks as mask_ops
 from yolact.config.inference import InferenceConfig
 from yolact.interventions.base import reassembled
 from yolact.interventions.matching import mask_iou
 from yolact.network import YolactModel
+from yolact.ops import masks as mask_ops
 from yolact.structures import Detections
 
 RIDGE = 1e-6

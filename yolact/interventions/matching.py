@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from yolact import boxes as box_ops
 from yolact.data.coco import Instances
 from yolact.errors import UserError
+from yolact.ops import boxes as box_ops
 from yolact.structures import Detections
 
 MATCH_IOU = 0.5

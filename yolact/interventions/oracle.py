@@ -21,7 +21,6 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from yolact import masks as mask_ops
 from yolact.config.inference import InferenceConfig
 from yolact.config.interventions import OracleConfig
 from yolact.data.coco import Instances
@@ -29,6 +28,7 @@ from yolact.interventions.base import Intervene, needs_prototypes, reassembled
 from yolact.interventions.fitting import best_coefficients, coefficient_range, coverage, crop_fractions
 from yolact.interventions.matching import chosen, masks_of, match_objects, put_back
 from yolact.model import Model
+from yolact.ops import masks as mask_ops
 from yolact.structures import Detections
 
 Swap = Callable[[Detections, Tensor, Instances, InferenceConfig], Detections]

@@ -18,8 +18,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from yolact import masks as mask_ops
-from yolact.boxes import iou as box_iou
 from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.inference import InferenceConfig
 from yolact.config.measure import CoefficientsConfig
@@ -29,6 +27,8 @@ from yolact.interventions.matching import chosen, mask_iou, masks_of, match_obje
 from yolact.interventions.oracle import limit_masks
 from yolact.measures.look import Look, steps
 from yolact.network import YolactModel
+from yolact.ops import masks as mask_ops
+from yolact.ops.boxes import iou as box_iou
 from yolact.runtime.files import write_json, written_aside
 from yolact.structures import Detections
 

@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolact import boxes as box_ops
 from yolact.config.inference import InferenceConfig
 from yolact.config.measure import LeakageConfig
 from yolact.data.coco import Instances
@@ -34,6 +33,7 @@ from yolact.interventions.base import reassembled
 from yolact.interventions.matching import MATCH_IOU, chosen, mask_iou, masks_of, match_objects
 from yolact.measures.look import Look, steps
 from yolact.measures.worst import Worst
+from yolact.ops import boxes as box_ops
 from yolact.runtime.files import write_json, write_text
 from yolact.structures import Detections
 

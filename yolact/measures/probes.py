@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolact import masks as mask_ops
-from yolact.boxes import iou
 from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.measure import ProbesConfig
 from yolact.data.probe_images import SOLID, Places, figure_five, moved, places, solid
@@ -30,6 +28,8 @@ from yolact.data.sprites import Sprite, sprites
 from yolact.measures import translation
 from yolact.measures.look import Look, steps
 from yolact.network import YolactModel
+from yolact.ops import masks as mask_ops
+from yolact.ops.boxes import iou
 from yolact.runtime.files import write_json, written_aside
 from yolact.structures import Detections
 

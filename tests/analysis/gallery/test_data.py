@@ -22,7 +22,7 @@ from analysis.gallery.encode import LONGEST_SIDE, encode, quantised
 from analysis.gallery.kept import Assembly, KeptImage
 from analysis.results import MissingResult
 from tests.analysis.gallery import made_up
-from yolact.masks import crop
+from yolact.ops.masks import crop
 
 
 def one(prototypes, coefficients, boxes=((0, 0, 8, 8),), size=(8, 8)) -> KeptImage:

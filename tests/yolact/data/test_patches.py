@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from yolact import rle
 from yolact.data.patches import Patches
+from yolact.ops import rle
 
 
 def masks(seed, n=3, height=23, width=31):

@@ -15,8 +15,8 @@ from yolact.config.interventions import KeepConfig, ProjectConfig
 from yolact.errors import UserError
 from yolact.interventions import prepare
 from yolact.interventions.compression import TRAINING_IMAGES, Keep, first_components, most_used, training_moments
-from yolact.masks import assemble, binarize
 from yolact.measures.moments import PrototypeMoments
+from yolact.ops.masks import assemble, binarize
 from yolact.structures import Detections
 
 K = 4

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from yolact import boxes as box_ops
 from yolact.config.model import MatchingConfig
+from yolact.ops import boxes as box_ops
 
 NEUTRAL, BACKGROUND = -1, 0
 _TAKEN = -1.0

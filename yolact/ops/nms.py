@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from yolact import boxes as box_ops
 from yolact.config.inference import InferenceConfig
+from yolact.ops import boxes as box_ops
 
 _ABSENT = -1.0
 
