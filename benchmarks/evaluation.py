@@ -40,8 +40,8 @@ from benchmarks.command import parse
 from benchmarks.figures import grouped, save
 from benchmarks.timing import in_turn, interleaved, ratio, rounds, row, timed, write_csv
 from yolact import evaluation_fast, evaluation_reference
+from yolact.data.annotations import read_annotations
 from yolact.data.coco import index
-from yolact.data.records import read_annotations
 from yolact.evaluation import Evaluation, evaluate, evaluate_to, match_arrays
 from yolact.evaluation_input import IouType
 from yolact.records import read_records

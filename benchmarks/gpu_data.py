@@ -14,8 +14,8 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from yolact.data.annotations import read_annotations
 from yolact.data.images import read_image
-from yolact.data.records import read_annotations
 from yolact.errors import UserError
 
 QUALITY = 90

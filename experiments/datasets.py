@@ -101,7 +101,7 @@ class ShapesDataset(Dataset):
         self.id = digest_of({"shapes": self.config.to_data()})
 
     def ensure(self, data_folder: Path, splits: Iterable[str] | None = None) -> Path:
-        from yolact.data.shapes import generate_shapes
+        from yolact.data.synthetic.shapes import generate_shapes
 
         root = data_folder / f"{self.name}-{self.id}"
         generate_shapes(root, self.config)

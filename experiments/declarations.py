@@ -82,7 +82,7 @@ def split_digest(images: Path, annotations: Path) -> str:
     Raises:
         DatasetError: if the annotations cannot be read.
     """
-    from yolact.data.records import read_annotations
+    from yolact.data.annotations import read_annotations
 
     names = {record.get("file_name") for record in read_annotations(annotations)["images"] if isinstance(record, dict)}
     sizes = [[name, _size(images / name)] for name in sorted(name for name in names if isinstance(name, str))]

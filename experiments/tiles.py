@@ -15,7 +15,7 @@ import numpy as np
 from experiments.datasets import CocoDataset
 from yolact.data.coco import CocoSplit, Instances
 from yolact.data.findings import DatasetError
-from yolact.data.shapes import encode_png
+from yolact.data.synthetic.shapes import encode_png
 from yolact.ops import rle
 
 LEAST_SHARE = 0.25

@@ -21,8 +21,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import Params
 
 from yolact import evaluation_fast, evaluation_reference, evaluation_rules
+from yolact.data.annotations import read_annotations
 from yolact.data.coco import index
-from yolact.data.records import read_annotations
 from yolact.evaluation_fast import mean_defined
 from yolact.evaluation_input import (
     EvaluationError,

@@ -73,7 +73,7 @@ def shapes(out: Path) -> None:
     \b
     Example: yolact data shapes datasets/shapes
     """
-    from yolact.data.shapes import generate_shapes
+    from yolact.data.synthetic.shapes import generate_shapes
 
     config = ShapesConfig()
     known = out.exists()

@@ -12,7 +12,7 @@ from experiments.tiles import tile_dataset, windows
 from yolact.config.data import ShapesConfig
 from yolact.data.coco import CocoSplit
 from yolact.data.findings import DatasetError
-from yolact.data.shapes import generate_shapes
+from yolact.data.synthetic.shapes import generate_shapes
 from yolact.ops import rle
 
 

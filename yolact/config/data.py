@@ -1,4 +1,4 @@
-"""The generated data set `shapes` (`yolact/data/shapes.py`): these fields alone decide every byte of it."""
+"""The generated data set `shapes` (`yolact/data/synthetic/shapes.py`): these fields alone decide every byte of it."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from typing import Any
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from yolact.data.annotations import check_records, read_annotations
 from yolact.data.findings import DatasetError, Finding, Findings
 from yolact.data.images import image_path, open_image, orientation, read_pixels, shown_size, size_mismatch, verify_image
-from yolact.data.records import check_records, read_annotations
 from yolact.data.segmentation import is_integer, is_number, segmentation_fault, to_rle
 
 AREA_RATIO, AREA_SLACK = 1.5, 32

@@ -13,11 +13,11 @@ import torch
 from pycocotools.coco import COCO
 from torch import Tensor
 
+from yolact.data.annotations import read_annotations
 from yolact.data.check import check_data
 from yolact.data.findings import DatasetError, stop_on_errors
 from yolact.data.images import image_path, read_image
 from yolact.data.patches import Patches
-from yolact.data.records import read_annotations
 from yolact.data.segmentation import to_rle
 
 

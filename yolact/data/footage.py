@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from yolact.data.findings import DatasetError
 from yolact.data.images import read_pixels
-from yolact.data.motion import Frame
+from yolact.data.synthetic.motion import Frame
 from yolact.data.video import VideoError, open_video
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")

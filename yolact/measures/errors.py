@@ -7,7 +7,7 @@ from typing import Any
 
 from yolact.boundary import boundary_ap
 from yolact.config import ErrorsConfig
-from yolact.data.records import read_annotations
+from yolact.data.annotations import read_annotations
 from yolact.evaluation_input import IouType, prepare_detections, prepare_ground_truth
 from yolact.records import read_records
 from yolact.runtime.files import write_json

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from yolact.data.motion import Frame, areas
-from yolact.data.scenes import box_of
+from yolact.data.synthetic.motion import Frame, areas
+from yolact.data.synthetic.scenes import box_of
 from yolact.measures.tracking import Track
 from yolact.runtime.files import written_aside
 

@@ -1,6 +1,6 @@
 """Whether prototypes know where they are: activations on pictures that differ in place alone.
 
-S the network's input, o objects, P places along each axis (`yolact/data/probe_images.py`), k prototypes of (h, w), c colours.
+S the network's input, o objects, P places along each axis (`yolact/data/synthetic/probe_images.py`), k prototypes of (h, w), c colours.
 An object's activation is the mean of a prototype over the prototype pixels that it covers, each weighted by how much of it.
 
 Upsampling repeats border pixels whatever the padding, so a network whose convolutions pad without zeros may still know a
@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.measure import ProbesConfig
-from yolact.data.probe_images import SOLID, Places, figure_five, moved, places, solid
-from yolact.data.scenes import box_of
-from yolact.data.sprites import Sprite, sprites
+from yolact.data.synthetic.probe_images import SOLID, Places, figure_five, moved, places, solid
+from yolact.data.synthetic.scenes import box_of
+from yolact.data.synthetic.sprites import Sprite, sprites
 from yolact.measures import translation
 from yolact.measures.look import Look, steps
 from yolact.network import YolactModel

@@ -1,6 +1,6 @@
 """Temporal stability: how steady masks, boxes and scores are from frame to frame, once motion is taken out.
 
-Sequences are generated with known motion (`yolact/data/motion.py`, `yolact/data/camera.py`) or read (`yolact/data/footage.py`).
+Sequences are generated with known motion (`yolact/data/synthetic/motion.py`, `yolact/data/synthetic/camera.py`) or read (`yolact/data/footage.py`).
 What is written, per detection of a track and per annotated object in every frame, stands in docs/architecture.md; definitions:
 
 consecutive IoU   mask IoU, 0..1, of two successive frames' detections of one track, motion taken out (`tracking.steady_iou`)
@@ -27,10 +27,10 @@ import numpy as np
 import torch
 
 from yolact.config.measure import StabilityConfig
-from yolact.data.camera import moving_camera
 from yolact.data.footage import footage
-from yolact.data.motion import Frame, moving_shapes
-from yolact.data.scenes import CLASSES
+from yolact.data.synthetic.camera import moving_camera
+from yolact.data.synthetic.motion import Frame, moving_shapes
+from yolact.data.synthetic.scenes import CLASSES
 from yolact.errors import UserError
 from yolact.measures.film import Film
 from yolact.measures.look import Look, steps

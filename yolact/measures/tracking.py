@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from yolact.data.motion import Frame, areas
-from yolact.data.scenes import box_of
+from yolact.data.synthetic.motion import Frame, areas
+from yolact.data.synthetic.scenes import box_of
 from yolact.structures import Detections
 
 LINK_IOU = 0.5

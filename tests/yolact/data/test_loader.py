@@ -12,7 +12,7 @@ from yolact.data import loader
 from yolact.data.coco import CocoSplit
 from yolact.data.findings import DatasetError
 from yolact.data.loader import TrainingBatches, derived_seed
-from yolact.data.shapes import generate_shapes
+from yolact.data.synthetic.shapes import generate_shapes
 from yolact.errors import UserError
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from yolact.config.data import ShapesConfig
-from yolact.data.camera import moving_camera
 from yolact.data.coco import CocoSplit
 from yolact.data.findings import DatasetError
 from yolact.data.footage import footage
-from yolact.data.motion import FASTEST, FINE, bounced, moving_shapes
-from yolact.data.shapes import generate_shapes
+from yolact.data.synthetic.camera import moving_camera
+from yolact.data.synthetic.motion import FASTEST, FINE, bounced, moving_shapes
+from yolact.data.synthetic.shapes import generate_shapes
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from PIL import Image
 
 from yolact.config.data import ShapesConfig
 from yolact.data.coco import CocoSplit
-from yolact.data.probe_images import SOLID, figure_five, moved, places, solid
-from yolact.data.shapes import generate_shapes
-from yolact.data.sprites import GROUND, LARGEST, SIDE, cut, drawn, paste, sprites
+from yolact.data.synthetic.probe_images import SOLID, figure_five, moved, places, solid
+from yolact.data.synthetic.shapes import generate_shapes
+from yolact.data.synthetic.sprites import GROUND, LARGEST, SIDE, cut, drawn, paste, sprites
 from yolact.errors import UserError
 
 SIZE = 128

@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 
 from yolact.data.patches import Patches
 from yolact.data.segmentation import segmentation_fault, to_rle
-from yolact.data.shapes import _run_lengths
+from yolact.data.synthetic.shapes import _run_lengths
 
 masks = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 1))
 

@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from yolact.config.data import ShapesConfig
-from yolact.data import shapes
 from yolact.data.check import check_splits
 from yolact.data.coco import CocoSplit
 from yolact.data.findings import DatasetError
-from yolact.data.scenes import CLASSES, draw_scene
-from yolact.data.shapes import SPLITS, encode_png, generate_shapes, render_image
+from yolact.data.synthetic import shapes
+from yolact.data.synthetic.scenes import CLASSES, draw_scene
+from yolact.data.synthetic.shapes import SPLITS, encode_png, generate_shapes, render_image
 
 SMALL = ShapesConfig(train=12, val=4, test=4)
 

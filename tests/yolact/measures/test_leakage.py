@@ -12,7 +12,7 @@ from yolact.config import InferenceConfig, LeakageConfig
 from yolact.config.data import ShapesConfig
 from yolact.data.coco import CocoSplit, Instances
 from yolact.data.patches import Patches
-from yolact.data.shapes import generate_shapes
+from yolact.data.synthetic.shapes import generate_shapes
 from yolact.measures.leakage import COLUMNS, matched_pairs, measure, rows_of
 from yolact.measures.look import Look
 from yolact.measures.worst import KEPT, Worst

@@ -12,8 +12,8 @@ from tests.yolact.builders import TINY, tiny_model
 from tests.yolact.data.test_probe_images import split_of
 from yolact.config import FCMaskConfig, InferenceConfig, ProbesConfig
 from yolact.data.coco import CocoSplit
-from yolact.data.probe_images import places
-from yolact.data.sprites import Sprite, drawn
+from yolact.data.synthetic.probe_images import places
+from yolact.data.synthetic.sprites import Sprite, drawn
 from yolact.measures import probes
 from yolact.measures.look import Look, Stopped
 from yolact.measures.probes import largest_stride, measure, moved_objects, neighbours, plain_colours, shown, summary

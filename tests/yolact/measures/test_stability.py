@@ -15,11 +15,11 @@ from PIL import Image
 from yolact.config import InferenceConfig
 from yolact.config.data import ShapesConfig
 from yolact.config.measure import StabilityConfig
-from yolact.data.camera import moving_camera
 from yolact.data.coco import CocoSplit
-from yolact.data.motion import FINE, Frame, moving_shapes
-from yolact.data.scenes import CLASSES, box_of
-from yolact.data.shapes import generate_shapes
+from yolact.data.synthetic.camera import moving_camera
+from yolact.data.synthetic.motion import FINE, Frame, moving_shapes
+from yolact.data.synthetic.scenes import CLASSES, box_of
+from yolact.data.synthetic.shapes import generate_shapes
 from yolact.errors import UserError
 from yolact.measures import stability
 from yolact.measures.look import Look, Stopped

@@ -1,7 +1,7 @@
 """Sequences made of still images by a camera that slides over them, so that annotated images become frames of known motion.
 
 A window a little smaller than the image moves over it with constant velocity, in whole pixels of the image enlarged so far that
-they are fractions of a pixel to the network (`yolact/data/motion.py` says why).
+they are fractions of a pixel to the network (`yolact/data/synthetic/motion.py` says why).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from yolact.data.coco import CocoSplit
-from yolact.data.motion import MIN_IN_SIGHT, Frame, areas, bounced, drawn_velocity
+from yolact.data.synthetic.motion import MIN_IN_SIGHT, Frame, areas, bounced, drawn_velocity
 
 WINDOW = 0.875
 """Side of the window as a fraction of the image's."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from yolact.data.scenes import CLASSES, COLOURS, DARK_RIM, TEXTURES, eroded, ground, inside, outline, shades
+from yolact.data.synthetic.scenes import CLASSES, COLOURS, DARK_RIM, TEXTURES, eroded, ground, inside, outline, shades
 
 FINE = 4
 """Pixels of a frame per pixel of the picture, along each axis."""

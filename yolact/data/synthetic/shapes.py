@@ -25,7 +25,7 @@ from pycocotools import mask as coco_mask
 
 from yolact.config.data import ShapesConfig
 from yolact.data.findings import DatasetError
-from yolact.data.scenes import CLASSES, Scene, Shape, box_of, draw_scene, touches_twin
+from yolact.data.synthetic.scenes import CLASSES, Scene, Shape, box_of, draw_scene, touches_twin
 
 SPLITS = ("train", "val", "test")
 _MANIFEST = "manifest.json"

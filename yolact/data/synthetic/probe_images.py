@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from yolact.data.sprites import Sprite, paste
+from yolact.data.synthetic.sprites import Sprite, paste
 from yolact.errors import UserError
 
 SOLID = {

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from yolact.data.coco import CocoSplit
-from yolact.data.scenes import CLASSES, COLOURS, Scene, box_of
+from yolact.data.synthetic.scenes import CLASSES, COLOURS, Scene, box_of
 from yolact.errors import UserError
 
 SIDE = 3 / 16
