@@ -1,7 +1,7 @@
 """The coefficients of a network's detections as data frames: how they are distributed, what is subtracted, what the best reach.
 
 k prototypes; prototype i of one training has nothing to do with prototype i of another. Detections are those that find an
-object (`yolact/interventions/matching.py`).
+object (`yolact/evaluation/objects.py`).
 """
 
 from __future__ import annotations

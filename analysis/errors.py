@@ -1,6 +1,6 @@
 """Where the AP is lost: TIDE's error types and boundary AP per variant, from the `errors` stages.
 
-`yolact/tide.py` defines the types. Spread is over seeds. A bootstrap over images isn't offered: it would need every detection's
+`yolact/evaluation/tide.py` defines the types. Spread is over seeds. A bootstrap over images isn't offered: it would need every detection's
 type, which the stage doesn't keep.
 """
 

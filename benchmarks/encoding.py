@@ -32,8 +32,8 @@ from benchmarks.sized import Look, Size, prepare
 from benchmarks.timing import interleaved, ratio, row, spread, write_csv
 from experiments.overlap import behind
 from experiments.predict_stage import BEHIND
+from yolact.evaluation.results import to_records
 from yolact.ops import rle
-from yolact.records import to_records
 from yolact.runtime.hardware import device_name
 
 IMAGES = 4

@@ -8,7 +8,7 @@ twelve minutes on one core, and three gigabytes of memory. To reproduce:
 
 Protocol: that of `benchmarks/timing.py` without warming up, but that a round calls pycocotools, which takes most of a minute,
 once and the fast backend six times; `n` says how often in all. Rows by `iou_type` and `step`: `evaluate` is all of
-`yolact.evaluation.evaluate`, from parsed files to numbers and matches, hence with the checks of every annotation and record
+`yolact.evaluation.coco.evaluate`, from parsed files to numbers and matches, hence with the checks of every annotation and record
 that both backends share; `core` is what follows the checks, timed within the same calls. `ratio` is pycocotools' time over
 the fast backend's in the same round. For both IoU types together, by the fast backend alone, `read` is reading the two JSON
 files, and `whole` a coco stage's work: reading, evaluating, writing.
@@ -39,12 +39,13 @@ from analysis.figures.style import house_style, new_figure
 from benchmarks.command import parse
 from benchmarks.figures import grouped, save
 from benchmarks.timing import in_turn, interleaved, ratio, rounds, row, timed, write_csv
-from yolact import evaluation_fast, evaluation_reference
 from yolact.data.annotations import read_annotations
 from yolact.data.coco import index
-from yolact.evaluation import Evaluation, evaluate, evaluate_to, match_arrays
-from yolact.evaluation_input import IouType
-from yolact.records import read_records
+from yolact.evaluation import accumulate as evaluation_fast
+from yolact.evaluation import reference as evaluation_reference
+from yolact.evaluation.coco import Evaluation, evaluate, evaluate_to, match_arrays
+from yolact.evaluation.inputs import IouType
+from yolact.evaluation.results import read_records
 from yolact.runtime.files import write_json
 from yolact.runtime.hardware import device_name
 

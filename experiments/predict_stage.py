@@ -20,11 +20,11 @@ from experiments.overlap import behind
 from experiments.stages import fix_numbers, open_split, trained_model
 from yolact.config import InferenceConfig
 from yolact.data.coco import CocoSplit, Instances
+from yolact.evaluation.results import to_records
 from yolact.interventions import prepare
 from yolact.interventions.base import Intervene
 from yolact.interventions.compression import training_moments
 from yolact.model import LaterSteps
-from yolact.records import to_records
 from yolact.runtime.files import write_json
 from yolact.structures import Detections
 

@@ -102,7 +102,7 @@ def predict_pictures(
     """
     from yolact.data.findings import DatasetError
     from yolact.data.images import read_image
-    from yolact.records import to_records
+    from yolact.evaluation.results import to_records
 
     def finish(picture: Picture, image: Tensor, found: Detections) -> None:
         records.extend(to_records(found, picture.image_id, trained.category_ids))

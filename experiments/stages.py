@@ -21,8 +21,8 @@ from yolact.config.base import Config
 from yolact.data.coco import CocoSplit
 from yolact.data.loader import TrainingBatches
 from yolact.distributed import Group, joined
-from yolact.evaluation import evaluate_to
-from yolact.evaluation_input import IouType
+from yolact.evaluation.coco import evaluate_to
+from yolact.evaluation.inputs import IouType
 from yolact.measures.look import Look
 from yolact.padding import set_padding
 from yolact.runtime.files import write_json, write_text
@@ -94,7 +94,7 @@ def _train(ctx: StageContext, group: Group) -> None:
 
 
 def coco(ctx: StageContext) -> None:
-    """Evaluate the detections of the predict stage; the files are those of `yolact.evaluation.evaluate_to`."""
+    """Evaluate the detections of the predict stage; the files are those of `yolact.evaluation.coco.evaluate_to`."""
     dataset, evaluation = open_dataset(ctx), EvaluationConfig.from_data(ctx.fields["evaluation"])
     split = ctx.fields["evaluation"]["split"]
     _, annotations = dataset.paths(split, dataset.ensure(ctx.data_root, [split]))

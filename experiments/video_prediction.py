@@ -129,7 +129,7 @@ def _finish(trained: Trained, write: _RecordWriter, overlay: VideoWriter, frame:
     import numpy as np
 
     from yolact.drawing import draw
-    from yolact.records import to_records
+    from yolact.evaluation.results import to_records
 
     write(to_records(found, frame.number, trained.category_ids))
     overlay.write(np.asarray(draw(frame.pixels, found, trained.class_names)), frame.time)

@@ -19,7 +19,7 @@ from yolact.config import SpeedConfig
 from yolact.runtime.hardware import usable_cores
 
 if TYPE_CHECKING:
-    from yolact.evaluation import Evaluation, Rules
+    from yolact.evaluation.coco import Evaluation, Rules
 
 MOST_SPEED_IMAGES = 8
 MAX_SIDE = 16_384
@@ -56,7 +56,7 @@ def evaluate(annotations: Path, detections: Path, rules: Rules, out: Path | None
     Example:
       yolact evaluate --annotations instances_val2017.json --detections detections.json
     """
-    from yolact.evaluation import evaluate_files, evaluate_to
+    from yolact.evaluation.coco import evaluate_files, evaluate_to
 
     if out:
         evaluations = evaluate_to(out, annotations, detections, rules=rules)

@@ -16,7 +16,7 @@ from pycocotools.cocoeval import COCOeval
 
 from analysis.bootstrap import AP_NAMES, average_precision, load_matches, resample
 from tests.analysis.fake_results import write_matches
-from yolact.evaluation import evaluate_to
+from yolact.evaluation.coco import evaluate_to
 from yolact.runtime.files import write_json
 
 SIDES = st.sampled_from([4, 20, 31, 33, 70, 96, 130])  # around COCO's limits of area, 32² and 96²
@@ -146,7 +146,7 @@ def test_any_weighting_equals_cocoeval_on_repeated_images(data, tmp_path_factory
 
 
 def stored_matches(folder: Path, images: int, annotations: list[dict], detections: list[tuple]):
-    """What `yolact.evaluation` stores for boxes; None where it stores none."""
+    """What `yolact.evaluation.coco` stores for boxes; None where it stores none."""
     write_json(folder / "truth.json", as_coco(list(range(1, images + 1)), annotations))
     write_json(folder / "found.json", as_records(detections))
     if not detections:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import evaluation
 from yolact.data.coco import index
-from yolact.evaluation import evaluate
+from yolact.evaluation.coco import evaluate
 
 
 def test_the_command_writes_a_row_for_every_step_and_backend(tmp_path):

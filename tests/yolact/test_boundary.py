@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.yolact.error_scenes import SIDE, dataset, random_set, thing
-from yolact.boundary import band, boundary_ap, eroded
-from yolact.evaluation import METRICS
-from yolact.evaluation_input import prepare_detections, prepare_ground_truth
+from yolact.evaluation.boundary import band, boundary_ap, eroded
+from yolact.evaluation.coco import METRICS
+from yolact.evaluation.inputs import prepare_detections, prepare_ground_truth
 from yolact.ops import rle
 
 REFERENCES = Path(__file__).resolve().parents[3] / "shared" / "data" / "evaluator_refs"

@@ -19,8 +19,8 @@ from yolact.data.augment import training_sample
 from yolact.data.coco import Instances
 from yolact.data.patches import Patches
 from yolact.drawing import draw
+from yolact.evaluation.results import to_records
 from yolact.prototypes import picture_worthy
-from yolact.records import to_records
 from yolact.speed import measure_speed
 
 NO_MASKS = TINY.replace(mask_branch=NoMaskConfig())

@@ -13,9 +13,9 @@ from scipy.optimize import minimize
 from tests.planted import planted
 from tests.yolact.oracles import FC_MASK, INFERENCE, MODEL, boxes, found_with, no_truth, none_found, planted_image, truth_of
 from yolact.config import CoefficientsConfig
+from yolact.evaluation.objects import mask_iou
 from yolact.interventions import fitting
 from yolact.interventions.fitting import best_coefficients, coverage, fit
-from yolact.interventions.matching import mask_iou
 from yolact.measures.coefficients import activation, measure, of_image
 from yolact.measures.look import Look, Stopped
 

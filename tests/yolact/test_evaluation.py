@@ -12,10 +12,10 @@ import pytest
 
 from yolact.data.coco import index
 from yolact.errors import UserError
-from yolact.evaluation import METRICS, evaluate, evaluate_to
-from yolact.evaluation_input import EvaluationError, iou_types
+from yolact.evaluation.coco import METRICS, evaluate, evaluate_to
+from yolact.evaluation.inputs import EvaluationError, iou_types
+from yolact.evaluation.results import read_records
 from yolact.ops import rle
-from yolact.records import read_records
 
 REFERENCES = Path(__file__).resolve().parents[3] / "shared" / "data" / "evaluator_refs"
 needs_references = pytest.mark.skipif(not REFERENCES.is_dir(), reason="../shared/data/evaluator_refs is not there")

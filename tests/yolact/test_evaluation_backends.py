@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from yolact.data.coco import index
-from yolact.evaluation import Evaluation, Rules, curves, evaluate, evaluate_to, match_arrays, per_class_csv
-from yolact.evaluation_input import IouType
-from yolact.records import read_records
+from yolact.evaluation.coco import Evaluation, Rules, curves, evaluate, evaluate_to, match_arrays, per_class_csv
+from yolact.evaluation.inputs import IouType
+from yolact.evaluation.results import read_records
 from yolact.runtime.files import write_json
 
 REFERENCES = Path(__file__).resolve().parents[3] / "shared" / "data" / "evaluator_refs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from yolact.data.coco import index
-from yolact.evaluation import evaluate, match_arrays
+from yolact.evaluation.coco import evaluate, match_arrays
 
 
 def annotation(image=1, category=1, box=(10, 10, 40, 40), crowd=0, number=1):

@@ -9,8 +9,8 @@ from tests.planted import planted
 from tests.yolact.oracles import FC_MASK, INFERENCE, MODEL, boxes, found_with, no_truth, none_found
 from yolact.config import NoiseConfig
 from yolact.errors import UserError
+from yolact.evaluation.objects import mask_iou
 from yolact.interventions import prepare
-from yolact.interventions.matching import mask_iou
 from yolact.interventions.noise import draw, prepare_noise
 
 

@@ -10,12 +10,12 @@ from tests.yolact.oracles import FC_MASK, INFERENCE, MODEL, boxes, found_with, n
 from yolact.config import InferenceConfig, OracleConfig
 from yolact.data.coco import index
 from yolact.errors import UserError
-from yolact.evaluation import evaluate
+from yolact.evaluation.coco import evaluate
+from yolact.evaluation.objects import chosen, mask_iou, match_objects, put_back
+from yolact.evaluation.results import to_records
 from yolact.interventions import prepare
-from yolact.interventions.matching import chosen, mask_iou, match_objects, put_back
 from yolact.interventions.oracle import prepare_oracle
 from yolact.ops import rle
-from yolact.records import to_records
 
 PARTS = ("coefficients", "prototypes", "masks", "boxes", "classes")
 SQUARE = boxes([0, 0, 10, 10])

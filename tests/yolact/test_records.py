@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yolact.records import RecordError, from_records, read_records, to_records
+from yolact.evaluation.results import RecordError, from_records, read_records, to_records
 from yolact.structures import Detections
 
 CATEGORY_IDS = [3, 90, 7]

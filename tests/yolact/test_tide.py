@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from tests.yolact.error_scenes import dataset, random_set, thing
 from yolact.data.coco import index
-from yolact.evaluation import evaluate
-from yolact.evaluation_input import prepare_detections, prepare_ground_truth
-from yolact.tide import FIXES, TYPES, error_budget, find
+from yolact.evaluation.coco import evaluate
+from yolact.evaluation.inputs import prepare_detections, prepare_ground_truth
+from yolact.evaluation.tide import FIXES, TYPES, error_budget, find
 
 REFERENCES = Path(__file__).resolve().parents[3] / "shared" / "data" / "evaluator_refs"
 KINDS = ("bbox", "segm")

@@ -11,14 +11,14 @@ from yolact.config.model import Fraction, Positive
 
 
 class EvaluationConfig(Config):
-    """COCO evaluation (`yolact/evaluation.py`)."""
+    """COCO evaluation (`yolact/evaluation/coco.py`)."""
 
     split: str | None = None
     """Split of the data set to report on; None takes `test` where the data set has one, else `val`."""
     rules: Literal["coco", "official"] = "coco"
-    """COCO's rules, or those of the official code's own evaluation; `yolact/evaluation_rules.py` says how they differ."""
+    """COCO's rules, or those of the official code's own evaluation; `yolact/evaluation/official_rules.py` says how they differ."""
     backend: Literal["fast", "pycocotools"] = "fast"
-    """What does the work: `yolact/evaluation_fast.py`, or pycocotools, the reference; the result is the same."""
+    """What does the work: `yolact/evaluation/accumulate.py`, or pycocotools, the reference; the result is the same."""
 
 
 class SpeedConfig(Config):

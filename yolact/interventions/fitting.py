@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from yolact.config.inference import InferenceConfig
+from yolact.evaluation.objects import mask_iou
 from yolact.interventions.base import reassembled
-from yolact.interventions.matching import mask_iou
 from yolact.network import YolactModel
 from yolact.ops import masks as mask_ops
 from yolact.structures import Detections

@@ -1,6 +1,6 @@
 """Coefficients as predicted, and the best there could be on the same prototypes.
 
-Every detection's coefficients are kept; for those that find an object (`yolact.interventions.matching`), also the best
+Every detection's coefficients are kept; for those that find an object (`yolact.evaluation.objects`), also the best
 coefficients within the range that the network can give, the best of any size, and the IoU that each reaches: as predicted, with
 the best coefficients, and the limit that prototypes which span everything would meet (`yolact.interventions.oracle`). As a
 control, the best coefficients on the prototypes of the image before: what k free numbers do without knowing this image.
@@ -22,8 +22,8 @@ from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.inference import InferenceConfig
 from yolact.config.measure import CoefficientsConfig
 from yolact.data.coco import Instances
+from yolact.evaluation.objects import chosen, mask_iou, masks_of, match_objects
 from yolact.interventions.fitting import best_coefficients, coefficient_range, crop_fractions
-from yolact.interventions.matching import chosen, mask_iou, masks_of, match_objects
 from yolact.interventions.oracle import limit_masks
 from yolact.measures.look import Look, steps
 from yolact.network import YolactModel

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from yolact.boundary import boundary_ap
 from yolact.config import ErrorsConfig
 from yolact.data.annotations import read_annotations
-from yolact.evaluation_input import IouType, prepare_detections, prepare_ground_truth
-from yolact.records import read_records
+from yolact.evaluation.boundary import boundary_ap
+from yolact.evaluation.inputs import IouType, prepare_detections, prepare_ground_truth
+from yolact.evaluation.results import read_records
+from yolact.evaluation.tide import error_budget, find
 from yolact.runtime.files import write_json
-from yolact.tide import error_budget, find
 
 
 def measure(folder: Path, annotations: Path, detections: Path, masks: bool, config: ErrorsConfig) -> None:
@@ -19,7 +19,7 @@ def measure(folder: Path, annotations: Path, detections: Path, masks: bool, conf
 
     Args:
         annotations: ground truth in COCO's format; all its images count.
-        detections: records in COCO's result format (`yolact.records`).
+        detections: records in COCO's result format (`yolact.evaluation.results`).
         masks: whether the records have masks; else boxes alone are judged.
 
     Raises:

@@ -1,7 +1,7 @@
 """Leakage and localisation failure: where masks spill over their objects, and where one mask takes in its neighbours.
 
 Source: paper section 5, on cropping, and section 7, on localisation failure and leakage. One row per annotated object that is
-no crowd. A detection finds an object by its box (`yolact.interventions.matching`), so that a bad mask does not hide what it was
+no crowd. A detection finds an object by its box (`yolact.evaluation.objects`), so that a bad mask does not hide what it was
 meant for. With M the detection's mask, G its object's mask, both in pixels of the image:
 
 leak            |M outside G| / |M|; of it, `leak_same` lies on other objects of the class, `leak_other` on those of other
@@ -29,8 +29,8 @@ from torch import Tensor
 from yolact.config.inference import InferenceConfig
 from yolact.config.measure import LeakageConfig
 from yolact.data.coco import Instances
+from yolact.evaluation.objects import MATCH_IOU, chosen, mask_iou, masks_of, match_objects
 from yolact.interventions.base import reassembled
-from yolact.interventions.matching import MATCH_IOU, chosen, mask_iou, masks_of, match_objects
 from yolact.measures.look import Look, steps
 from yolact.measures.worst import Worst
 from yolact.ops import boxes as box_ops

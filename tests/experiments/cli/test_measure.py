@@ -17,8 +17,8 @@ from experiments.store import Store
 from yolact.build import build_model
 from yolact.checkpoint import write_state_dict
 from yolact.config import AnchorConfig, BackboneConfig, FPNConfig, MaskRCNNConfig, PrototypeConfig, YolactConfig
-from yolact.evaluation import METRICS
-from yolact.records import from_records
+from yolact.evaluation.coco import METRICS
+from yolact.evaluation.results import from_records
 from yolact.runtime.files import write_json
 
 REFERENCES = Path(__file__).resolve().parents[4] / "shared" / "data" / "evaluator_refs"

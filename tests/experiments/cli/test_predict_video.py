@@ -19,7 +19,7 @@ from tests.experiments.cli.test_measure import YOLACT, photos, run, write_result
 from tests.yolact.data.builders import write_video
 from yolact.data.video import VideoError, open_video
 from yolact.drawing import draw
-from yolact.records import from_records
+from yolact.evaluation.results import from_records
 
 FRAMES, RATE = 8, 5
 

@@ -7,9 +7,9 @@ import pytest
 from tests.yolact.error_scenes import random_set
 from yolact.config import ErrorsConfig
 from yolact.errors import UserError
-from yolact.evaluation import METRICS, evaluate_files
+from yolact.evaluation.coco import METRICS, evaluate_files
+from yolact.evaluation.tide import FIXES
 from yolact.measures.errors import measure
-from yolact.tide import FIXES
 
 
 @pytest.fixture

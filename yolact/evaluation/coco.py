@@ -1,6 +1,6 @@
 """COCO evaluation of masks and boxes, and the files it leaves (`docs/architecture.md` gives their format).
 
-Two backends give the same numbers and matches: `yolact.evaluation_fast`, and pycocotools itself, the reference.
+Two backends give the same numbers and matches: `yolact.evaluation.accumulate`, and pycocotools itself, the reference.
 
 T = 10 IoU thresholds .50:.05:.95, R = 101 recall thresholds, K categories, A = 4 area ranges (all, small, medium, large),
 M = 3 caps on detections per image and class (1, 10, 100), I images, D detections, G ground-truth instances.
@@ -20,18 +20,20 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import Params
 
-from yolact import evaluation_fast, evaluation_reference, evaluation_rules
 from yolact.data.annotations import read_annotations
 from yolact.data.coco import index
-from yolact.evaluation_fast import mean_defined
-from yolact.evaluation_input import (
+from yolact.evaluation import accumulate as evaluation_fast
+from yolact.evaluation import official_rules as evaluation_rules
+from yolact.evaluation import reference as evaluation_reference
+from yolact.evaluation.accumulate import mean_defined
+from yolact.evaluation.inputs import (
     EvaluationError,
     IouType,
     iou_types,
     prepare_detections,
     prepare_ground_truth,
 )
-from yolact.records import read_records
+from yolact.evaluation.results import read_records
 from yolact.runtime.files import write_json, write_text, written_aside
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
@@ -77,10 +79,10 @@ def evaluate(
 
     Args:
         ground_truth: a COCO object (not changed) or the path of its annotations.
-        records: one dict per detection; see `yolact.records`. May be empty.
+        records: one dict per detection; see `yolact.evaluation.results`. May be empty.
         iou_type: "segm" compares masks, "bbox" boxes.
         image_ids: evaluate these images alone; None takes all. Records of the others are ignored.
-        rules: "coco", or "official": those of `yolact.evaluation_rules`.
+        rules: "coco", or "official": those of `yolact.evaluation.official_rules`.
         backend: what does the work; the result is the same.
 
     Raises:
@@ -123,7 +125,7 @@ def evaluate_files(
     """Evaluate a detections file by masks and by boxes, where its records have them (or by these `kinds`).
 
     Raises:
-        UserError: see `evaluate` and `yolact.records.read_records`.
+        UserError: see `evaluate` and `yolact.evaluation.results.read_records`.
     """
     ground_truth = index(read_annotations(Path(annotations_path)))
     records = read_records(detections_path)

@@ -8,7 +8,7 @@ Source: reference `eval.py` prep_metrics, calc_map.
 * A class that was detected but has no ground truth counts with an AP of 0; COCO leaves it out of the mean.
 * There is no AP by size of object (here -1), and no cap on detections per image and class.
 
-The backends of `yolact.evaluation` apply them; all else is COCO's. T, R, K, A as there.
+The backends of `yolact.evaluation.coco` apply them; all else is COCO's. T, R, K, A as there.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def count_absent_classes(precision: NDArray[np.float64], recall: NDArray[np.floa
 
     Args:
         precision, recall: (T, R, K, A, ...) and (T, K, A, ...), changed here.
-        matches: of the same, as `yolact.evaluation.Evaluation.matches`.
+        matches: of the same, as `yolact.evaluation.coco.Evaluation.matches`.
     """
     precision[:, :, :, 1:], recall[:, :, 1:] = -1, -1
     present = set(matches["gt_category"][~matches["gt_ignored"][0]].tolist())

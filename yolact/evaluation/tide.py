@@ -41,7 +41,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from yolact.evaluation_input import IouType
+from yolact.evaluation.inputs import IouType
 
 TYPES = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss")
 """TIDE's error types in the order of its figures."""
@@ -92,7 +92,7 @@ def find(truth: COCO, found: COCO, iou_type: IouType) -> Findings:
     """Match as COCO does at IoU .50, and say what went wrong with the rest.
 
     Args:
-        truth, found: as `yolact.evaluation_input` prepares them for this `iou_type`.
+        truth, found: as `yolact.evaluation.inputs` prepares them for this `iou_type`.
     """
     coco_eval = _matched(truth, found, iou_type)
     params = coco_eval.params

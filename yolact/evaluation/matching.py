@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from yolact.evaluation_input import FIELD, IouType
+from yolact.evaluation.inputs import FIELD, IouType
 
 _JUST_BELOW_ONE = 1 - 1e-10
 """COCO's cap on an IoU threshold."""
@@ -41,10 +41,10 @@ def match(
     area_ranges: Sequence[Sequence[float]],
     cap: int,
 ) -> dict[str, NDArray[Any]]:
-    """What `yolact.evaluation.Evaluation.matches` holds, for the best `cap` detections per image and class.
+    """What `yolact.evaluation.coco.Evaluation.matches` holds, for the best `cap` detections per image and class.
 
     Args:
-        truth, found: annotations as `yolact.evaluation_input` prepares them; those of other images are passed over.
+        truth, found: annotations as `yolact.evaluation.inputs` prepares them; those of other images are passed over.
         image_ids: (I,) ascending.
         category_ids: (K,) ascending, all that occur.
         thresholds: (T,) ascending.

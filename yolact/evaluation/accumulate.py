@@ -1,6 +1,6 @@
 """COCO's numbers by array operations over all detections: what pycocotools finds, to the last bit, in a fraction of its time.
 
-T, R, K, A, M, D as in `yolact.evaluation`.
+T, R, K, A, M, D as in `yolact.evaluation.coco`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import Params
 
-from yolact.evaluation_input import IouType
-from yolact.evaluation_matching import match, rank_within
-from yolact.evaluation_rules import count_absent_classes, strictly
+from yolact.evaluation.inputs import IouType
+from yolact.evaluation.matching import match, rank_within
+from yolact.evaluation.official_rules import count_absent_classes, strictly
 
 Numbers = NDArray[np.float64]
 
@@ -26,12 +26,12 @@ def run(
     """Evaluate.
 
     Args:
-        truth, found: as `yolact.evaluation_input` prepares them.
+        truth, found: as `yolact.evaluation.inputs` prepares them.
         image_ids: (I,) ascending.
-        official: go by `yolact.evaluation_rules`.
+        official: go by `yolact.evaluation.official_rules`.
 
     Returns:
-        The matches (as `yolact.evaluation.Evaluation` has them), COCO's 12 numbers in its order, and the precision (T, R, K)
+        The matches (as `yolact.evaluation.coco.Evaluation` has them), COCO's 12 numbers in its order, and the precision (T, R, K)
         over all sizes at 100 detections.
     """
     params = Params(iou_type)

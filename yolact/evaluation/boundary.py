@@ -18,14 +18,14 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from yolact.evaluation import METRICS
+from yolact.evaluation.coco import METRICS
 
 
 def boundary_ap(truth: COCO, found: COCO, fraction: float = 0.02) -> dict[str, Any]:
     """The 12 COCO numbers and the AP at each IoU threshold, by boundary IoU.
 
     Args:
-        truth, found: as `yolact.evaluation_input` prepares them for masks.
+        truth, found: as `yolact.evaluation.inputs` prepares them for masks.
         fraction: width of the band as a fraction of the image's diagonal, above 0.
 
     Returns:

@@ -1,6 +1,6 @@
-"""COCO's numbers by pycocotools: the reference that `yolact.evaluation_fast` must equal.
+"""COCO's numbers by pycocotools: the reference that `yolact.evaluation.accumulate` must equal.
 
-A, D, G, I, K, T as in `yolact.evaluation`.
+A, D, G, I, K, T as in `yolact.evaluation.coco`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from yolact import evaluation_rules
-from yolact.evaluation_input import IouType
+from yolact.evaluation import official_rules as evaluation_rules
+from yolact.evaluation.inputs import IouType
 
 
 def run(
     truth: COCO, found: COCO, iou_type: IouType, image_ids: NDArray[np.int64], official: bool
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64], NDArray[np.float64]]:
-    """Evaluate; arguments and results as those of `yolact.evaluation_fast.run`. The annotations get fields of pycocotools'."""
+    """Evaluate; arguments and results as those of `yolact.evaluation.accumulate.run`. The annotations get fields of pycocotools'."""
     coco_eval = COCOeval(truth, found, iou_type)
     coco_eval.params.imgIds = image_ids.tolist()
     with redirect_stdout(StringIO()):
