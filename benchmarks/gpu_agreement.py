@@ -18,8 +18,8 @@ from torch import Tensor
 from benchmarks.gpu_networks import drawn, noise
 from yolact.config.presets import Preset
 from yolact.inference import detect
-from yolact.model import Model
-from yolact.network import YolactModel
+from yolact.models.base import Model
+from yolact.models.one_stage.model import YolactModel
 from yolact.structures import Detections, RawOutputs, Target
 
 RAW = ("offsets", "logits", "mask_parameters", "maps")

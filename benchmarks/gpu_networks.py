@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from experiments.cli.export import settle
-from yolact.build import build_model
 from yolact.config import (
     AnchorConfig,
     BackboneConfig,
@@ -21,7 +20,8 @@ from yolact.config import (
     YolactConfig,
 )
 from yolact.config.presets import PRESETS, Preset
-from yolact.model import Model
+from yolact.models.base import Model
+from yolact.models.build import build_model
 
 LOGIT_SPREAD = 3.0
 """Standard deviation of the class logits: random networks are undecided between 80 classes, and nothing would be found."""

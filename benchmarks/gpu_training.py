@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.timing import REPEATS, row
 from benchmarks.training_data import batch_of
-from yolact.build import build_model
 from yolact.config.presets import Preset
+from yolact.models.build import build_model
 from yolact.prefetch import Batch
 from yolact.training import train
 

@@ -19,11 +19,11 @@ from benchmarks.gpu_networks import IMAGE, TINY_IMAGE, noise
 from benchmarks.sized import Size, sized
 from benchmarks.timing import timed
 from benchmarks.turns import Worker, serve
-from yolact.build import build_model
 from yolact.config import InferenceConfig
 from yolact.config.engine import EngineConfig
 from yolact.errors import UserError
-from yolact.model import Model
+from yolact.models.base import Model
+from yolact.models.build import build_model
 from yolact.runtime.memory import keep_freed_memory
 from yolact.speed import SectionClock
 

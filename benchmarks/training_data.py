@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from yolact.build import build_model
 from yolact.config import AnchorConfig, AugmentationConfig, BackboneConfig, FPNConfig, PrototypeConfig, YolactConfig
 from yolact.data.coco import CocoSplit
 from yolact.data.loader import TrainingBatches
+from yolact.models.build import build_model
 from yolact.structures import Target
 
 OBJECTS = 7

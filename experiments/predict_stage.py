@@ -24,7 +24,7 @@ from yolact.evaluation.results import to_records
 from yolact.interventions import prepare
 from yolact.interventions.base import Intervene
 from yolact.interventions.compression import training_moments
-from yolact.model import LaterSteps
+from yolact.models.base import LaterSteps
 from yolact.runtime.files import write_json
 from yolact.structures import Detections
 

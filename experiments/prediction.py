@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from yolact.config import InferenceConfig
-    from yolact.model import Model
+    from yolact.models.base import Model
     from yolact.structures import Detections
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")

@@ -14,8 +14,6 @@ import torch
 from experiments.datasets import Dataset, find_dataset
 from experiments.kinds import Interrupted, StageContext
 from yolact import training
-from yolact.build import build_model
-from yolact.checkpoint import load_weights, write_state_dict
 from yolact.config import EvaluationConfig, InferenceConfig, ModelConfig, SpeedConfig, TrainingConfig
 from yolact.config.base import Config
 from yolact.data.coco import CocoSplit
@@ -24,7 +22,9 @@ from yolact.distributed import Group, joined
 from yolact.evaluation.coco import evaluate_to
 from yolact.evaluation.inputs import IouType
 from yolact.measures.look import Look
-from yolact.padding import set_padding
+from yolact.models.build import build_model
+from yolact.models.checkpoint import load_weights, write_state_dict
+from yolact.models.padding import set_padding
 from yolact.runtime.files import write_json, write_text
 from yolact.speed import measure_speed
 

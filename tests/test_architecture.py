@@ -75,8 +75,10 @@ def test_the_test_sees_imports_in_every_form(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     file = tmp_path / "analysis" / "sub" / "x.py"
     file.parent.mkdir(parents=True)
-    file.write_text("import os, yolact.model\nfrom . import a\nfrom ..b import c\ndef f():\n    from experiments import plan\n")
-    assert set(imports(file)) == {"yolact.model", "analysis.sub.a", "analysis.b.c", "experiments.plan"}
+    file.write_text(
+        "import os, yolact.models.base\nfrom . import a\nfrom ..b import c\ndef f():\n    from experiments import plan\n"
+    )
+    assert set(imports(file)) == {"yolact.models.base", "analysis.sub.a", "analysis.b.c", "experiments.plan"}
     assert not within("experiments.plan", ROOMS["analysis"])
 
 

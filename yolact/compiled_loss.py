@@ -10,9 +10,9 @@ from torch import Tensor
 
 from yolact.engines.packages import keep_kernels
 from yolact.errors import UserError
-from yolact.losses import Normalizer
-from yolact.model import Model
-from yolact.network import YolactModel
+from yolact.models.base import Model
+from yolact.models.one_stage.losses import Normalizer
+from yolact.models.one_stage.model import YolactModel
 from yolact.runtime.compiler import require_compiler
 from yolact.structures import RawOutputs, Target
 

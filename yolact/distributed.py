@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from yolact.errors import UserError
-from yolact.losses import Normalizer
-from yolact.model import Model
+from yolact.models.base import Model
+from yolact.models.one_stage.losses import Normalizer
 from yolact.ranks import Ranks, RanksError
 
 JOIN_SECONDS = 300.0

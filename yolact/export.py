@@ -20,11 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from yolact.branches import build_branch
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import YolactConfig
 from yolact.errors import UserError
-from yolact.network import YolactModel
+from yolact.models.masks import build_branch
+from yolact.models.one_stage.model import YolactModel
 from yolact.ops import boxes as box_ops
 from yolact.ops.masks import to_pixels
 from yolact.ops.nms import suppress

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from yolact.branches.base import MaskBranch
 from yolact.config.inference import InferenceConfig
+from yolact.models.one_stage.mask_branch import MaskBranch
 from yolact.ops import boxes as box_ops
 from yolact.ops.masks import to_pixels
 from yolact.ops.nms import suppress

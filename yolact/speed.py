@@ -29,7 +29,7 @@ from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections
 
 if TYPE_CHECKING:
-    from yolact.model import Model
+    from yolact.models.base import Model
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from yolact.breakdown import Breakdown
-from yolact.checkpoint import load_plain, write_plain, write_state_dict
 from yolact.compiled_loss import compiled_loss
 from yolact.config.training import TrainingConfig
 from yolact.distributed import Group
 from yolact.errors import UserError
-from yolact.losses import Normalizer
-from yolact.model import Model
+from yolact.models.base import Model
+from yolact.models.checkpoint import load_plain, write_plain, write_state_dict
+from yolact.models.one_stage.losses import Normalizer
 from yolact.pointwise import prefer_kernels
 from yolact.prefetch import Batch, Feed
 from yolact.runtime.memory import keep_freed_memory
@@ -83,7 +83,7 @@ def train(
     """Train `model` in place for `config.iterations` steps.
 
     Args:
-        model: any `yolact.model.Model`, its weights already drawn.
+        model: any `yolact.models.base.Model`, its weights already drawn.
         batches: called with the iteration to begin at, gives (images (n, 3, S, S) float32 in 0..255, targets) from there on;
             to one of several processes, its share of each batch, as many images as to every other.
         config: length, optimiser, schedule, precision.

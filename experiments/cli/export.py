@@ -11,7 +11,7 @@ from experiments.cli.networks import load_network, one_source, preset_options, s
 from yolact.errors import UserError
 
 if TYPE_CHECKING:
-    from yolact.model import Model
+    from yolact.models.base import Model
 
 SUFFIXES = {".onnx": "onnx", ".pt2": "torch"}
 """Format that a file's name stands for."""
@@ -49,7 +49,7 @@ def export(
     trained = load_network(source, weights, results, "cpu").trained
     model: Any = trained.model
     from yolact.export import export_model
-    from yolact.network import YolactModel
+    from yolact.models.one_stage.model import YolactModel
 
     if "preset" in source and weights is None and isinstance(model, YolactModel):
         settle(model)

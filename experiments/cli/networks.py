@@ -144,8 +144,8 @@ def _of_preset(name: str, weights: Path | None, device: str | None) -> Network:
     place = choose_device(device)
     import torch
 
-    from yolact.build import build_model
-    from yolact.checkpoint import load_weights
+    from yolact.models.build import build_model
+    from yolact.models.checkpoint import load_weights
 
     torch.manual_seed(0)
     model = build_model(chosen.model, chosen.num_classes, pretrained=False)

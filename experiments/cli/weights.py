@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from yolact.errors import UserError
-from yolact.published import PUBLISHED, published
+from yolact.models.official.published import PUBLISHED, published
 
 if TYPE_CHECKING:
-    from yolact.model import Model
+    from yolact.models.base import Model
 
 
 @click.group()
@@ -87,7 +87,7 @@ def convert(file: Path, layout: str, preset_name: str | None, out: Path) -> None
     """
     if out.exists():
         raise UserError(f"{out}: exists already; choose another --out, or delete it")
-    from yolact.checkpoint import to_official, write_state_dict
+    from yolact.models.checkpoint import to_official, write_state_dict
 
     model: Any = _loaded(file, preset_name)
     state = to_official(model) if layout == "official" else model.state_dict()
@@ -112,8 +112,8 @@ def _loaded(file: Path, preset_name: str | None) -> Model:
     from yolact.config.presets import preset
 
     chosen = preset(preset_name)
-    from yolact.build import build_model
-    from yolact.checkpoint import load_weights
+    from yolact.models.build import build_model
+    from yolact.models.checkpoint import load_weights
 
     model: Any = build_model(chosen.model, chosen.num_classes, pretrained=False)
     load_weights(model, file)

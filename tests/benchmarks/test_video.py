@@ -6,8 +6,8 @@ from benchmarks import video
 from benchmarks.figures import save
 from experiments.prediction import Trained
 from tests.experiments.cli.test_measure import YOLACT
-from yolact.build import build_model
 from yolact.config import InferenceConfig
+from yolact.models.build import build_model
 
 
 def test_the_smallest_table_and_its_picture(monkeypatch, tmp_path):

@@ -18,8 +18,8 @@ from experiments.shared_attempt import attempt_together
 from experiments.spec import load_scale, load_spec
 from experiments.stages import trained_model
 from experiments.store import Store
-from yolact.network import YolactModel
-from yolact.padding import padding_of
+from yolact.models.one_stage.model import YolactModel
+from yolact.models.padding import padding_of
 
 SPEC = """\
 title: predictions

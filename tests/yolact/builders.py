@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from yolact.build import build_model
 from yolact.config import AnchorConfig, BackboneConfig, FCMaskConfig, FPNConfig, PrototypeConfig, YolactConfig
+from yolact.models.build import build_model
 from yolact.structures import Target
 
 SIZE = 64

@@ -4,7 +4,7 @@ import pytest
 from tests.reference import slow_yolact
 from yolact.config import AnchorConfig
 from yolact.config.presets import PRESETS
-from yolact.network import level_sizes
+from yolact.models.one_stage.model import level_sizes
 from yolact.ops.locations import make_anchors
 
 COCO = ((24,), (48,), (96,), (192,), (384,))

@@ -8,11 +8,11 @@ import torch
 
 from tests.reference.official_layout import CHECKPOINTS, layout, read_listing
 from tests.yolact.builders import TINY, TINY_FC_MASK, tiny_model
-from yolact.build import build_model
-from yolact.checkpoint import from_official, is_official, load_weights, read_state_dict, to_official, write_state_dict
 from yolact.config import BackboneConfig, HeadConfig, PrototypeConfig
 from yolact.config.presets import PRESETS
 from yolact.errors import UserError
+from yolact.models.build import build_model
+from yolact.models.checkpoint import from_official, is_official, load_weights, read_state_dict, to_official, write_state_dict
 
 LISTINGS = Path(__file__).parents[3] / "shared" / "state-dicts"
 

@@ -7,10 +7,10 @@ import torch
 
 from tests.yolact.builders import TINY, random_batch, tiny_model
 from tests.yolact.test_training import CONFIG, batches
-from yolact.build import build_model
 from yolact.compiled_loss import CompileError, compiled_loss
 from yolact.config import BackboneConfig, MaskRCNNConfig
 from yolact.errors import UserError
+from yolact.models.build import build_model
 from yolact.training import train
 
 COMPILED = CONFIG.replace(compile=True)

@@ -12,7 +12,7 @@ from yolact import distributed
 from yolact.config import BackboneConfig, MaskRCNNConfig, TrainingConfig
 from yolact.distributed import RankLost, joined
 from yolact.errors import UserError
-from yolact.losses import Normalizer
+from yolact.models.one_stage.losses import Normalizer
 from yolact.ranks import Ranks, RanksError
 from yolact.structures import Target
 from yolact.training import Interrupted, train

@@ -14,8 +14,8 @@ from yolact import export
 from yolact.config import InferenceConfig, YolactConfig
 from yolact.config.presets import preset
 from yolact.export import ABOUT, OUTPUTS, TOLERANCE, ExportError, export_model, finish
-from yolact.model import resize
-from yolact.network import level_sizes
+from yolact.models.base import resize
+from yolact.models.one_stage.model import level_sizes
 
 CONFIGS = {"prototypes, pixels 0..1": TINY.replace(pixels="unit"), "fc_mask": TINY_FC_MASK}
 ANCHORS = 258

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from tests.reference import slow_losses, slow_yolact
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, random_target, target, tiny_model
-from yolact.branches import build_branch
-from yolact.branches.fc_mask import average_pool_boxes
 from yolact.config import AnchorConfig, FCMaskConfig, LossConfig, MatchingConfig, PrototypeConfig
-from yolact.losses import Normalizer, class_loss, losses, match_target
+from yolact.models.masks import build_branch
+from yolact.models.masks.fc_mask import average_pool_boxes
+from yolact.models.one_stage.losses import Normalizer, class_loss, losses, match_target
 from yolact.ops.locations import make_anchors
 from yolact.structures import RawOutputs
 

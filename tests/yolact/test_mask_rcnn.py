@@ -6,10 +6,10 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from yolact.build import build_model
 from yolact.config import BackboneConfig, InferenceConfig, MaskRCNNConfig
 from yolact.config.base import ConfigError
-from yolact.mask_rcnn import MaskRCNN, _fast
+from yolact.models.build import build_model
+from yolact.models.two_stage.mask_rcnn import MaskRCNN, _fast
 from yolact.runtime.profiling import no_sections
 from yolact.structures import Target
 

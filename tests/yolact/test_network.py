@@ -6,11 +6,11 @@ import torch
 
 from tests.reference.slow_network import SlowNetwork
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, random_batch, tiny_model
-from yolact.build import build_model
-from yolact.checkpoint import to_official
 from yolact.config import FCMaskConfig, InferenceConfig, LossConfig, YolactConfig
 from yolact.config.presets import PRESETS
-from yolact.model import IMAGENET_MEAN, IMAGENET_STD, resize
+from yolact.models.base import IMAGENET_MEAN, IMAGENET_STD, resize
+from yolact.models.build import build_model
+from yolact.models.checkpoint import to_official
 
 
 @pytest.fixture(scope="module")

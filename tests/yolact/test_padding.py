@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from tests.yolact.builders import TINY
-from yolact.build import build_model
 from yolact.config import InferenceConfig
-from yolact.padding import BorderConv2d, padding_of, set_padding
+from yolact.models.build import build_model
+from yolact.models.padding import BorderConv2d, padding_of, set_padding
 
 MODES = ("reflect", "replicate", "circular")
 

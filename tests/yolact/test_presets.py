@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from yolact.build import build_model
 from yolact.config import InferenceConfig
 from yolact.config.base import ConfigError
 from yolact.config.presets import PRESETS, preset
+from yolact.models.build import build_model
 from yolact.structures import Target
 from yolact.training import train
 

@@ -123,8 +123,8 @@ def test_the_same_run_gives_the_same_bytes(tmp_path):
 
 
 def test_yolacts_masks_are_its_kept_prototypes_times_coefficients(tmp_path):
-    from yolact.build import build_model
     from yolact.config import AnchorConfig, BackboneConfig, FPNConfig, PrototypeConfig, YolactConfig
+    from yolact.models.build import build_model
     from yolact.ops.masks import assemble, binarize
 
     config = YolactConfig(

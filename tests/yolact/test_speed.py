@@ -149,8 +149,8 @@ def test_the_clock_waits_for_the_device_around_every_section(monkeypatch):
 
 
 def test_a_real_model_is_timed_in_all_its_sections():
-    from yolact.build import build_model
     from yolact.config import BackboneConfig, MaskRCNNConfig
+    from yolact.models.build import build_model
 
     torch.manual_seed(0)
     backbone = BackboneConfig(name="resnet_tiny", weights=None, width=4)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, random_target, tiny_model
-from yolact.checkpoint import read_state_dict, write_state_dict
 from yolact.config import BackboneConfig, TrainingConfig
 from yolact.errors import UserError
+from yolact.models.checkpoint import read_state_dict, write_state_dict
 from yolact.structures import Target
 from yolact.training import Diverged, Interrupted, train
 

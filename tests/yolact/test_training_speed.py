@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, random_batch, random_target, tiny_model
-from yolact import frozen
-from yolact.backbone import build_backbone, freeze_batch_norm
-from yolact.branches import build_branch
 from yolact.breakdown import PARTS, Breakdown, limit
 from yolact.config import BackboneConfig, TrainingConfig
-from yolact.losses import Normalizer, losses, match_target, match_targets
+from yolact.models import frozen
+from yolact.models.backbones import build_backbone, freeze_batch_norm
+from yolact.models.masks import build_branch
+from yolact.models.one_stage.losses import Normalizer, losses, match_target, match_targets
 from yolact.pointwise import prefer_kernels
 from yolact.structures import RawOutputs
 from yolact.training import train
@@ -90,7 +90,7 @@ def test_folding_a_frozen_batch_norm_changes_rounding_alone(name, monkeypatch):
 
     folded = run()
     monkeypatch.setattr(frozen, "folded", lambda conv, norm, x: norm(conv(x)))
-    monkeypatch.setattr("yolact.backbone.folded", lambda conv, norm, x: norm(conv(x)))
+    monkeypatch.setattr("yolact.models.backbones.folded", lambda conv, norm, x: norm(conv(x)))
     plain = run()
 
     for made, wanted in zip(folded[0] + folded[1], plain[0] + plain[1], strict=True):
@@ -100,7 +100,7 @@ def test_folding_a_frozen_batch_norm_changes_rounding_alone(name, monkeypatch):
 def test_a_trained_batch_norm_is_not_folded(monkeypatch):
     backbone = build_backbone(BackboneConfig(name="resnet18", weights=None), pretrained=False).train()
     monkeypatch.setattr(frozen, "folded", lambda *arguments: pytest.fail("folded"))
-    monkeypatch.setattr("yolact.backbone.folded", lambda *arguments: pytest.fail("folded"))
+    monkeypatch.setattr("yolact.models.backbones.folded", lambda *arguments: pytest.fail("folded"))
     backbone(torch.rand(2, 3, SIZE, SIZE))
 
 

@@ -21,7 +21,7 @@ BACKBONES = ("resnet101", "resnet50", "resnet18", "darknet53", "mobilenet_v2", "
 
 
 class BackboneConfig(Config):
-    """The feature extractor (`yolact/backbone.py`)."""
+    """The feature extractor (`yolact/models/backbones.py`)."""
 
     name: str = "resnet101"
     """One of BACKBONES, or the import path "package.module:function" of a builder."""
@@ -41,7 +41,7 @@ class BackboneConfig(Config):
 
 
 class FPNConfig(Config):
-    """The feature pyramid P3..P7 (`yolact/fpn.py`)."""
+    """The feature pyramid P3..P7 (`yolact/models/necks.py`)."""
 
     channels: Positive = 256
     """Channels of every level."""
@@ -76,14 +76,14 @@ class AnchorConfig(Config):
 
 
 class HeadConfig(Config):
-    """The prediction head shared by all levels (`yolact/head.py`)."""
+    """The prediction head shared by all levels (`yolact/models/one_stage/anchor_head.py`)."""
 
     shared_convs: Annotated[int, Field(ge=0)] = 1
     """3x3 convolutions with ReLU before the box, class and mask convolutions part."""
 
 
 class PrototypeConfig(Config):
-    """Linear combination of prototypes, YOLACT's own mask branch (`yolact/branches/prototypes.py`)."""
+    """Linear combination of prototypes, YOLACT's own mask branch (`yolact/models/masks/prototypes.py`)."""
 
     kind: Literal["prototypes"] = "prototypes"
     k: Positive = 32
@@ -106,7 +106,7 @@ class PrototypeConfig(Config):
 
 
 class FCMaskConfig(Config):
-    """The fc-mask baseline: every anchor predicts its own small mask (`yolact/branches/fc_mask.py`)."""
+    """The fc-mask baseline: every anchor predicts its own small mask (`yolact/models/masks/fc_mask.py`)."""
 
     kind: Literal["fc_mask"] = "fc_mask"
     size: Positive = 16
@@ -117,7 +117,7 @@ class FCMaskConfig(Config):
 
 
 class NoMaskConfig(Config):
-    """No masks: the detector learns boxes and classes alone (`yolact/branches/no_masks.py`)."""
+    """No masks: the detector learns boxes and classes alone (`yolact/models/masks/no_masks.py`)."""
 
     kind: Literal["none"] = "none"
 
@@ -140,7 +140,7 @@ class MatchingConfig(Config):
 
 
 class LossConfig(Config):
-    """Weights of the detector's loss terms (`yolact/losses.py`); the mask term's weight belongs to its branch."""
+    """Weights of the detector's loss terms (`yolact/models/one_stage/losses.py`); the mask term's weight belongs to its branch."""
 
     box: Annotated[float, Field(ge=0)] = 1.5
     classification: Annotated[float, Field(ge=0)] = 1.0
@@ -151,7 +151,7 @@ class LossConfig(Config):
 
 
 class YolactConfig(Config):
-    """A YOLACT network (`yolact/network.py`)."""
+    """A YOLACT network (`yolact/models/one_stage/model.py`)."""
 
     kind: Literal["yolact"] = "yolact"
     image_size: Positive = 550
@@ -160,7 +160,7 @@ class YolactConfig(Config):
     """Input normalisation: "imagenet" subtracts (123.68, 116.78, 103.94) and divides by (58.40, 57.12, 57.38) RGB,
     "unit" divides by 255 (DarkNet)."""
     padding: Padding = "zeros"
-    """Of every convolution (`yolact/padding.py`). The paper's networks pad with zeros, and so know where the border is."""
+    """Of every convolution (`yolact/models/padding.py`). The paper's networks pad with zeros, and so know where the border is."""
     backbone: BackboneConfig = BackboneConfig()
     fpn: FPNConfig = FPNConfig()
     anchors: AnchorConfig = AnchorConfig()
@@ -180,7 +180,7 @@ class YolactConfig(Config):
 
 
 class MaskRCNNConfig(Config):
-    """torchvision's Mask R-CNN, the two-stage comparison (`yolact/mask_rcnn.py`)."""
+    """torchvision's Mask R-CNN, the two-stage comparison (`yolact/models/two_stage/mask_rcnn.py`)."""
 
     kind: Literal["mask_rcnn"] = "mask_rcnn"
     image_size: Positive = 550

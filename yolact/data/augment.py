@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 from yolact.config import AugmentationConfig
 from yolact.data.coco import Instances
 from yolact.data.patches import Patches
-from yolact.model import IMAGENET_MEAN
+from yolact.models.base import IMAGENET_MEAN
 from yolact.structures import Target
 
 CROP_MODES = (None, 0.1, 0.3, 0.7, 0.9, 0.0)

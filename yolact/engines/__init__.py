@@ -15,7 +15,7 @@ from yolact.runtime.profiling import Sections
 from yolact.structures import Detections, RawOutputs
 
 if TYPE_CHECKING:
-    from yolact.network import YolactModel
+    from yolact.models.one_stage.model import YolactModel
 
 
 class Engine(Protocol):

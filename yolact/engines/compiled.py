@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torch.export import Dim
 
-from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.inference import InferenceConfig
 from yolact.engines.assembly import AssemblyGraph, instances_at_once, masks_by_box, samples, weights
 from yolact.engines.chosen_parameters import ChosenParameters, ParameterRows
@@ -26,8 +25,9 @@ from yolact.engines.packages import compiled
 from yolact.engines.plain_conv import is_plain
 from yolact.engines.suppression import STATIC, SuppressionGraph
 from yolact.inference import detect, in_pixels
-from yolact.model import resize
-from yolact.network import YolactModel, level_sizes
+from yolact.models.base import resize
+from yolact.models.masks.prototypes import PrototypeBranch
+from yolact.models.one_stage.model import YolactModel, level_sizes
 from yolact.runtime.memory import keep_freed_memory
 from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections, RawOutputs

@@ -16,7 +16,7 @@ from yolact.runtime.profiling import Sections
 from yolact.structures import Detections, RawOutputs
 
 if TYPE_CHECKING:
-    from yolact.network import YolactModel
+    from yolact.models.one_stage.model import YolactModel
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yolact.branches.prototypes import PrototypeBranch
 from yolact.engines import winograd
 from yolact.engines.chosen_parameters import cells_of
 from yolact.engines.folding import fold_batch_norm
 from yolact.engines.plain_conv import is_plain
 from yolact.engines.upsampled_conv import UpsampledConv
 from yolact.engines.winograd import WinogradConv
-from yolact.head import PredictionHead
-from yolact.network import YolactModel
-from yolact.protonet import Protonet
+from yolact.models.masks.protonet import Protonet
+from yolact.models.masks.prototypes import PrototypeBranch
+from yolact.models.one_stage.anchor_head import PredictionHead
+from yolact.models.one_stage.model import YolactModel
 
 _VECTOR = 16
 """Numbers of float32 in a register of 512 bits."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from yolact.config.interventions import Intervention
 from yolact.interventions.base import Intervene
 from yolact.measures.moments import PrototypeMoments
-from yolact.model import Model
+from yolact.models.base import Model
 
 
 def prepare(config: Intervention, model: Model, device: str, moments: Callable[[], PrototypeMoments]) -> Intervene | None:

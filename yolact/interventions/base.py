@@ -8,12 +8,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.inference import InferenceConfig
 from yolact.data.coco import Instances
 from yolact.errors import UserError
-from yolact.model import Model
-from yolact.network import YolactModel
+from yolact.models.base import Model
+from yolact.models.masks.prototypes import PrototypeBranch
+from yolact.models.one_stage.model import YolactModel
 from yolact.ops import masks as mask_ops
 from yolact.structures import Detections
 

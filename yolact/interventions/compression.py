@@ -15,7 +15,7 @@ from yolact.data.coco import CocoSplit, Instances
 from yolact.interventions.base import Intervene, needs_prototypes, reassembled
 from yolact.measures.moments import PrototypeMoments
 from yolact.measures.spectrum import principal_components
-from yolact.model import Model
+from yolact.models.base import Model
 from yolact.structures import Detections
 
 TRAINING_IMAGES = 64

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from yolact.config.inference import InferenceConfig
 from yolact.evaluation.objects import mask_iou
 from yolact.interventions.base import reassembled
-from yolact.network import YolactModel
+from yolact.models.one_stage.model import YolactModel
 from yolact.ops import masks as mask_ops
 from yolact.structures import Detections
 

@@ -9,7 +9,7 @@ from yolact.config.inference import InferenceConfig
 from yolact.config.interventions import NoiseConfig
 from yolact.data.coco import Instances
 from yolact.interventions.base import Intervene, needs_prototypes, reassembled
-from yolact.model import Model
+from yolact.models.base import Model
 from yolact.structures import Detections
 
 

@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.inference import InferenceConfig
 from yolact.config.measure import CoefficientsConfig
 from yolact.data.coco import Instances
@@ -26,7 +25,8 @@ from yolact.evaluation.objects import chosen, mask_iou, masks_of, match_objects
 from yolact.interventions.fitting import best_coefficients, coefficient_range, crop_fractions
 from yolact.interventions.oracle import limit_masks
 from yolact.measures.look import Look, steps
-from yolact.network import YolactModel
+from yolact.models.masks.prototypes import PrototypeBranch
+from yolact.models.one_stage.model import YolactModel
 from yolact.ops import masks as mask_ops
 from yolact.ops.boxes import iou as box_iou
 from yolact.runtime.files import write_json, written_aside

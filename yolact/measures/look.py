@@ -8,7 +8,7 @@ from typing import Any
 
 from yolact.config.inference import InferenceConfig
 from yolact.data.coco import CocoSplit
-from yolact.model import Model
+from yolact.models.base import Model
 
 
 @dataclass(frozen=True)

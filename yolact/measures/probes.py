@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.measure import ProbesConfig
 from yolact.data.synthetic.probe_images import SOLID, Places, figure_five, moved, places, solid
 from yolact.data.synthetic.scenes import box_of
 from yolact.data.synthetic.sprites import Sprite, sprites
 from yolact.measures import translation
 from yolact.measures.look import Look, steps
-from yolact.network import YolactModel
+from yolact.models.masks.prototypes import PrototypeBranch
+from yolact.models.one_stage.model import YolactModel
 from yolact.ops import masks as mask_ops
 from yolact.ops.boxes import iou
 from yolact.runtime.files import write_json, written_aside

@@ -19,16 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolact.branches.prototypes import PrototypeBranch
-from yolact.build import build_model
 from yolact.config.measure import ResponsesConfig
 from yolact.errors import UserError
 from yolact.measures.described import PER_IMAGE, Described, Description
 from yolact.measures.look import Look, steps
 from yolact.measures.regions import Regions, regions
-from yolact.model import resize
-from yolact.network import YolactModel
-from yolact.padding import padding_of, set_padding
+from yolact.models.base import resize
+from yolact.models.build import build_model
+from yolact.models.masks.prototypes import PrototypeBranch
+from yolact.models.one_stage.model import YolactModel
+from yolact.models.padding import padding_of, set_padding
 from yolact.runtime.files import write_json, write_text, written_aside
 
 FIRST_SEED = 2**31

@@ -14,11 +14,11 @@ from PIL import Image
 
 from experiments.cli.main import call
 from experiments.store import Store
-from yolact.build import build_model
-from yolact.checkpoint import write_state_dict
 from yolact.config import AnchorConfig, BackboneConfig, FPNConfig, MaskRCNNConfig, PrototypeConfig, YolactConfig
 from yolact.evaluation.coco import METRICS
 from yolact.evaluation.results import from_records
+from yolact.models.build import build_model
+from yolact.models.checkpoint import write_state_dict
 from yolact.runtime.files import write_json
 
 REFERENCES = Path(__file__).resolve().parents[4] / "shared" / "data" / "evaluator_refs"

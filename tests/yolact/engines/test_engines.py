@@ -12,8 +12,8 @@ from yolact.engines import compiled as engine_module
 from yolact.engines import engine_of, packages
 from yolact.engines.compiled import CompiledEngine
 from yolact.engines.eager import EngineError
-from yolact.mask_rcnn import MaskRCNN
-from yolact.padding import set_padding
+from yolact.models.padding import set_padding
+from yolact.models.two_stage.mask_rcnn import MaskRCNN
 
 SECTIONS = {"preprocess", "network", "nms", "assembly"}
 

@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, tiny_model
-from yolact.backbone import build_backbone
 from yolact.config import BackboneConfig, InferenceConfig, PrototypeConfig
 from yolact.engines.assembly import AssemblyGraph, masks_by_box, samples, weights
 from yolact.engines.folding import fold_batch_norm
@@ -16,6 +15,7 @@ from yolact.engines.network_graph import NetworkGraph
 from yolact.engines.plain_conv import is_plain
 from yolact.engines.suppression import best, cross_class_nms, fast_nms
 from yolact.engines.upsampled_conv import UpsampledConv
+from yolact.models.backbones import build_backbone
 from yolact.ops import masks, nms
 
 CPU = torch.device("cpu")

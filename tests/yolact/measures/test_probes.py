@@ -18,7 +18,7 @@ from yolact.measures import probes
 from yolact.measures.look import Look, Stopped
 from yolact.measures.probes import largest_stride, measure, moved_objects, neighbours, plain_colours, shown, summary
 from yolact.measures.translation import total_effects
-from yolact.padding import set_padding
+from yolact.models.padding import set_padding
 from yolact.structures import Detections
 
 SIZE, STRIDE = 64, 16

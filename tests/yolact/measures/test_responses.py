@@ -19,7 +19,7 @@ from yolact.measures import association, responses
 from yolact.measures.look import Look
 from yolact.measures.regions import nowhere, regions
 from yolact.measures.responses import measure, prototypes
-from yolact.padding import padding_of, set_padding
+from yolact.models.padding import padding_of, set_padding
 
 SIZE = 32
 TRUTH = torch.zeros(1, SIZE, SIZE, dtype=torch.uint8)

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolact.branches.base import MaskBranch, MaskTargets
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import PrototypeConfig
+from yolact.models.masks.protonet import Protonet
+from yolact.models.one_stage.mask_branch import MaskBranch, MaskTargets
 from yolact.ops import masks as mask_ops
-from yolact.protonet import Protonet
 
 
 class PrototypeBranch(MaskBranch):

@@ -1,10 +1,10 @@
 """Mask branches: the seam inside YOLACT where methods of making masks differ."""
 
-from yolact.branches.base import MaskBranch
-from yolact.branches.fc_mask import FCMaskBranch
-from yolact.branches.no_masks import NoMaskBranch
-from yolact.branches.prototypes import PrototypeBranch
 from yolact.config.model import FCMaskConfig, NoMaskConfig, PrototypeConfig
+from yolact.models.masks.fc_mask import FCMaskBranch
+from yolact.models.masks.no_masks import NoMaskBranch
+from yolact.models.masks.prototypes import PrototypeBranch
+from yolact.models.one_stage.mask_branch import MaskBranch
 
 __all__ = ["FCMaskBranch", "MaskBranch", "NoMaskBranch", "PrototypeBranch", "build_branch"]
 

@@ -19,7 +19,7 @@ from torchvision.models.resnet import BasicBlock
 from yolact.config.base import ConfigError
 from yolact.config.model import BackboneConfig
 from yolact.errors import UserError
-from yolact.frozen import fold_blocks, folded
+from yolact.models.frozen import fold_blocks, folded
 
 
 class Backbone(nn.Module):
@@ -193,7 +193,7 @@ def _fetch(imagenet, name: str):
 
 
 def _load(backbone: Backbone, path: Path) -> None:
-    from yolact.checkpoint import darknet_names, read_state_dict
+    from yolact.models.checkpoint import darknet_names, read_state_dict
 
     state = darknet_names(read_state_dict(path)) if isinstance(backbone, DarkNet53) else read_state_dict(path)
     own = backbone.state_dict()

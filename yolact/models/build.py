@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from yolact.config.model import MaskRCNNConfig, ModelConfig
-from yolact.mask_rcnn import MaskRCNN
-from yolact.model import Model
-from yolact.network import YolactModel
+from yolact.models.base import Model
+from yolact.models.one_stage.model import YolactModel
+from yolact.models.two_stage.mask_rcnn import MaskRCNN
 
 
 def build_model(config: ModelConfig, num_classes: int, pretrained: bool = True) -> Model:

@@ -1,4 +1,4 @@
-"""torchvision's Mask R-CNN behind the interface of `yolact.model.Model`: the two-stage comparison.
+"""torchvision's Mask R-CNN behind the interface of `yolact.models.base.Model`: the two-stage comparison.
 
 n images, S the input's side, P proposals of an image, C classes without background. Parts are torchvision's; what differs from
 its `maskrcnn_resnet50_fpn`, so that YOLACT and it share backbones, images and training:
@@ -24,14 +24,14 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import maskrcnn_inference, paste_masks_in_image
 from torchvision.ops import clip_boxes_to_image
 
-from yolact.backbone import freeze_batch_norm
 from yolact.config.base import ConfigError
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import MaskRCNNConfig
 from yolact.engines.eager import EngineError, cast
-from yolact.losses import Normalizer
-from yolact.mask_rcnn_network import BACKBONE_LEVELS, build_detector
-from yolact.model import IMAGENET_MEAN, IMAGENET_STD, Model, resize
+from yolact.models.backbones import freeze_batch_norm
+from yolact.models.base import IMAGENET_MEAN, IMAGENET_STD, Model, resize
+from yolact.models.one_stage.losses import Normalizer
+from yolact.models.two_stage.network import BACKBONE_LEVELS, build_detector
 from yolact.ops.nms import fast_nms
 from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections, Target
@@ -81,7 +81,7 @@ class MaskRCNN(Model):
     def loss(self, images: Tensor, targets: Sequence[Target], normalizer: Normalizer | None = None) -> dict[str, Tensor]:
         """Terms `objectness`, `rpn_box`, `class`, `box`, `mask`, summed over these images, divided by `normalizer.images`.
 
-        Arguments as in `yolact.model.Model.loss`. Finite for images without objects. The same in either mode of the module,
+        Arguments as in `yolact.models.base.Model.loss`. Finite for images without objects. The same in either mode of the module,
         but for batch norm.
         """
         features = self._features(images, no_sections)
@@ -97,7 +97,7 @@ class MaskRCNN(Model):
     def detect(
         self, images: Sequence[Tensor], inference: InferenceConfig, sections: Sections, keep_prototypes: bool
     ) -> list[Detections]:
-        """Detections as `yolact.model.Model.predict` gives them; there are no prototypes to keep.
+        """Detections as `yolact.models.base.Model.predict` gives them; there are no prototypes to keep.
 
         `suppression: standard` is torchvision's own; `fast` is Fast NMS over the boxes that each class predicts.
 

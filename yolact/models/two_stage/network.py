@@ -1,4 +1,4 @@
-"""torchvision's Mask R-CNN put together on our backbones; `yolact/mask_rcnn.py` says how it differs from torchvision's own."""
+"""torchvision's Mask R-CNN put together on our backbones; `yolact/models/two_stage/mask_rcnn.py` says how it differs from torchvision's own."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
-from yolact.backbone import build_backbone
 from yolact.config.model import MaskRCNNConfig
+from yolact.models.backbones import build_backbone
 
 BACKBONE_LEVELS = ("P3", "P4", "P5")
 """Pyramid levels that stand on the backbone, and that regions are pooled from."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
-from yolact.losses import Normalizer
+from yolact.models.one_stage.losses import Normalizer
 from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections, Target
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from yolact.branches.base import MaskBranch, MaskTargets
 from yolact.config.inference import InferenceConfig
+from yolact.models.one_stage.mask_branch import MaskBranch, MaskTargets
 
 
 class NoMaskBranch(MaskBranch):

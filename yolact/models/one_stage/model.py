@@ -9,19 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolact.backbone import build_backbone, freeze_batch_norm
-from yolact.branches import build_branch
 from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import YolactConfig
 from yolact.engines import engine_of
-from yolact.fpn import FPN
-from yolact.head import PredictionHead
-from yolact.losses import Normalizer, losses, match_targets
-from yolact.model import IMAGENET_MEAN, IMAGENET_STD, LaterSteps, Model, resize
+from yolact.models.backbones import build_backbone, freeze_batch_norm
+from yolact.models.base import IMAGENET_MEAN, IMAGENET_STD, LaterSteps, Model, resize
+from yolact.models.masks import build_branch
+from yolact.models.necks import FPN
+from yolact.models.one_stage.anchor_head import PredictionHead
+from yolact.models.one_stage.losses import Normalizer, losses, match_targets
+from yolact.models.padding import set_padding
 from yolact.ops.assignment import Matches
 from yolact.ops.locations import make_anchors
-from yolact.padding import set_padding
 from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections, RawOutputs, Target
 
@@ -94,7 +94,7 @@ class YolactModel(Model):
         return _normalizer(self.match(targets))
 
     def loss(self, images: Tensor, targets: Sequence[Target], normalizer: Normalizer | None = None) -> dict[str, Tensor]:
-        """Terms `box`, `class`, `mask` and, in training mode, `semantic`; see `yolact.losses.losses`."""
+        """Terms `box`, `class`, `mask` and, in training mode, `semantic`; see `yolact.models.one_stage.losses.losses`."""
         return self.criterion(self.raw(images), targets, normalizer)
 
     def criterion(self, raw: RawOutputs, targets: Sequence[Target], normalizer: Normalizer | None = None) -> dict[str, Tensor]:

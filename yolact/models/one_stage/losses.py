@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolact.branches.base import MaskBranch, MaskTargets
-from yolact.branches.prototypes import downsample
 from yolact.config.model import LossConfig, MatchingConfig
+from yolact.models.masks.prototypes import downsample
+from yolact.models.one_stage.mask_branch import MaskBranch, MaskTargets
 from yolact.ops import boxes as box_ops
 from yolact.ops.assignment import Matches, match_batch
 from yolact.structures import RawOutputs, Target
