@@ -1,4 +1,4 @@
-"""Images per second in training by `yolact.training.train`: transfer, forward, backward and optimiser, no loader."""
+"""Images per second in training by `yolact.training.loop.train`: transfer, forward, backward and optimiser, no loader."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from benchmarks.timing import REPEATS, row
 from benchmarks.training_data import batch_of
 from yolact.config.presets import Preset
 from yolact.models.build import build_model
-from yolact.prefetch import Batch
-from yolact.training import train
+from yolact.training.feed import Batch
+from yolact.training.loop import train
 
 PRESETS, BATCHES = ("yolact_resnet50", "yolact_base"), (8, 32, 128)
 TINY_PRESETS, TINY_BATCHES = ("tiny_yolact",), (2,)

@@ -8,7 +8,7 @@ YOLACT-550 with ResNet-50, with five gigabytes of memory. To reproduce, with a c
 
 Protocol: that of `benchmarks/timing.py`; the other code in fp32 and this in every precision have a process each, which take
 turns step by step. A step trains on images of random numbers with 7 random boxes each, the same in every step, through
-`yolact.training.train`. A step of `toy-loader` and `r50-loader` makes a batch of generated JPEG images, with the case's
+`yolact.training.loop.train`. A step of `toy-loader` and `r50-loader` makes a batch of generated JPEG images, with the case's
 augmentations and no cache. Two steps to warm up, which only the loss columns count.
 
 Writes training.csv, a row per case, code and precision, and training.png. `median_ms` and its quartiles are wall-clock time of
@@ -170,7 +170,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.against and not (options.against / "yolact" / "training.py").is_file():
         parser.error(
-            f"--against {options.against}: there is no yolact/training.py; name the root of a checkout of this project"
+            f"--against {options.against}: there is no yolact/training/loop.py; name the root of a checkout of this project"
         )
     return options
 

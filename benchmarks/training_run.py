@@ -49,8 +49,8 @@ def load(case: str, batch: int, steps: int, folder: Path, turns: Turns) -> dict[
 
 def train(case: str, batch: int, steps: int, precision: str, turns: Turns) -> dict[str, Any]:
     """Train; gives the loss of every step and the seconds of its parts."""
-    from yolact import training
     from yolact.config import TrainingConfig
+    from yolact.training import loop as training
 
     model, parts = network(case), []
     made = batch_of(batch, model.image_size, model.num_classes)

@@ -25,7 +25,7 @@ from experiments.kinds import Ended, Interrupted, Kind, StageContext
 from experiments.lock import LockLost, StageLock
 from experiments.stage_context import context_of, kind_of
 from experiments.store import Status, Store, digests, processes
-from yolact.ranks import ALONE, Ranks, RanksError
+from yolact.training.ranks import ALONE, Ranks, RanksError
 
 
 def attempt(

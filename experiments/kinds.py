@@ -13,7 +13,7 @@ from typing import Any
 
 from experiments.config import RunConfig
 from yolact.config import Config
-from yolact.ranks import ALONE, Ranks
+from yolact.training.ranks import ALONE, Ranks
 
 MOST_TOGETHER = 16
 """Most stages in one worker: all of them hold what they found in memory until the end."""

@@ -9,7 +9,7 @@ from typing import Any
 from experiments.kinds import Kind, StageContext
 from experiments.store import StageView, Store
 from yolact.errors import UserError
-from yolact.ranks import Ranks
+from yolact.training.ranks import Ranks
 
 
 def kind_of(view: StageView, kinds: Mapping[str, Kind]) -> Kind:

@@ -13,12 +13,10 @@ import torch
 
 from experiments.datasets import Dataset, find_dataset
 from experiments.kinds import Interrupted, StageContext
-from yolact import training
 from yolact.config import EvaluationConfig, InferenceConfig, ModelConfig, SpeedConfig, TrainingConfig
 from yolact.config.base import Config
 from yolact.data.coco import CocoSplit
 from yolact.data.loader import TrainingBatches
-from yolact.distributed import Group, joined
 from yolact.evaluation.coco import evaluate_to
 from yolact.evaluation.inputs import IouType
 from yolact.measures.look import Look
@@ -27,6 +25,8 @@ from yolact.models.checkpoint import load_weights, write_state_dict
 from yolact.models.padding import set_padding
 from yolact.runtime.files import write_json, write_text
 from yolact.speed import measure_speed
+from yolact.training import loop as training
+from yolact.training.distributed import Group, joined
 
 
 def train(ctx: StageContext) -> None:

@@ -13,13 +13,13 @@ from experiments.attempt import attempt
 from experiments.kinds import Interrupted, Kind
 from experiments.stage_context import context_of, kind_of
 from experiments.store import StageView, Store, processes
-from yolact.ranks import Ranks, ranks_from
+from yolact.training.ranks import Ranks, ranks_from
 
 
 def take_part(store: Store, stage_id: str, kinds: Mapping[str, Kind], should_stop: Callable[[], bool]) -> str:
     """This process's part of a recorded stage; returns done, failed or interrupted.
 
-    Its rank comes from the environment; see `yolact.ranks.ranks_from`.
+    Its rank comes from the environment; see `yolact.training.ranks.ranks_from`.
 
     Raises:
         RanksError: the processes that were started are not those that the stage was planned for.

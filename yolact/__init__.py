@@ -37,7 +37,7 @@ _HOME = {
     "suppress": "yolact.ops.nms",
     "to_official": "yolact.models.checkpoint",
     "to_pixels": "yolact.ops.masks",
-    "train": "yolact.training",
+    "train": "yolact.training.loop",
     "write_state_dict": "yolact.models.checkpoint",
 }
 

@@ -91,4 +91,4 @@ def test_a_folder_without_the_code_is_refused(tmp_path, capsys):
     """Else Python would find the installed code, and compare it with itself."""
     with pytest.raises(SystemExit):
         training.main(["--against", str(tmp_path)])
-    assert "no yolact/training.py; name the root of a checkout" in capsys.readouterr().err
+    assert "no yolact/training/loop.py; name the root of a checkout" in capsys.readouterr().err

@@ -8,10 +8,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from yolact.ranks import Ranks
+from yolact.training.ranks import Ranks
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["yolact.training", "yolact.distributed", "tests.yolact.builders"])
+CONTEXT.set_forkserver_preload(["yolact.training.loop", "yolact.training.distributed", "tests.yolact.builders"])
 SECONDS = 300
 
 

@@ -7,11 +7,11 @@ import torch
 
 from tests.yolact.builders import TINY, random_batch, tiny_model
 from tests.yolact.test_training import CONFIG, batches
-from yolact.compiled_loss import CompileError, compiled_loss
 from yolact.config import BackboneConfig, MaskRCNNConfig
 from yolact.errors import UserError
 from yolact.models.build import build_model
-from yolact.training import train
+from yolact.training.compile import CompileError, compiled_loss
+from yolact.training.loop import train
 
 COMPILED = CONFIG.replace(compile=True)
 

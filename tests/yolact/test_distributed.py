@@ -8,14 +8,14 @@ import torch
 
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, random_target, tiny_model
 from tests.yolact.ranks import run_ranks
-from yolact import distributed
 from yolact.config import BackboneConfig, MaskRCNNConfig, TrainingConfig
-from yolact.distributed import RankLost, joined
 from yolact.errors import UserError
 from yolact.models.one_stage.losses import Normalizer
-from yolact.ranks import Ranks, RanksError
 from yolact.structures import Target
-from yolact.training import Interrupted, train
+from yolact.training import distributed
+from yolact.training.distributed import RankLost, joined
+from yolact.training.loop import Interrupted, train
+from yolact.training.ranks import Ranks, RanksError
 
 STEPS = 6
 BATCH = 4

@@ -7,11 +7,12 @@ import torch
 
 from tests.yolact.builders import random_batch, tiny_model
 from tests.yolact.test_training import CONFIG, STEPS, batches
-from yolact import breakdown, prefetch
-from yolact.breakdown import PARTS, Breakdown
 from yolact.errors import UserError
-from yolact.prefetch import Feed, SideStream
-from yolact.training import Interrupted, train
+from yolact.training import breakdown
+from yolact.training import feed as prefetch
+from yolact.training.breakdown import PARTS, Breakdown
+from yolact.training.feed import Feed, SideStream
+from yolact.training.loop import Interrupted, train
 
 
 class FakeLane:

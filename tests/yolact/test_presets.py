@@ -10,7 +10,7 @@ from yolact.config.base import ConfigError
 from yolact.config.presets import PRESETS, preset
 from yolact.models.build import build_model
 from yolact.structures import Target
-from yolact.training import train
+from yolact.training.loop import train
 
 
 def target(size: int, num_classes: int) -> Target:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from yolact.ranks import ALONE, Ranks, RanksError, first_node, ranks_from
+from yolact.training.ranks import ALONE, Ranks, RanksError, first_node, ranks_from
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "gpu01", "MASTER_PORT": "29500"}
 SLURM = {

@@ -2,7 +2,7 @@ import pytest
 
 from yolact.config import TrainingConfig
 from yolact.config.presets import PRESETS
-from yolact.schedule import learning_rate
+from yolact.training.schedule import learning_rate
 
 # reference-implementation.md, 3.3: iteration and learning rate of the released COCO schedule
 PUBLISHED = [

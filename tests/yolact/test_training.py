@@ -11,7 +11,7 @@ from yolact.config import BackboneConfig, TrainingConfig
 from yolact.errors import UserError
 from yolact.models.checkpoint import read_state_dict, write_state_dict
 from yolact.structures import Target
-from yolact.training import Diverged, Interrupted, train
+from yolact.training.loop import Diverged, Interrupted, train
 
 STEPS = 6
 CONFIG = TrainingConfig(iterations=STEPS, batch_size=2, lr=1e-3, warmup_iterations=2, log_every=2, checkpoint_every=2)

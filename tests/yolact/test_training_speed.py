@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, random_batch, random_target, tiny_model
-from yolact.breakdown import PARTS, Breakdown, limit
 from yolact.config import BackboneConfig, TrainingConfig
 from yolact.models import frozen
 from yolact.models.backbones import build_backbone, freeze_batch_norm
 from yolact.models.masks import build_branch
 from yolact.models.one_stage.losses import Normalizer, losses, match_target, match_targets
-from yolact.pointwise import prefer_kernels
 from yolact.structures import RawOutputs
-from yolact.training import train
+from yolact.training.breakdown import PARTS, Breakdown, limit
+from yolact.training.loop import train
+from yolact.training.pointwise import prefer_kernels
 
 FIELDS = ("offsets", "logits", "mask_parameters", "maps", "semantic")
 

@@ -30,7 +30,7 @@ class AugmentationConfig(Config):
 
 
 class TrainingConfig(Config):
-    """SGD and its schedule (`yolact/training.py`). Length counts iterations, never seconds."""
+    """SGD and its schedule (`yolact/training/loop.py`). Length counts iterations, never seconds."""
 
     start_from: str | None = None
     """Weights to fine-tune: a state dict of the same architecture, ours or the official layout. Layers that depend on the

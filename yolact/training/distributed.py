@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from yolact.errors import UserError
 from yolact.models.base import Model
 from yolact.models.one_stage.losses import Normalizer
-from yolact.ranks import Ranks, RanksError
+from yolact.training.ranks import Ranks, RanksError
 
 JOIN_SECONDS = 300.0
 """How long processes wait for each other at the start."""

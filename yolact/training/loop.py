@@ -16,19 +16,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from yolact.breakdown import Breakdown
-from yolact.compiled_loss import compiled_loss
 from yolact.config.training import TrainingConfig
-from yolact.distributed import Group
 from yolact.errors import UserError
 from yolact.models.base import Model
 from yolact.models.checkpoint import load_plain, write_plain, write_state_dict
 from yolact.models.one_stage.losses import Normalizer
-from yolact.pointwise import prefer_kernels
-from yolact.prefetch import Batch, Feed
 from yolact.runtime.memory import keep_freed_memory
-from yolact.schedule import learning_rate
 from yolact.structures import Target
+from yolact.training.breakdown import Breakdown
+from yolact.training.compile import compiled_loss
+from yolact.training.distributed import Group
+from yolact.training.feed import Batch, Feed
+from yolact.training.pointwise import prefer_kernels
+from yolact.training.schedule import learning_rate
 
 Event = dict[str, Any]
 
@@ -91,7 +91,7 @@ def train(
         checkpoint: folder that holds the resumable state; a state found there is continued exactly.
         log: receives events ({"event": "step", ...} and {"event": "warning", ...}).
         should_stop: asked after every step; where one process of a group is told to, all stop after the same step.
-        group: the processes that train together (`yolact.distributed.joined`); None for this one alone. All return the same
+        group: the processes that train together (`yolact.training.distributed.joined`); None for this one alone. All return the same
             history and end with the same weights, running averages of a trained batch norm excepted: those of rank 0 count,
             which alone saves.
 
