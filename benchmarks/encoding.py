@@ -30,9 +30,9 @@ from benchmarks.command import parse
 from benchmarks.figures import grouped, save
 from benchmarks.sized import Look, Size, prepare
 from benchmarks.timing import interleaved, ratio, row, spread, write_csv
-from experiments.overlap import behind
 from experiments.predict_stage import BEHIND
 from yolact.evaluation.results import to_records
+from yolact.inference.overlap import behind
 from yolact.ops import rle
 from yolact.runtime.hardware import device_name
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.gpu_networks import drawn, noise
 from yolact.config.presets import Preset
-from yolact.inference import detect
+from yolact.inference.postprocess import detect
 from yolact.models.base import Model
 from yolact.models.one_stage.model import YolactModel
 from yolact.structures import Detections, RawOutputs, Target

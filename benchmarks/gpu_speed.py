@@ -1,4 +1,4 @@
-"""Speed of a preset at batch 1 under the paper's protocol (`yolact/speed.py`), in every precision that the device has."""
+"""Speed of a preset at batch 1 under the paper's protocol (`yolact/inference/speed.py`), in every precision that the device has."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from benchmarks.gpu_networks import IMAGE, TINY_IMAGE, drawn, noise
 from yolact.config import SpeedConfig
 from yolact.config.presets import Preset
+from yolact.inference.speed import measure_speed
 from yolact.runtime.hardware import usable_cores
-from yolact.speed import measure_speed
 
 
 def precisions(device: str) -> tuple[str, ...]:
-    """Those that `yolact.speed` measures there."""
+    """Those that `yolact.inference.speed` measures there."""
     return ("fp32", "bf16") if device == "cpu" else ("fp32", "bf16", "fp16")
 
 

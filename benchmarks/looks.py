@@ -22,10 +22,10 @@ from benchmarks.turns import Worker, serve
 from yolact.config import InferenceConfig
 from yolact.config.engine import EngineConfig
 from yolact.errors import UserError
+from yolact.inference.speed import SectionClock
 from yolact.models.base import Model
 from yolact.models.build import build_model
 from yolact.runtime.memory import keep_freed_memory
-from yolact.speed import SectionClock
 
 
 @dataclass(frozen=True)

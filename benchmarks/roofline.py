@@ -9,7 +9,7 @@ Protocol: batch 1, noise of 640 x 480, 100 detections, random weights, both engi
 Work is counted by `benchmarks/counting.py`, of the eager engine (the compiled one moves fewer bytes): operations of
 convolutions and matrix products, and the bytes of every operator's arguments and results. The machine's rates are measured in
 the same run: the product of two square matrices in that precision (side 2048; 8192 on a GPU), and a copy of 256 MiB, read and
-written. Sections are timed by `yolact.speed.SectionClock`, 30 looks taking turns with the two rates; medians with quartiles.
+written. Sections are timed by `yolact.inference.speed.SectionClock`, 30 looks taking turns with the two rates; medians with quartiles.
 fp32 on a GPU is without TF32.
 
 `bound_ms` = the larger of operations / product rate and bytes / copy rate; `achieved` = bound_ms / median_ms. It may pass 1:
@@ -36,8 +36,8 @@ from benchmarks.gpu_agreement import full_float32
 from benchmarks.sized import Size, prepare
 from benchmarks.timing import interleaved, row, write_csv
 from yolact.config.engine import EngineConfig
+from yolact.inference.speed import PRECISIONS, SectionClock
 from yolact.runtime.hardware import device_name
-from yolact.speed import PRECISIONS, SectionClock
 
 ENGINES = tuple(
     EngineConfig(kind=kind, precision=precision) for kind in ("eager", "compiled") for precision in ("fp32", "bf16")

@@ -36,12 +36,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from analysis.figures.style import house_style, new_figure
 from benchmarks.figures import grouped, save
 from benchmarks.timing import REPEATS, interleaved, ratio, row, write_csv
-from experiments import video_prediction
 from experiments.cli.networks import load_network
-from experiments.prediction import Trained
-from experiments.video_prediction import Video, predict_video
 from yolact.config import InferenceConfig
 from yolact.data.video import create_video, open_video
+from yolact.inference import predict_video as video_prediction
+from yolact.inference.predict_images import Trained
+from yolact.inference.predict_video import Video, predict_video
 from yolact.runtime.hardware import device_name
 from yolact.structures import Detections
 

@@ -16,11 +16,11 @@ from functools import cache, partial
 from typing import Any
 
 from experiments.kinds import Ended, Interrupted, StageContext
-from experiments.overlap import behind
 from experiments.stages import fix_numbers, open_split, trained_model
 from yolact.config import InferenceConfig
 from yolact.data.coco import CocoSplit, Instances
 from yolact.evaluation.results import to_records
+from yolact.inference.overlap import behind
 from yolact.interventions import prepare
 from yolact.interventions.base import Intervene
 from yolact.interventions.compression import training_moments

@@ -19,12 +19,12 @@ from yolact.data.coco import CocoSplit
 from yolact.data.loader import TrainingBatches
 from yolact.evaluation.coco import evaluate_to
 from yolact.evaluation.inputs import IouType
+from yolact.inference.speed import measure_speed
 from yolact.measures.look import Look
 from yolact.models.build import build_model
 from yolact.models.checkpoint import load_weights, write_state_dict
 from yolact.models.padding import set_padding
 from yolact.runtime.files import write_json, write_text
-from yolact.speed import measure_speed
 from yolact.training import loop as training
 from yolact.training.distributed import Group, joined
 

@@ -21,7 +21,7 @@ _HOME = {
     "build_model": "yolact.models.build",
     "class_loss": "yolact.models.one_stage.losses",
     "decode": "yolact.ops.boxes",
-    "detect": "yolact.inference",
+    "detect": "yolact.inference.postprocess",
     "encode": "yolact.ops.boxes",
     "fast_nms": "yolact.ops.nms",
     "from_official": "yolact.models.checkpoint",

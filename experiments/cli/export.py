@@ -48,7 +48,7 @@ def export(
     chosen = _format(file_format, out)
     trained = load_network(source, weights, results, "cpu").trained
     model: Any = trained.model
-    from yolact.export import export_model
+    from yolact.inference.export import export_model
     from yolact.models.one_stage.model import YolactModel
 
     if "preset" in source and weights is None and isinstance(model, YolactModel):

@@ -97,7 +97,7 @@ def speed(
     """
     source = one_source(preset=preset_name, stage=stage, result=result)
     network = load_network(source, weights, results, device).with_engine(engine, precision)
-    from yolact.speed import measure_speed
+    from yolact.inference.speed import measure_speed
 
     images = _noise(min(MOST_SPEED_IMAGES, repeats), size)
     config = SpeedConfig(repeats=repeats)

@@ -11,10 +11,10 @@ from typing import Any, Self
 import click
 
 from experiments.cli.common import results_option
-from experiments.prediction import Trained
 from experiments.store import Store
 from yolact.config import InferenceConfig, MaskRCNNConfig
 from yolact.errors import UserError
+from yolact.inference.predict_images import Trained
 
 
 def source_options(command: Callable) -> Callable:

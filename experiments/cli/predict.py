@@ -17,9 +17,9 @@ from experiments.cli.networks import (
     preset_options,
     source_options,
 )
-from experiments.prediction import Picture, find_pictures, predict_pictures, refuse_to_overwrite
-from experiments.video_prediction import Video, find_videos, predict_video
 from yolact.errors import UserError
+from yolact.inference.predict_images import Picture, find_pictures, predict_pictures, refuse_to_overwrite
+from yolact.inference.predict_video import Video, find_videos, predict_video
 
 
 @click.command()

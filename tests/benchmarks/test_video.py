@@ -4,9 +4,9 @@ import torch
 
 from benchmarks import video
 from benchmarks.figures import save
-from experiments.prediction import Trained
 from tests.experiments.cli.test_measure import YOLACT
 from yolact.config import InferenceConfig
+from yolact.inference.predict_images import Trained
 from yolact.models.build import build_model
 
 

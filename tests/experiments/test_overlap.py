@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from experiments.overlap import ahead, behind
+from yolact.inference.overlap import ahead, behind
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import torch
 
-from experiments.prediction import above
+from yolact.inference.predict_images import above
 from yolact.structures import Detections
 
 

@@ -18,10 +18,10 @@ from yolact.config import (
 from yolact.data.augment import training_sample
 from yolact.data.coco import Instances
 from yolact.data.patches import Patches
-from yolact.drawing import draw
 from yolact.evaluation.results import to_records
+from yolact.inference.drawing import draw
+from yolact.inference.speed import measure_speed
 from yolact.prototypes import picture_worthy
-from yolact.speed import measure_speed
 
 NO_MASKS = TINY.replace(mask_branch=NoMaskConfig())
 MASK_RCNN = MaskRCNNConfig(

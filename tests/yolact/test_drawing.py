@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from yolact.drawing import MASK_ALPHA, PALETTE, draw
+from yolact.inference.drawing import MASK_ALPHA, PALETTE, draw
 from yolact.structures import Detections
 
 HEIGHT, WIDTH = 60, 80

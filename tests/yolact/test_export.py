@@ -10,10 +10,10 @@ import torch
 
 from tests.test_docs import blocks
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, tiny_model
-from yolact import export
 from yolact.config import InferenceConfig, YolactConfig
 from yolact.config.presets import preset
-from yolact.export import ABOUT, OUTPUTS, TOLERANCE, ExportError, export_model, finish
+from yolact.inference import export
+from yolact.inference.export import ABOUT, OUTPUTS, TOLERANCE, ExportError, export_model, finish
 from yolact.models.base import resize
 from yolact.models.one_stage.model import level_sizes
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from yolact import speed
 from yolact.config import InferenceConfig, SpeedConfig
-from yolact.speed import SectionClock, SpeedError, measure_speed
+from yolact.inference import speed
+from yolact.inference.speed import SectionClock, SpeedError, measure_speed
 from yolact.structures import Detections
 
 CPU = torch.device("cpu")

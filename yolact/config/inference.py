@@ -13,7 +13,7 @@ from yolact.config.model import Fraction, Positive
 
 
 class InferenceConfig(Config):
-    """Decoding, suppression and mask assembly (`yolact/inference.py`)."""
+    """Decoding, suppression and mask assembly (`yolact/inference/postprocess.py`)."""
 
     suppression: Literal["fast", "standard", "traditional", "cross_class"] = "fast"
     """Which non-maximum suppression; `yolact/ops/nms.py` defines each."""

@@ -22,7 +22,7 @@ class EvaluationConfig(Config):
 
 
 class SpeedConfig(Config):
-    """Latency under the paper's protocol (`yolact/speed.py`): batch 1, images in memory before the clock starts."""
+    """Latency under the paper's protocol (`yolact/inference/speed.py`): batch 1, images in memory before the clock starts."""
 
     warmup: Annotated[int, Field(ge=0)] = 5
     """Images passed through before the clock counts."""

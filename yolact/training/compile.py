@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from yolact.engines.packages import keep_kernels
 from yolact.errors import UserError
+from yolact.inference.engines.packages import keep_kernels
 from yolact.models.base import Model
 from yolact.models.one_stage.losses import Normalizer
 from yolact.models.one_stage.model import YolactModel

@@ -190,7 +190,7 @@ def test_predict_passes_over_a_broken_picture_and_says_so(tmp_path, capsys, trai
 def test_pictures_written_behind_the_network_have_the_same_bytes(tmp_path, capsys, trained, photos, monkeypatch):
     command = ("predict", photos, "--result", trained, "--device", "cpu", "--out")
     run(capsys, *command, tmp_path / "behind")
-    monkeypatch.setattr("experiments.prediction.behind", lambda work, depth: nullcontext(work))
+    monkeypatch.setattr("yolact.inference.predict_images.behind", lambda work, depth: nullcontext(work))
     run(capsys, *command, tmp_path / "inline")
     written = {path.name: path.read_bytes() for path in (tmp_path / "inline").iterdir()}
     assert {path.name: path.read_bytes() for path in (tmp_path / "behind").iterdir()} == written and len(written) == 5
@@ -200,7 +200,7 @@ def test_a_picture_that_cannot_be_written_ends_predict(tmp_path, capsys, trained
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("yolact.drawing.draw", full)
+    monkeypatch.setattr("yolact.inference.drawing.draw", full)
     out = tmp_path / "out"
     status, printed, error = run(capsys, "predict", photos, "--result", trained, "--out", out, "--device", "cpu")
     assert status == 2 and "the disk is full" in error and not printed and "Traceback" not in error

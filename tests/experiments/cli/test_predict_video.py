@@ -14,12 +14,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from experiments.video_prediction import find_videos
 from tests.experiments.cli.test_measure import YOLACT, photos, run, write_result  # noqa: F401 (a fixture)
 from tests.yolact.data.builders import write_video
 from yolact.data.video import VideoError, open_video
-from yolact.drawing import draw
 from yolact.evaluation.results import from_records
+from yolact.inference.drawing import draw
+from yolact.inference.predict_video import find_videos
 
 FRAMES, RATE = 8, 5
 
@@ -128,7 +128,7 @@ def test_results_of_before_stay_whole_when_a_run_ends_early(tmp_path, capsys, tr
             raise KeyboardInterrupt
         return draw(*arguments)
 
-    monkeypatch.setattr("yolact.drawing.draw", stop_late)
+    monkeypatch.setattr("yolact.inference.drawing.draw", stop_late)
     monkeypatch.setattr("yolact.data.video.ENCODERS", ("mpeg4",))  # which writes each frame at once
     assert predict(capsys, trained, out, clip)[0] == 130
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
@@ -142,8 +142,8 @@ def at_once(work, depth):
 
 def test_overlapping_changes_no_byte(tmp_path, capsys, trained, clip, monkeypatch):
     predict(capsys, trained, tmp_path / "overlapped", clip)
-    monkeypatch.setattr("experiments.video_prediction.ahead", lambda items, depth: (item for item in items))
-    monkeypatch.setattr("experiments.video_prediction.behind", at_once)
+    monkeypatch.setattr("yolact.inference.predict_video.ahead", lambda items, depth: (item for item in items))
+    monkeypatch.setattr("yolact.inference.predict_video.behind", at_once)
     predict(capsys, trained, tmp_path / "one by one", clip)
     for name in names(tmp_path / "one by one"):
         assert (tmp_path / "overlapped" / name).read_bytes() == (tmp_path / "one by one" / name).read_bytes()

@@ -8,10 +8,10 @@ import torch
 from tests.yolact.builders import TINY, TINY_FC_MASK, tiny_model
 from tests.yolact.engines.test_graphs import lively
 from yolact.config import InferenceConfig
-from yolact.engines import compiled as engine_module
-from yolact.engines import engine_of, packages
-from yolact.engines.compiled import CompiledEngine
-from yolact.engines.eager import EngineError
+from yolact.inference.engines import compiled as engine_module
+from yolact.inference.engines import engine_of, packages
+from yolact.inference.engines.compiled import CompiledEngine
+from yolact.inference.engines.eager import EngineError
 from yolact.models.padding import set_padding
 from yolact.models.two_stage.mask_rcnn import MaskRCNN
 
@@ -51,7 +51,7 @@ def uncompiled(monkeypatch):
 def way(request, uncompiled, monkeypatch):
     """The engine's way on either device, walked on the CPU: on a GPU, absent detections are cut off last."""
     if request.param == "gpu":
-        from yolact.engines import gpu
+        from yolact.inference.engines import gpu
 
         make = CompiledEngine.__init__
 

@@ -9,12 +9,12 @@ from torch.nn import functional as F
 
 from tests.yolact.builders import SIZE, TINY, TINY_FC_MASK, tiny_model
 from yolact.config import BackboneConfig, InferenceConfig, PrototypeConfig
-from yolact.engines.assembly import AssemblyGraph, masks_by_box, samples, weights
-from yolact.engines.folding import fold_batch_norm
-from yolact.engines.network_graph import NetworkGraph
-from yolact.engines.plain_conv import is_plain
-from yolact.engines.suppression import best, cross_class_nms, fast_nms
-from yolact.engines.upsampled_conv import UpsampledConv
+from yolact.inference.engines.assembly import AssemblyGraph, masks_by_box, samples, weights
+from yolact.inference.engines.network_graph import NetworkGraph
+from yolact.inference.engines.passes.folding import fold_batch_norm
+from yolact.inference.engines.passes.plain_conv import is_plain
+from yolact.inference.engines.passes.upsampled_conv import UpsampledConv
+from yolact.inference.engines.suppression import best, cross_class_nms, fast_nms
 from yolact.models.backbones import build_backbone
 from yolact.ops import masks, nms
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from yolact.engines import winograd
-from yolact.engines.winograd import WinogradConv, takes_the_place_of
+from yolact.inference.engines.passes import winograd
+from yolact.inference.engines.passes.winograd import WinogradConv, takes_the_place_of
 
 
 def _compare(conv: nn.Conv2d, maps: torch.Tensor) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import YolactConfig
-from yolact.engines import engine_of
+from yolact.inference.engines import engine_of
 from yolact.models.backbones import build_backbone, freeze_batch_norm
 from yolact.models.base import IMAGENET_MEAN, IMAGENET_STD, LaterSteps, Model, resize
 from yolact.models.masks import build_branch

@@ -27,7 +27,7 @@ from torchvision.ops import clip_boxes_to_image
 from yolact.config.base import ConfigError
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import MaskRCNNConfig
-from yolact.engines.eager import EngineError, cast
+from yolact.inference.engines.eager import EngineError, cast
 from yolact.models.backbones import freeze_batch_norm
 from yolact.models.base import IMAGENET_MEAN, IMAGENET_STD, Model, resize
 from yolact.models.one_stage.losses import Normalizer

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yolact.config.inference import InferenceConfig
-from yolact.engines.stored import stored
+from yolact.inference.engines.passes.stored import stored
 from yolact.ops import boxes as box_ops
 
 STATIC = ("fast", "cross_class")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yolact.engines.stored import stored
+from yolact.inference.engines.passes.stored import stored
 
 
 class UpsampledConv(nn.Module):

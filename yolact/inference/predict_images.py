@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.overlap import behind
 from yolact.errors import UserError
+from yolact.inference.overlap import behind
 from yolact.runtime.files import write_json, written_aside
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def above(found: Detections, threshold: float) -> Detections:
 
 
 def _write_overlay(path: Path, image: Any, found: Detections, class_names: Sequence[str]) -> None:
-    from yolact.drawing import draw
+    from yolact.inference.drawing import draw
 
     with written_aside(path) as aside:
         draw(image, found, class_names).save(aside, format="PNG")

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolact.engines.eager import EngineError
+from yolact.inference.engines.eager import EngineError
 from yolact.runtime.compiler import require_compiler
 from yolact.runtime.files import written_aside
 from yolact.runtime.hardware import cpu_name

@@ -17,14 +17,14 @@ from torch import Tensor
 from torch.export import Dim
 
 from yolact.config.inference import InferenceConfig
-from yolact.engines.assembly import AssemblyGraph, instances_at_once, masks_by_box, samples, weights
-from yolact.engines.chosen_parameters import ChosenParameters, ParameterRows
-from yolact.engines.eager import check_precision
-from yolact.engines.network_graph import NetworkGraph
-from yolact.engines.packages import compiled
-from yolact.engines.plain_conv import is_plain
-from yolact.engines.suppression import STATIC, SuppressionGraph
-from yolact.inference import detect, in_pixels
+from yolact.inference.engines.assembly import AssemblyGraph, instances_at_once, masks_by_box, samples, weights
+from yolact.inference.engines.chosen_parameters import ChosenParameters, ParameterRows
+from yolact.inference.engines.eager import check_precision
+from yolact.inference.engines.network_graph import NetworkGraph
+from yolact.inference.engines.packages import compiled
+from yolact.inference.engines.passes.plain_conv import is_plain
+from yolact.inference.engines.suppression import STATIC, SuppressionGraph
+from yolact.inference.postprocess import detect, in_pixels
 from yolact.models.base import resize
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.one_stage.model import YolactModel, level_sizes
@@ -169,7 +169,7 @@ class CompiledEngine:
             if self.on_cpu:
                 self._made[key] = compiled(graph, inputs, shapes)
             else:
-                from yolact.engines.gpu import captured
+                from yolact.inference.engines.gpu import captured
 
                 self._made[key] = captured(graph)
         return self._made[key](*inputs)

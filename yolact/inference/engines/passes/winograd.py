@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yolact.engines.plain_conv import is_plain
-from yolact.engines.stored import stored
+from yolact.inference.engines.passes.plain_conv import is_plain
+from yolact.inference.engines.passes.stored import stored
 
 _TILE = 4
 _INPUT = (

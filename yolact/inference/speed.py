@@ -21,8 +21,8 @@ from torch import Tensor
 from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
 from yolact.config.measure import SpeedConfig
-from yolact.engines import section_names
 from yolact.errors import UserError
+from yolact.inference.engines import section_names
 from yolact.runtime.hardware import device_name, hardware
 from yolact.runtime.memory import keep_freed_memory
 from yolact.runtime.profiling import Sections, no_sections

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yolact.engines import winograd
-from yolact.engines.chosen_parameters import cells_of
-from yolact.engines.folding import fold_batch_norm
-from yolact.engines.plain_conv import is_plain
-from yolact.engines.upsampled_conv import UpsampledConv
-from yolact.engines.winograd import WinogradConv
+from yolact.inference.engines.chosen_parameters import cells_of
+from yolact.inference.engines.passes import winograd
+from yolact.inference.engines.passes.folding import fold_batch_norm
+from yolact.inference.engines.passes.plain_conv import is_plain
+from yolact.inference.engines.passes.upsampled_conv import UpsampledConv
+from yolact.inference.engines.passes.winograd import WinogradConv
 from yolact.models.masks.protonet import Protonet
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.one_stage.anchor_head import PredictionHead

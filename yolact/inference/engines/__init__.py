@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
-from yolact.engines.eager import EagerEngine
+from yolact.inference.engines.eager import EagerEngine
 from yolact.runtime.profiling import Sections
 from yolact.structures import Detections, RawOutputs
 
@@ -47,7 +47,7 @@ def engine_of(network: YolactModel, config: EngineConfig) -> Engine:
     """
     if config.kind == "eager":
         return EagerEngine(network, config.precision)
-    from yolact.engines.compiled import CompiledEngine
+    from yolact.inference.engines.compiled import CompiledEngine
 
     kept, state = _KEPT.setdefault(network, {}), _state(network)
     if config.precision not in kept or kept[config.precision][0] != state:
@@ -59,7 +59,7 @@ def section_names(model: Any, config: EngineConfig) -> tuple[str, ...]:
     """The parts of `model.predict` that the engine brackets with `sections`, in the order of their work."""
     if config.kind == "eager":
         return model.section_names
-    from yolact.engines.compiled import SECTIONS
+    from yolact.inference.engines.compiled import SECTIONS
 
     return SECTIONS
 

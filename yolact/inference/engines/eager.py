@@ -11,7 +11,7 @@ from torch import Tensor
 
 from yolact.config.inference import InferenceConfig
 from yolact.errors import UserError
-from yolact.inference import detect
+from yolact.inference.postprocess import detect
 from yolact.runtime.profiling import Sections
 from yolact.structures import Detections, RawOutputs
 

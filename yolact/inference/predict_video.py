@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.overlap import ahead, behind
-from experiments.prediction import Trained, above, free_name
 from yolact.errors import UserError
+from yolact.inference.overlap import ahead, behind
+from yolact.inference.predict_images import Trained, above, free_name
 from yolact.runtime.files import write_json, written_aside
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ def _finish(trained: Trained, write: _RecordWriter, overlay: VideoWriter, frame:
     """Write what was found in a frame, and the frame with it drawn on."""
     import numpy as np
 
-    from yolact.drawing import draw
     from yolact.evaluation.results import to_records
+    from yolact.inference.drawing import draw
 
     write(to_records(found, frame.number, trained.category_ids))
     overlay.write(np.asarray(draw(frame.pixels, found, trained.class_names)), frame.time)
