@@ -17,7 +17,7 @@ from analysis.statistics import over_seeds, sample_sd
 
 @dataclass(frozen=True)
 class Measure:
-    """One number of a probed network; `yolact/measures/probes.py` defines it."""
+    """One number of a probed network; `yolact/measures/probes/measure.py` defines it."""
 
     label: str
     unit: str

@@ -16,7 +16,7 @@ from analysis.statistics import Difference, over_seeds, sample_sd
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure of steadiness; `yolact/measures/stability.py` defines it."""
+    """One measure of steadiness; `yolact/measures/stability/measure.py` defines it."""
 
     label: str
     unit: str

@@ -18,12 +18,12 @@ from yolact.config import (
     ResponsesConfig,
     StabilityConfig,
 )
-from yolact.measures.look import Stopped
+from yolact.measures.context import Stopped
 
 
 def prototypes(ctx: StageContext) -> None:
     """The prototypes, coefficients and masks of some images, for pictures."""
-    from yolact.prototypes import collect
+    from yolact.measures.prototypes.measure import collect
 
     try:
         collect(ctx.output, look(ctx), PrototypesConfig.from_data(ctx.fields["prototypes"]))
@@ -63,7 +63,7 @@ def stability(ctx: StageContext) -> None:
 
 def errors(ctx: StageContext) -> None:
     """Where the AP is lost, from the detections of the predict stage."""
-    from yolact.measures.errors import measure
+    from yolact.measures.errors.measure import measure
 
     dataset, split = open_dataset(ctx), ctx.fields["split"]
     _, annotations = dataset.paths(split, dataset.ensure(ctx.data_root, [split]))
@@ -74,7 +74,7 @@ def errors(ctx: StageContext) -> None:
 
 def _measure(ctx: StageContext, name: str, config: type[Config]) -> None:
     """`yolact.measures.<name>.measure(folder, look, config)` writes the result."""
-    measure = import_module(f"yolact.measures.{name}").measure
+    measure = import_module(f"yolact.measures.{name}.measure").measure
     try:
         measure(ctx.output, look(ctx), config.from_data(ctx.fields[name]))
     except Stopped as stop:

@@ -20,7 +20,7 @@ from yolact.data.loader import TrainingBatches
 from yolact.evaluation.coco import evaluate_to
 from yolact.evaluation.inputs import IouType
 from yolact.inference.speed import measure_speed
-from yolact.measures.look import Look
+from yolact.measures.context import Look
 from yolact.models.build import build_model
 from yolact.models.checkpoint import load_weights, write_state_dict
 from yolact.models.padding import set_padding

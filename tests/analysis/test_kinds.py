@@ -15,8 +15,8 @@ from analysis.partition import kinds_table, what_was_learned
 from analysis.results import MissingResult
 from tests.analysis.stored import store
 from tests.planted import planted, shuffled
-from yolact.measures.described import Described
-from yolact.measures.regions import regions
+from yolact.measures.responses.described import Described
+from yolact.measures.responses.regions import regions
 
 SEEDS = range(6)
 IMAGES = 30

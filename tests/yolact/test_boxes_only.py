@@ -21,7 +21,7 @@ from yolact.data.patches import Patches
 from yolact.evaluation.results import to_records
 from yolact.inference.drawing import draw
 from yolact.inference.speed import measure_speed
-from yolact.prototypes import picture_worthy
+from yolact.measures.prototypes.measure import picture_worthy
 
 NO_MASKS = TINY.replace(mask_branch=NoMaskConfig())
 MASK_RCNN = MaskRCNNConfig(

@@ -14,10 +14,10 @@ from tests.planted import planted
 from tests.yolact.oracles import FC_MASK, INFERENCE, MODEL, boxes, found_with, no_truth, none_found, planted_image, truth_of
 from yolact.config import CoefficientsConfig
 from yolact.evaluation.objects import mask_iou
-from yolact.interventions import fitting
-from yolact.interventions.fitting import best_coefficients, coverage, fit
-from yolact.measures.coefficients import activation, measure, of_image
-from yolact.measures.look import Look, Stopped
+from yolact.measures.coefficients import fitting
+from yolact.measures.coefficients.fitting import best_coefficients, coverage, fit
+from yolact.measures.coefficients.measure import activation, measure, of_image
+from yolact.measures.context import Look, Stopped
 
 
 def problem(seed, pixels=120, k=5):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from yolact.config import InferenceConfig, PrototypesConfig
-from yolact.measures.look import Look, Stopped
-from yolact.prototypes import collect, most_annotated, picture_worthy
+from yolact.measures.context import Look, Stopped
+from yolact.measures.prototypes.measure import collect, most_annotated, picture_worthy
 from yolact.structures import Detections
 
 

@@ -33,14 +33,14 @@ class SpeedConfig(Config):
 
 
 class PrototypesConfig(Config):
-    """Prototype pictures kept for the report (`yolact/prototypes.py`)."""
+    """Prototype pictures kept for the report (`yolact/measures/prototypes/measure.py`)."""
 
     images: Positive = 3
     """How many images of the evaluated split, those with most instances per image first."""
 
 
 class ResponsesConfig(Config):
-    """What each prototype responds to (`yolact/measures/responses.py`)."""
+    """What each prototype responds to (`yolact/measures/responses/measure.py`)."""
 
     images: Annotated[int, Field(ge=2)] = 100
     """Images of the evaluated split, in the order of their ids."""
@@ -49,7 +49,7 @@ class ResponsesConfig(Config):
 
 
 class ProbesConfig(Config):
-    """Generated images that tell place from content (`yolact/measures/probes.py`), as in the paper's figure 5."""
+    """Generated images that tell place from content (`yolact/measures/probes/measure.py`), as in the paper's figure 5."""
 
     objects: Positive = 4
     """Objects that are moved: drawn as those of `shapes` are, or cut from images of the evaluated split."""
@@ -60,35 +60,35 @@ class ProbesConfig(Config):
 
 
 class RedundancyConfig(Config):
-    """How much the prototypes repeat each other (`yolact/measures/redundancy.py`)."""
+    """How much the prototypes repeat each other (`yolact/measures/redundancy/measure.py`)."""
 
     images: Positive = 100
     """Images of the evaluated split, in the order of their ids."""
 
 
 class CoefficientsConfig(Config):
-    """Coefficients as predicted, and the best there could be (`yolact/measures/coefficients.py`)."""
+    """Coefficients as predicted, and the best there could be (`yolact/measures/coefficients/measure.py`)."""
 
     images: Positive = 100
     """Images of the evaluated split, in the order of their ids."""
 
 
 class LeakageConfig(Config):
-    """Where masks spill and detections merge (`yolact/measures/leakage.py`)."""
+    """Where masks spill and detections merge (`yolact/measures/leakage/measure.py`)."""
 
     images: Positive = 200
     """Images of the evaluated split, in the order of their ids."""
 
 
 class ErrorsConfig(Config):
-    """Where the AP is lost (`yolact/measures/errors.py`)."""
+    """Where the AP is lost (`yolact/measures/errors/measure.py`)."""
 
     boundary: Annotated[float, Field(gt=0, le=1)] = 0.02
     """Width of the band that boundary AP looks at, as a fraction of the image's diagonal."""
 
 
 class StabilityConfig(Config):
-    """How steady masks are from frame to frame (`yolact/measures/stability.py`)."""
+    """How steady masks are from frame to frame (`yolact/measures/stability/measure.py`)."""
 
     source: str | None = None
     """A video, or a folder of frames, to look at instead. None: generated sequences of known motion, shapes that move where the

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from yolact.config.interventions import Intervention
 from yolact.interventions.base import Intervene
-from yolact.measures.moments import PrototypeMoments
+from yolact.measures.redundancy.moments import PrototypeMoments
 from yolact.models.base import Model
 
 

@@ -13,8 +13,8 @@ from yolact.config.inference import InferenceConfig
 from yolact.config.interventions import KeepConfig, ProjectConfig
 from yolact.data.coco import CocoSplit, Instances
 from yolact.interventions.base import Intervene, needs_prototypes, reassembled
-from yolact.measures.moments import PrototypeMoments
-from yolact.measures.spectrum import principal_components
+from yolact.measures.redundancy.moments import PrototypeMoments
+from yolact.measures.redundancy.spectrum import principal_components
 from yolact.models.base import Model
 from yolact.structures import Detections
 

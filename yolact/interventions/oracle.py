@@ -26,7 +26,7 @@ from yolact.config.interventions import OracleConfig
 from yolact.data.coco import Instances
 from yolact.evaluation.objects import chosen, masks_of, match_objects, put_back
 from yolact.interventions.base import Intervene, needs_prototypes, reassembled
-from yolact.interventions.fitting import best_coefficients, coefficient_range, coverage, crop_fractions
+from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, coverage, crop_fractions
 from yolact.models.base import Model
 from yolact.ops import masks as mask_ops
 from yolact.structures import Detections

@@ -15,7 +15,7 @@ from yolact.config.interventions import KeepConfig, ProjectConfig
 from yolact.errors import UserError
 from yolact.interventions import prepare
 from yolact.interventions.compression import TRAINING_IMAGES, Keep, first_components, most_used, training_moments
-from yolact.measures.moments import PrototypeMoments
+from yolact.measures.redundancy.moments import PrototypeMoments
 from yolact.ops.masks import assemble, binarize
 from yolact.structures import Detections
 

@@ -9,7 +9,7 @@ from yolact.config import ErrorsConfig
 from yolact.errors import UserError
 from yolact.evaluation.coco import METRICS, evaluate_files
 from yolact.evaluation.tide import FIXES
-from yolact.measures.errors import measure
+from yolact.measures.errors.measure import measure
 
 
 @pytest.fixture

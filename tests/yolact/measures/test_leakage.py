@@ -13,9 +13,9 @@ from yolact.config.data import ShapesConfig
 from yolact.data.coco import CocoSplit, Instances
 from yolact.data.patches import Patches
 from yolact.data.synthetic.shapes import generate_shapes
-from yolact.measures.leakage import COLUMNS, matched_pairs, measure, rows_of
-from yolact.measures.look import Look
-from yolact.measures.worst import KEPT, Worst
+from yolact.measures.context import Look
+from yolact.measures.leakage.measure import COLUMNS, matched_pairs, measure, rows_of
+from yolact.measures.leakage.worst import KEPT, Worst
 from yolact.structures import Detections
 
 SIZE = 40

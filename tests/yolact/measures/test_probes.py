@@ -14,10 +14,10 @@ from yolact.config import FCMaskConfig, InferenceConfig, ProbesConfig
 from yolact.data.coco import CocoSplit
 from yolact.data.synthetic.probe_images import places
 from yolact.data.synthetic.sprites import Sprite, drawn
-from yolact.measures import probes
-from yolact.measures.look import Look, Stopped
-from yolact.measures.probes import largest_stride, measure, moved_objects, neighbours, plain_colours, shown, summary
-from yolact.measures.translation import total_effects
+from yolact.measures.context import Look, Stopped
+from yolact.measures.probes import measure as probes
+from yolact.measures.probes.measure import largest_stride, measure, moved_objects, neighbours, plain_colours, shown, summary
+from yolact.measures.probes.translation import total_effects
 from yolact.models.padding import set_padding
 from yolact.structures import Detections
 

@@ -11,9 +11,9 @@ from tests.planted import CLASSES, planted
 from tests.yolact.builders import TINY, TINY_FC_MASK, tiny_model
 from yolact.config import InferenceConfig, RedundancyConfig
 from yolact.errors import UserError
-from yolact.measures.look import Look, Stopped
-from yolact.measures.moments import PrototypeMoments
-from yolact.measures.redundancy import measure
+from yolact.measures.context import Look, Stopped
+from yolact.measures.redundancy.measure import measure
+from yolact.measures.redundancy.moments import PrototypeMoments
 from yolact.structures import Detections
 
 SEEDS = range(5)

@@ -15,10 +15,11 @@ from tests.planted import planted
 from tests.yolact.builders import TINY_FC_MASK, tiny_model
 from yolact.config import InferenceConfig, ResponsesConfig
 from yolact.errors import UserError
-from yolact.measures import association, responses
-from yolact.measures.look import Look
-from yolact.measures.regions import nowhere, regions
-from yolact.measures.responses import measure, prototypes
+from yolact.measures.context import Look
+from yolact.measures.responses import association
+from yolact.measures.responses import measure as responses
+from yolact.measures.responses.measure import measure, prototypes
+from yolact.measures.responses.regions import nowhere, regions
 from yolact.models.padding import padding_of, set_padding
 
 SIZE = 32

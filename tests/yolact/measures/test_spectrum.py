@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from yolact.measures.spectrum import correlation, effective_rank, explained, near_duplicates, principal_components
+from yolact.measures.redundancy.spectrum import correlation, effective_rank, explained, near_duplicates, principal_components
 
 EIGENVALUES = arrays(np.float64, st.integers(1, 12), elements=st.floats(0, 1e6)).filter(lambda values: values.sum() > 1e-6)
 FACTORS = arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(2, 9)), elements=st.floats(-10, 10))

@@ -21,9 +21,9 @@ from yolact.data.synthetic.motion import FINE, Frame, moving_shapes
 from yolact.data.synthetic.scenes import CLASSES, box_of
 from yolact.data.synthetic.shapes import generate_shapes
 from yolact.errors import UserError
-from yolact.measures import stability
-from yolact.measures.look import Look, Stopped
-from yolact.measures.tracking import greedy, look_at, motion_between, steady_iou, undisturbed
+from yolact.measures.context import Look, Stopped
+from yolact.measures.stability import measure as stability
+from yolact.measures.stability.tracking import greedy, look_at, motion_between, steady_iou, undisturbed
 from yolact.structures import Detections
 
 SIDE = 64

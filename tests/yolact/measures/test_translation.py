@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolact.measures.translation import border_profile, by_factor, reach, readout, total_effects
+from yolact.measures.probes.translation import border_profile, by_factor, reach, readout, total_effects
 
 CELLS, PHASES, OBJECTS = 4, 2, 3
 ROWS, COLUMNS = np.mgrid[0 : CELLS * PHASES, 0 : CELLS * PHASES]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from yolact.errors import UserError
-from yolact.prototypes import SCORE_THRESHOLD
+from yolact.measures.prototypes.measure import SCORE_THRESHOLD
 from yolact.structures import Detections
 
 Array = NDArray[np.float64]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from yolact.config.measure import PrototypesConfig
 from yolact.data.coco import CocoSplit
-from yolact.measures.look import Look, steps
+from yolact.measures.context import Look, steps
 from yolact.runtime.files import write_json, written_aside
 from yolact.structures import Detections
 

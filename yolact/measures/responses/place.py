@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolact.measures.regions import Regions
+from yolact.measures.responses.regions import Regions
 
 CELLS = 16
 MARGIN = 0.2

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from yolact.measures import association
-from yolact.measures.place import AXES, Places, place, split
-from yolact.measures.regions import Regions, nowhere
+from yolact.measures.responses import association
+from yolact.measures.responses.place import AXES, Places, place, split
+from yolact.measures.responses.regions import Regions, nowhere
 
 PER_IMAGE = (
     *("mean", "sd", "positive"),  # of its activation; `positive` is the share of pixels above 0

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolact.measures.regions import Regions, sides
+from yolact.measures.responses.regions import Regions, sides
 
 BINS = 64
 """Steps of the threshold that Otsu's method chooses among, between a map's lowest and highest value."""

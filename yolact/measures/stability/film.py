@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from yolact.data.synthetic.motion import Frame, areas
 from yolact.data.synthetic.scenes import box_of
-from yolact.measures.tracking import Track
+from yolact.measures.stability.tracking import Track
 from yolact.runtime.files import written_aside
 
 FRAMES = 6

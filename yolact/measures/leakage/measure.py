@@ -31,8 +31,8 @@ from yolact.config.measure import LeakageConfig
 from yolact.data.coco import Instances
 from yolact.evaluation.objects import MATCH_IOU, chosen, mask_iou, masks_of, match_objects
 from yolact.interventions.base import reassembled
-from yolact.measures.look import Look, steps
-from yolact.measures.worst import Worst
+from yolact.measures.context import Look, steps
+from yolact.measures.leakage.worst import Worst
 from yolact.ops import boxes as box_ops
 from yolact.runtime.files import write_json, write_text
 from yolact.structures import Detections

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from yolact.config.measure import ResponsesConfig
 from yolact.errors import UserError
-from yolact.measures.described import PER_IMAGE, Described, Description
-from yolact.measures.look import Look, steps
-from yolact.measures.regions import Regions, regions
+from yolact.measures.context import Look, steps
+from yolact.measures.responses.described import PER_IMAGE, Described, Description
+from yolact.measures.responses.regions import Regions, regions
 from yolact.models.base import resize
 from yolact.models.build import build_model
 from yolact.models.masks.prototypes import PrototypeBranch

@@ -32,9 +32,9 @@ from yolact.data.synthetic.camera import moving_camera
 from yolact.data.synthetic.motion import Frame, moving_shapes
 from yolact.data.synthetic.scenes import CLASSES
 from yolact.errors import UserError
-from yolact.measures.film import Film
-from yolact.measures.look import Look, steps
-from yolact.measures.tracking import (
+from yolact.measures.context import Look, steps
+from yolact.measures.stability.film import Film
+from yolact.measures.stability.tracking import (
     PATIENCE,
     Seen,
     Track,

@@ -22,9 +22,9 @@ from yolact.config.inference import InferenceConfig
 from yolact.config.measure import CoefficientsConfig
 from yolact.data.coco import Instances
 from yolact.evaluation.objects import chosen, mask_iou, masks_of, match_objects
-from yolact.interventions.fitting import best_coefficients, coefficient_range, crop_fractions
 from yolact.interventions.oracle import limit_masks
-from yolact.measures.look import Look, steps
+from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, crop_fractions
+from yolact.measures.context import Look, steps
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.one_stage.model import YolactModel
 from yolact.ops import masks as mask_ops
