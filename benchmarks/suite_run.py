@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from experiments.datasets import find_dataset
 from experiments.launch.pool import Pool
 from experiments.plan import DataInfo, Plan, build_plan
-from experiments.resolve import parse_setting
-from experiments.spec import load_scale, load_spec
+from experiments.spec.resolve import parse_setting
+from experiments.spec.schema import load_scale, load_spec
 from experiments.store import Store
 
 SPEC_FILE, DATA_FILE = "suite.yaml", "data.yaml"

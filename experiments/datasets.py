@@ -161,7 +161,7 @@ def find_dataset(name_or_path: str) -> Dataset:
 
     Raises:
         DatasetError: if it is none of them, or the folder's layout isn't understood.
-        experiments.document.SpecError: if the declaration is wrong, naming file, line and field.
+        experiments.spec.document.SpecError: if the declaration is wrong, naming file, line and field.
     """
     declared = DECLARATIONS / f"{name_or_path}.yaml"
     path = Path(name_or_path)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from experiments.document import read_document
+from experiments.spec.document import read_document
 from yolact.config import Config
 from yolact.config.data import ShapesConfig
 
@@ -58,7 +58,7 @@ def read_declaration(path: Path) -> CocoDeclaration | ShapesDeclaration:
     """Read one declaration.
 
     Raises:
-        experiments.document.SpecError: naming file, line and field.
+        experiments.spec.document.SpecError: naming file, line and field.
     """
     document = read_document(path)
     if document.data.get("kind") == "shapes":

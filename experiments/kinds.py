@@ -11,7 +11,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from experiments.config import RunConfig
+from experiments.spec.config import RunConfig
 from yolact.config import Config
 from yolact.training.ranks import ALONE, Ranks
 

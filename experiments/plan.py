@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.config import RunConfig
-from experiments.document import SpecError
 from experiments.kinds import KINDS, Fields, Kind, with_inputs
-from experiments.resolve import Resolved, resolve
-from experiments.spec import LoadedScale, LoadedSpec
+from experiments.spec.config import RunConfig
+from experiments.spec.document import SpecError
+from experiments.spec.resolve import Resolved, resolve
+from experiments.spec.schema import LoadedScale, LoadedSpec
+from experiments.spec.variants import Setting, Variant, check_names, reference_of, seeds_of, variants_of
 from experiments.store import digest, processes
-from experiments.variants import Setting, Variant, check_names, reference_of, seeds_of, variants_of
 from yolact.config import Config
 
 

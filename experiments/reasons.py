@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.plan import Plan, Stage
-from experiments.resolve import flatten
+from experiments.spec.resolve import flatten
 from experiments.store import Store, StoreError
 
 _Leaves = dict[tuple[str, ...], Any]

@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from experiments.resolve import flatten
+from experiments.spec.resolve import flatten
 from experiments.store import Store
 
 REFERENCE = Path(__file__).resolve().parent.parent / "results" / "reference"

@@ -11,14 +11,14 @@ import click
 from rich.console import Console
 
 from experiments.datasets import Dataset, declared_names, find_dataset
-from experiments.document import SpecError
 from experiments.plan import DataInfo, Plan, build_plan
 from experiments.reasons import Reason, reasons
-from experiments.resolve import parse_setting
-from experiments.spec import MOST_SEED, load_scale, load_spec, names
+from experiments.spec.document import SpecError
+from experiments.spec.resolve import parse_setting
+from experiments.spec.schema import MOST_SEED, load_scale, load_spec, names
+from experiments.spec.variants import data_of
 from experiments.store import Store
 from experiments.together import together
-from experiments.variants import data_of
 from yolact.config.base import nearest
 
 

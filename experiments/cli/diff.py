@@ -11,7 +11,7 @@ import click
 
 from experiments.cli.common import results_option
 from experiments.reasons import difference
-from experiments.resolve import flatten
+from experiments.spec.resolve import flatten
 from experiments.store import StageView, Store, StoreError
 from yolact.config.base import nearest
 

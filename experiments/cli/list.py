@@ -6,8 +6,8 @@ import click
 from rich.table import Table
 
 from experiments.cli.common import console as make_console
-from experiments.spec import load_scale, load_spec, names
-from experiments.variants import seeds_of, variants_of
+from experiments.spec.schema import load_scale, load_spec, names
+from experiments.spec.variants import seeds_of, variants_of
 
 
 @click.command("list")

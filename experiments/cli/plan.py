@@ -15,8 +15,8 @@ from experiments.cli import rows
 from experiments.cli.common import Request, plan_options, request
 from experiments.cli.common import console as make_console
 from experiments.reasons import Reason
-from experiments.resolve import flatten
 from experiments.savings import Savings, savings
+from experiments.spec.resolve import flatten
 
 STYLES = {"cached": "green", "new": "cyan", "changed": "yellow", "failed": "red", "interrupted": "yellow", "running": "blue"}
 

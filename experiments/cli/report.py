@@ -9,7 +9,7 @@ import click
 
 from analysis.notebooks import NOTEBOOKS, PAPER
 from experiments.cli.common import results_option
-from experiments.spec import load_spec, names
+from experiments.spec.schema import load_spec, names
 from experiments.store import Store
 from yolact.errors import UserError
 

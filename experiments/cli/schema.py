@@ -6,8 +6,8 @@ import json
 
 import click
 
-from experiments.config import RunConfig
-from experiments.spec import Scale, Spec
+from experiments.spec.config import RunConfig
+from experiments.spec.schema import Scale, Spec
 from yolact.config import Config
 
 WHAT: dict[str, type[Config]] = {"spec": Spec, "scale": Scale, "config": RunConfig}

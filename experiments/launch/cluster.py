@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from experiments.document import Document, read_document
 from experiments.kinds import KINDS
+from experiments.spec.document import Document, read_document
 from yolact.config import Config
 from yolact.config.base import nearest
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from experiments.attempt import attempt
-from experiments.document import SpecError
 from experiments.launch import crew
 from experiments.launch.inprocess import InProcess
 from experiments.launch.pool import Pool
+from experiments.spec.document import SpecError
 from experiments.store import Store
 from tests.experiments import crew_fakes, fakes
 from tests.experiments.test_plan import plan_for

@@ -12,7 +12,7 @@ import pytest
 from experiments import datasets
 from experiments.datasets import declare_folder, declared_names, find_dataset, folder_dataset
 from experiments.declarations import SplitConfig, split_digest
-from experiments.document import SpecError
+from experiments.spec.document import SpecError
 from tests.yolact.data.builders import annotation, dataset, image_record, truncate, write
 from yolact.data.coco import CocoSplit
 from yolact.data.findings import DatasetError

@@ -15,8 +15,8 @@ from experiments.datasets import find_dataset
 from experiments.launch.crew import Crew
 from experiments.launch.pool import WORKER, Pool
 from experiments.plan import DataInfo, build_plan
-from experiments.resolve import parse_setting
-from experiments.spec import load_scale, load_spec
+from experiments.spec.resolve import parse_setting
+from experiments.spec.schema import load_scale, load_spec
 from experiments.store import Store
 from tests.experiments import fakes
 from tests.yolact.ranks import free_port

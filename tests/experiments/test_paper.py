@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from experiments.plan import DataInfo, build_plan
-from experiments.resolve import resolve
-from experiments.spec import load_scale, load_spec, names
-from experiments.variants import data_of, variants_of
+from experiments.spec.resolve import resolve
+from experiments.spec.schema import load_scale, load_spec, names
+from experiments.spec.variants import data_of, variants_of
 
 SPECS = ("main", "nms", "prototypes", "mask_methods", "sbd", "boxes", "activations", "crop", "semantic_loss", "mask_quality",
          "backbones", "image_size", "quirks")  # fmt: skip

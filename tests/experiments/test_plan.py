@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from experiments.atomic import write_json
-from experiments.document import SpecError
 from experiments.plan import DataInfo, build_plan, stage_id
 from experiments.reasons import reasons
-from experiments.resolve import parse_setting
-from experiments.spec import load_scale, load_spec
+from experiments.spec.document import SpecError
+from experiments.spec.resolve import parse_setting
+from experiments.spec.schema import load_scale, load_spec
 from experiments.store import Store
 
 DATA = DataInfo("shapes", "0123456789abcdef", ("train", "val", "test"))
@@ -193,8 +193,8 @@ def test_no_default_changes_unnoticed():
 
 
 def _config_classes():
-    from experiments.config import RunConfig
-    from experiments.resolve import _configs
+    from experiments.spec.config import RunConfig
+    from experiments.spec.resolve import _configs
 
     found, open_ = {}, [field.annotation for field in RunConfig.model_fields.values()]
     while open_:

@@ -13,9 +13,9 @@ from experiments.attempt import attempt
 from experiments.datasets import find_dataset
 from experiments.kinds import KINDS
 from experiments.plan import DataInfo, build_plan
-from experiments.resolve import parse_setting
 from experiments.shared_attempt import attempt_together
-from experiments.spec import load_scale, load_spec
+from experiments.spec.resolve import parse_setting
+from experiments.spec.schema import load_scale, load_spec
 from experiments.stages import trained_model
 from experiments.store import Store
 from yolact.models.one_stage.model import YolactModel

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.document import SpecError
-from experiments.resolve import parse_setting, resolve
-from experiments.spec import load_scale, load_spec
-from experiments.variants import variants_of
+from experiments.spec.document import SpecError
+from experiments.spec.resolve import parse_setting, resolve
+from experiments.spec.schema import load_scale, load_spec
+from experiments.spec.variants import variants_of
 from yolact.config import FCMaskConfig, MaskRCNNConfig
 from yolact.config.presets import preset
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.document import SpecError
 from experiments.plan import DataInfo, build_plan
-from experiments.resolve import parse_setting
-from experiments.spec import load_scale, load_spec, names
-from experiments.variants import variants_of
+from experiments.spec.document import SpecError
+from experiments.spec.resolve import parse_setting
+from experiments.spec.schema import load_scale, load_spec, names
+from experiments.spec.variants import variants_of
 
 DATA = DataInfo("shapes", "0123456789abcdef", ("train", "val", "test"))
 GOOD = """\

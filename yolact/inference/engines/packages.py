@@ -123,9 +123,9 @@ def _key(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any) -> str:
 def _sources(graph: nn.Module) -> list[Path]:
     """The files that say what the graph computes: those of its modules, and the functions that they share."""
     files = {inspect.getfile(type(module)) for module in graph.modules() if not type(module).__module__.startswith("torch.fx")}
-    library = Path(__file__).resolve().parents[1]
-    shared = [library / name for name in ("anchors.py", "boxes.py", "masks.py", "padding.py")]
-    shared += (library / "engines").glob("*.py")
+    library = Path(__file__).resolve().parents[2]
+    shared = [library / name for name in ("ops/locations.py", "ops/boxes.py", "ops/masks.py", "models/padding.py")]
+    shared += (library / "inference" / "engines").rglob("*.py")
     return sorted({Path(file) for file in files if "torch" not in Path(file).parts} | set(shared))
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.config import RunConfig
-from experiments.document import SpecError, parse_scalar
-from experiments.spec import LoadedScale, LoadedSpec, Scale
-from experiments.variants import Setting, Variant, scale_names, settings_of
+from experiments.spec.config import RunConfig
+from experiments.spec.document import SpecError, parse_scalar
+from experiments.spec.schema import LoadedScale, LoadedSpec, Scale
+from experiments.spec.variants import Setting, Variant, scale_names, settings_of
 from yolact.config import Config, ConfigError
 from yolact.errors import UserError
 

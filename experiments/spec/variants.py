@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.document import Document
-from experiments.spec import LoadedScale, LoadedSpec, Seeds, at_scale, names
+from experiments.spec.document import Document
+from experiments.spec.schema import LoadedScale, LoadedSpec, Seeds, at_scale, names
 from yolact.config.base import nearest
 
 IOUS = tuple(range(50, 100, 5))

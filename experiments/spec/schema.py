@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from experiments.document import Document, SpecError, read_document
+from experiments.spec.document import Document, SpecError, read_document
 from yolact.config import Config
 from yolact.config.base import nearest
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 MOST_SEED = 2**63 - 1
 """The largest that torch's generators take."""
 Seeds = tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...]
