@@ -14,7 +14,7 @@ from analysis.answer import answer
 from analysis.html import TEMPLATES
 from analysis.notebooks import NOTEBOOKS, PAPER
 from analysis.results import Experiment, load
-from experiments.store import Store
+from experiments.store.folder import Store
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from analysis.folder import folder_beside, put_in_place
 from analysis.html import Heading, as_page
 from analysis.notebooks import NOTEBOOKS, OWN, PAPER, Notebook, ParameterError, checked
 from analysis.results import Experiment, load
-from experiments.store import Store
+from experiments.store.folder import Store
 from yolact.errors import UserError
 
 MINUTES = 20.0

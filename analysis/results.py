@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from analysis.contents import Contents, MissingResult, opened, read_json
-from experiments.store import StageView, Store
+from experiments.store.folder import StageView, Store
 from yolact.errors import UserError
 
 T = TypeVar("T")
@@ -207,7 +207,7 @@ def load(results: Path | str, experiment: str, scale: str) -> Experiment:
     """The stored results of an experiment at a scale.
 
     Raises:
-        experiments.store.StoreError: it was not run there.
+        experiments.store.folder.StoreError: it was not run there.
     """
     store = Store(results)
     return Experiment(store, store.experiment(f"{experiment}-{scale}"))

@@ -21,7 +21,7 @@ from analysis.results import Experiment, MissingResult
 from analysis.tables import summary, tidy
 from analysis.writers import csv, markdown
 from experiments.provenance import environment
-from experiments.store import Store
+from experiments.store.folder import Store
 from yolact.errors import UserError
 from yolact.runtime.files import write_json, write_text, written_aside
 from yolact.runtime.hardware import usable_cores

@@ -28,7 +28,7 @@ from experiments.datasets import find_dataset
 from experiments.plan import DataInfo, Plan, build_plan
 from experiments.provenance import environment
 from experiments.spec.schema import load_scale, load_spec
-from experiments.store import Store
+from experiments.store.folder import Store
 from yolact.runtime.files import write_json, write_text
 
 SIZES = ((2, 1), (3, 2), (10, 2), (20, 3), (40, 5), (60, 10), (100, 20))

@@ -43,7 +43,7 @@ from benchmarks.figures import grouped, save
 from benchmarks.timing import row as times_of
 from benchmarks.timing import write_csv
 from experiments.datasets import find_dataset
-from experiments.store import Store
+from experiments.store.folder import Store
 from yolact.runtime.hardware import device_name
 
 WAYS = ("cold", "now")

@@ -12,7 +12,7 @@ from experiments.launch.pool import Pool
 from experiments.plan import DataInfo, Plan, build_plan
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec
-from experiments.store import Store
+from experiments.store.folder import Store
 
 SPEC_FILE, DATA_FILE = "suite.yaml", "data.yaml"
 _SPEC = """\

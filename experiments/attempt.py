@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from experiments import provenance
-from experiments.atomic import sync_folder, sync_tree, write_json
-from experiments.event_log import EventLog, now
 from experiments.kinds import Ended, Interrupted, Kind, StageContext
-from experiments.lock import LockLost, StageLock
 from experiments.stage_context import context_of, kind_of
-from experiments.store import Status, Store, digests, processes
+from experiments.store.durable import sync_folder, sync_tree, write_json
+from experiments.store.folder import Status, Store, digests, processes
+from experiments.store.lease import LockLost, StageLock
+from experiments.store.log import EventLog, now
 from yolact.training.ranks import ALONE, Ranks, RanksError
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from experiments.plan import Stage
 from experiments.progress import duration
-from experiments.results_view import readable_size
-from experiments.store import Store
+from experiments.store.contents import readable_size
+from experiments.store.folder import Store
 
 _Key = tuple[Any, ...]
 

@@ -8,7 +8,7 @@ import signal
 import socket
 from pathlib import Path
 
-from experiments.lock import Holder
+from experiments.store.lease import Holder
 from experiments.worker import PARENT
 
 

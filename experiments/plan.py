@@ -17,7 +17,7 @@ from experiments.spec.document import SpecError
 from experiments.spec.resolve import Resolved, resolve
 from experiments.spec.schema import LoadedScale, LoadedSpec
 from experiments.spec.variants import Setting, Variant, check_names, reference_of, seeds_of, variants_of
-from experiments.store import digest, processes
+from experiments.store.folder import digest, processes
 from yolact.config import Config
 
 

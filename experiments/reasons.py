@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.plan import Plan, Stage
 from experiments.spec.resolve import flatten
-from experiments.store import Store, StoreError
+from experiments.store.folder import Store, StoreError
 
 _Leaves = dict[tuple[str, ...], Any]
 NEAREST_AMONG = 50

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from experiments.attempt import Attempt
 from experiments.kinds import Ended, Kind, StageContext
-from experiments.lock import LockLost, StageBusy
-from experiments.store import Store
+from experiments.store.folder import Store
+from experiments.store.lease import LockLost, StageBusy
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments.launch.slurm_query import SchedulerError
 from experiments.launch.slurm_state import SchedulerState, scheduler_states
-from experiments.store import StageView, Store, StoreError, read_events
+from experiments.store.folder import StageView, Store, StoreError, read_events
 from yolact.training.breakdown import limit
 
 TAIL_BYTES = 16384

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.kinds import Kind, StageContext
-from experiments.store import StageView, Store
+from experiments.store.folder import StageView, Store
 from yolact.errors import UserError
 from yolact.training.ranks import Ranks
 

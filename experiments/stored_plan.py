@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from experiments.plan import Plan, Run, Stage
-from experiments.results_view import Contents
+from experiments.store.contents import Contents
 
 
 def stored_plan(contents: Contents, ids: Iterable[str]) -> Plan:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from experiments.attempt import attempt
 from experiments.kinds import Interrupted, Kind
 from experiments.stage_context import context_of, kind_of
-from experiments.store import StageView, Store, processes
+from experiments.store.folder import StageView, Store, processes
 from yolact.training.ranks import Ranks, ranks_from
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.spec.resolve import flatten
-from experiments.store import Store
+from experiments.store.folder import Store
 
 REFERENCE = Path(__file__).resolve().parent.parent / "results" / "reference"
 _TRAINING = ("batch_size", "micro_batches", "precision", "compile")

@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 
 from experiments.attempt import describe
 from experiments.kinds import KINDS, Kind
-from experiments.lock import LockLost, StageBusy
 from experiments.shared_attempt import attempt_together
-from experiments.store import Store
+from experiments.store.folder import Store
+from experiments.store.lease import LockLost, StageBusy
 from experiments.take_part import take_part
 from experiments.template import PARENT, serve
 from yolact.errors import UserError

@@ -16,7 +16,7 @@ ROOMS = {
     "yolact": {"yolact"},
     "experiments/cli": {"experiments", "yolact", "analysis"},
     "experiments": {"experiments", "yolact"},
-    "analysis": {"analysis", "experiments.store", "yolact.errors"},
+    "analysis": {"analysis", "experiments.store.folder", "yolact.errors"},
 }
 TORCH_FREE = [
     "yolact",
@@ -28,8 +28,8 @@ TORCH_FREE = [
     "experiments.spec.resolve",
     "experiments.kinds",
     "experiments.plan",
-    "experiments.store",
-    "experiments.lock",
+    "experiments.store.folder",
+    "experiments.store.lease",
     "experiments.cli.main",
 ]
 ROOF = "experiments.cli"

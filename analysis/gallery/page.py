@@ -21,7 +21,7 @@ from analysis.gallery.kept import Kept, open_kept
 from analysis.gallery.statistics import Use
 from analysis.html import TEMPLATES
 from analysis.results import Experiment, MissingResult, load
-from experiments.store import Store
+from experiments.store.folder import Store
 from yolact.errors import UserError
 
 MARK = '<meta name="generator" content="yolact gallery">'

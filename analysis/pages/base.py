@@ -58,7 +58,7 @@ class Page:
             output: an existing folder to write figures and tables to; "" writes nothing.
 
         Raises:
-            experiments.store.StoreError: the experiment was not run there.
+            experiments.store.folder.StoreError: the experiment was not run there.
         """
         return cls(load(results, experiment, scale), Path(output) if output else None)
 

@@ -26,7 +26,7 @@ from analysis.pages.pieces import Html, Pieces, hole
 from analysis.pages.scale import Scale
 from analysis.paper_table import paper_table
 from analysis.results import Experiment, MissingResult
-from experiments.store import Store
+from experiments.store.folder import Store
 
 
 class PaperPage:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis import tables
 from analysis.results import Experiment, MissingResult, load
-from experiments.store import Store
+from experiments.store.folder import Store
 
 
 class Scale:

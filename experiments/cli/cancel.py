@@ -10,8 +10,8 @@ from experiments import local
 from experiments.cli.common import results_option
 from experiments.launch.slurm_query import SchedulerError
 from experiments.launch.slurm_state import cancel as cancel_jobs
-from experiments.results_view import Contents
-from experiments.store import StageView, Store
+from experiments.store.contents import Contents
+from experiments.store.folder import StageView, Store
 
 
 @click.command()

@@ -17,7 +17,7 @@ from experiments.spec.document import SpecError
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import MOST_SEED, load_scale, load_spec, names
 from experiments.spec.variants import data_of
-from experiments.store import Store
+from experiments.store.folder import Store
 from experiments.together import together
 from yolact.config.base import nearest
 

@@ -12,7 +12,7 @@ import click
 from experiments.cli.common import results_option
 from experiments.reasons import difference
 from experiments.spec.resolve import flatten
-from experiments.store import StageView, Store, StoreError
+from experiments.store.folder import StageView, Store, StoreError
 from yolact.config.base import nearest
 
 RESULT_FILES = ("metrics.json", "speed.json", "summary.json")

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from experiments.cli.common import results_option
-from experiments.results_view import Contents
 from experiments.situation import event_line
-from experiments.store import Store, read_events
+from experiments.store.contents import Contents
+from experiments.store.folder import Store, read_events
 
 FOLLOW_SECONDS = 0.5
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 import click
 
 from experiments.cli.common import results_option
-from experiments.store import Store
+from experiments.store.folder import Store
 from yolact.config import InferenceConfig, MaskRCNNConfig
 from yolact.errors import UserError
 from yolact.inference.predict_images import Trained

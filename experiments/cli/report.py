@@ -10,7 +10,7 @@ import click
 from analysis.notebooks import NOTEBOOKS, PAPER
 from experiments.cli.common import results_option
 from experiments.spec.schema import load_spec, names
-from experiments.store import Store
+from experiments.store.folder import Store
 from yolact.errors import UserError
 
 _EXPERIMENT = click.argument("experiment")

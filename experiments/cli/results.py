@@ -11,12 +11,13 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from experiments import results_remove, results_transfer
 from experiments.cli.common import console as make_console
 from experiments.cli.common import results_option
 from experiments.progress import duration
-from experiments.results_view import Contents, readable_size, size
-from experiments.store import STATES, Store, StoreError
+from experiments.store import gc as results_remove
+from experiments.store import transfer as results_transfer
+from experiments.store.contents import Contents, readable_size, size
+from experiments.store.folder import STATES, Store, StoreError
 
 
 @click.group()

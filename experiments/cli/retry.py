@@ -12,9 +12,9 @@ from experiments.launch.base import Launcher
 from experiments.launch.inprocess import InProcess
 from experiments.launch.pool import Pool
 from experiments.progress import Report
-from experiments.results_view import Contents
 from experiments.situation import situations
-from experiments.store import Store, StoreError
+from experiments.store.contents import Contents
+from experiments.store.folder import Store, StoreError
 from experiments.stored_plan import stored_plan
 
 

@@ -20,7 +20,7 @@ from experiments.cli.common import console as make_console
 from experiments.cli.common import results_option
 from experiments.progress import duration
 from experiments.situation import situations
-from experiments.store import STATES, Store
+from experiments.store.folder import STATES, Store
 
 STYLES = {
     "done": "green",

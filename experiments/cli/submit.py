@@ -11,7 +11,7 @@ from experiments.launch.slurm import Slurm
 from experiments.launch.slurm_record import unfinished_records
 from experiments.launch.slurm_state import cancel, scheduler_states
 from experiments.plan import Plan
-from experiments.store import Store
+from experiments.store.folder import Store
 
 
 def submit(asked: Request, cluster: Cluster, cancel_dropped: bool, console: Console) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from experiments.launch.expected import Expected
 from experiments.plan import Plan, Stage
-from experiments.store import Store
+from experiments.store.folder import Store
 
 ENDS = ("done", "failed", "blocked", "interrupted", "submitted")
 

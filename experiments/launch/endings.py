@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from experiments.launch.crew import Crew
 from experiments.launch.forks import Fork
-from experiments.store import Store
+from experiments.store.folder import Store
 from experiments.worker import BUSY, DONE, INTERRUPTED
 
 

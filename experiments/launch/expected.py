@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from experiments.budget import Budgets
 from experiments.plan import Stage
-from experiments.store import Store
+from experiments.store.folder import Store
 from experiments.throughput import hours, known
 
 _TWO_STAGES = 10

@@ -9,9 +9,9 @@ from experiments.attempt import attempt
 from experiments.kinds import KINDS, Kind
 from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
 from experiments.launch.stopping import Stop, counted_interrupts
-from experiments.lock import LockLost, StageBusy
 from experiments.plan import Plan, Stage
-from experiments.store import Store
+from experiments.store.folder import Store
+from experiments.store.lease import LockLost, StageBusy
 from yolact.errors import UserError
 
 WAIT_SECONDS = 1.0

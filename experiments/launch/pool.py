@@ -28,7 +28,7 @@ from experiments.launch.forks import Fork, Template
 from experiments.launch.stopping import counted_interrupts
 from experiments.plan import Plan, Stage
 from experiments.sharing import common
-from experiments.store import Store, read_events
+from experiments.store.folder import Store, read_events
 from experiments.template import PARENT
 from experiments.worker import THREAD_VARIABLES
 from yolact.runtime.hardware import usable_cores, usable_memory_bytes

@@ -24,7 +24,7 @@ from experiments.launch.slurm_record import write_record
 from experiments.launch.slurm_state import scheduler_states
 from experiments.launch.snapshot import take_snapshot
 from experiments.plan import Plan
-from experiments.store import Store
+from experiments.store.folder import Store
 from experiments.worker import THREAD_VARIABLES
 from yolact.errors import UserError
 

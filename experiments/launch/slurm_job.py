@@ -22,8 +22,8 @@ from experiments.attempt import describe
 from experiments.kinds import Kind
 from experiments.launch.slurm_reasons import BLOCKED, TOO_SHORT
 from experiments.launch.slurm_record import write_record
-from experiments.lock import LockLost, StageBusy
-from experiments.store import StageView, Store
+from experiments.store.folder import StageView, Store
+from experiments.store.lease import LockLost, StageBusy
 from experiments.take_part import take_part
 from experiments.worker import BUSY, FAILED, INTERRUPTED, limit_threads
 from yolact.errors import UserError

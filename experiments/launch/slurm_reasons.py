@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from experiments.launch.slurm_query import Answer
-from experiments.store import Store
+from experiments.store.folder import Store
 
 BLOCKED, TOO_SHORT = 5, 6
 """Exit statuses of `slurm_job` beside those of `experiments.worker`."""

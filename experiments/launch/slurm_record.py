@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from experiments.atomic import write_json
-from experiments.store import Store, StoreError
+from experiments.store.durable import write_json
+from experiments.store.folder import Store, StoreError
 
 
 @dataclass(frozen=True)

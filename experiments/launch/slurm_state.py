@@ -18,7 +18,7 @@ from pathlib import Path
 from experiments.launch.slurm_query import Answer, ended, queued, scancel
 from experiments.launch.slurm_reasons import why_ended, why_pending
 from experiments.launch.slurm_record import JobRecord, note_cancelled, unfinished_records
-from experiments.store import Store
+from experiments.store.folder import Store
 
 ALIVE = ("pending", "running", "suspended")
 STATES = (

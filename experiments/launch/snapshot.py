@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from experiments import provenance
-from experiments.store import Store
+from experiments.store.folder import Store
 
 
 def take_snapshot(store: Store) -> Path:

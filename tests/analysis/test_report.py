@@ -15,7 +15,7 @@ from analysis import notebooks as notebooks_module
 from analysis.execution import execute
 from analysis.report import ReportError, make_report
 from experiments.cli.report import report, table
-from experiments.store import StoreError
+from experiments.store.folder import StoreError
 from tests.analysis import fake_results
 
 

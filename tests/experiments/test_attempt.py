@@ -14,11 +14,11 @@ import time
 import pytest
 
 from experiments import attempt as attempts
-from experiments import lock as locks
-from experiments.atomic import write_json
 from experiments.attempt import attempt
-from experiments.lock import LockLost, StageBusy, StageLock, read_holder
-from experiments.store import Store, StoreError
+from experiments.store import lease as locks
+from experiments.store.durable import write_json
+from experiments.store.folder import Store, StoreError
+from experiments.store.lease import LockLost, StageBusy, StageLock, read_holder
 from tests.experiments import fakes
 
 

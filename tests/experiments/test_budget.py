@@ -8,7 +8,7 @@ import pytest
 
 from experiments.budget import UNKNOWN, Budgets, budget
 from experiments.cli.main import call
-from experiments.store import Store
+from experiments.store.folder import Store
 from tests.experiments.test_plan import plan_for
 
 

@@ -9,7 +9,7 @@ from experiments.launch import crew
 from experiments.launch.inprocess import InProcess
 from experiments.launch.pool import Pool
 from experiments.spec.document import SpecError
-from experiments.store import Store
+from experiments.store.folder import Store
 from tests.experiments import crew_fakes, fakes
 from tests.experiments.test_plan import plan_for
 from yolact.errors import UserError

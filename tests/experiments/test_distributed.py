@@ -17,7 +17,7 @@ from experiments.launch.pool import WORKER, Pool
 from experiments.plan import DataInfo, build_plan
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec
-from experiments.store import Store
+from experiments.store.folder import Store
 from tests.experiments import fakes
 from tests.yolact.ranks import free_port
 

@@ -16,13 +16,13 @@ import pytest
 from experiments.launch.base import Queue
 from experiments.launch.inprocess import InProcess
 from experiments.launch.pool import Pool
-from experiments.store import Store
+from experiments.store.folder import Store
 from tests.experiments import fakes
 
 PARENT = """
 import sys
 from experiments.launch.pool import Pool
-from experiments.store import Store
+from experiments.store.folder import Store
 from tests.experiments import fakes
 pool = Pool(cores=2, kinds=fakes.KINDS, command=fakes.WORKER)
 plan = fakes.chains(int(sys.argv[2]), steps=int(sys.argv[3]), pause=float(sys.argv[4]))

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments.atomic import write_json
 from experiments.plan import DataInfo, build_plan, stage_id
 from experiments.reasons import reasons
 from experiments.spec.document import SpecError
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec
-from experiments.store import Store
+from experiments.store.durable import write_json
+from experiments.store.folder import Store
 
 DATA = DataInfo("shapes", "0123456789abcdef", ("train", "val", "test"))
 
@@ -159,7 +159,7 @@ def test_a_thousand_stages_are_planned_in_seconds(tmp_path, setting):
 def test_planning_imports_no_torch():
     code = (
         "import sys; from tests.experiments.test_plan import plan_for; plan_for('prototypes', scale='paper');"
-        "import experiments.store, experiments.launch.pool, experiments.progress, experiments.cli.main;"
+        "import experiments.store.folder, experiments.launch.pool, experiments.progress, experiments.cli.main;"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,7 +17,7 @@ from experiments.shared_attempt import attempt_together
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec
 from experiments.stages import trained_model
-from experiments.store import Store
+from experiments.store.folder import Store
 from yolact.models.one_stage.model import YolactModel
 from yolact.models.padding import padding_of
 

@@ -16,9 +16,9 @@ import pytest
 
 from experiments.attempt import attempt
 from experiments.launch.inprocess import InProcess
-from experiments.results_remove import garbage, sweep
-from experiments.results_view import Contents
-from experiments.store import Store
+from experiments.store.contents import Contents
+from experiments.store.folder import Store
+from experiments.store.gc import garbage, sweep
 from experiments.worker import BUSY, DONE
 from tests.experiments import fakes, writes
 
@@ -30,7 +30,7 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
 from experiments.launch.pool import Pool
-from experiments.store import Store
+from experiments.store.folder import Store
 from tests.experiments import fakes, writes
 writes.install(Path(os.environ[fakes.WRITES]), writes.LAUNCHERS)
 plan = fakes.chains(int(sys.argv[3]), steps=8, pause=0.005, begin=int(sys.argv[2]))

@@ -15,8 +15,8 @@ from experiments import provenance
 from experiments.kinds import MOST_TOGETHER, forward_pass
 from experiments.launch.forks import Template
 from experiments.launch.pool import Pool
-from experiments.lock import StageLock
-from experiments.store import Store
+from experiments.store.folder import Store
+from experiments.store.lease import StageLock
 from tests.experiments import fakes, sharing_fakes
 from tests.experiments.sharing_fakes import look_at, made
 from yolact.config import InferenceConfig

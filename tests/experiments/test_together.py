@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 import pytest
 
-from experiments.atomic import write_json
 from experiments.plan import DataInfo, build_plan
 from experiments.spec.schema import load_scale, load_spec, names
-from experiments.store import Store
+from experiments.store.durable import write_json
+from experiments.store.folder import Store
 from experiments.throughput import hours, known, measured
 from experiments.together import together
 

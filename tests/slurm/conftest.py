@@ -17,7 +17,7 @@ from experiments.launch.cluster import Cluster
 from experiments.launch.inprocess import InProcess
 from experiments.launch.slurm import Slurm
 from experiments.launch.slurm_state import scheduler_states
-from experiments.store import Store
+from experiments.store.folder import Store
 from tests.slurm.kinds import KINDS
 from tests.slurm.virtual_cluster import SEARCH, VirtualCluster, missing
 

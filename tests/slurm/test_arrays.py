@@ -13,7 +13,7 @@ import pytest
 from experiments.cli.submit import dropped
 from experiments.launch.slurm_query import partition_limits
 from experiments.launch.slurm_state import cancel, scheduler_states
-from experiments.store import Store
+from experiments.store.folder import Store
 from tests.experiments import fakes
 from tests.slurm.conftest import ROOT, steps, submit, wait, wait_for_state, wait_until_done, yolact
 
@@ -36,7 +36,7 @@ SUBMIT = """
 import sys
 from experiments.launch.cluster import Cluster
 from experiments.launch.slurm import Slurm
-from experiments.store import Store
+from experiments.store.folder import Store
 from tests.experiments import fakes
 from tests.slurm.kinds import KINDS
 plan = fakes.chains(1)

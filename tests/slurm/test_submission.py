@@ -15,7 +15,7 @@ from experiments.launch.slurm import Slurm
 from experiments.launch.slurm_arrays import arrays_of, dependency
 from experiments.launch.slurm_query import _expand
 from experiments.spec.document import SpecError
-from experiments.store import Store
+from experiments.store.folder import Store
 from tests.experiments import fakes
 from yolact.errors import UserError
 

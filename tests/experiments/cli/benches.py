@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.launch.inprocess import InProcess
-from experiments.store import Store
+from experiments.store.folder import Store
 from tests.experiments import fakes
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.cli.main import call
 from experiments.spec.schema import names
-from experiments.store import Store
+from experiments.store.folder import Store
 
 TINY = "kind: shapes\nname: tiny\nshapes: {image_size: 64, train: 4, val: 2, test: 2, seed: 3}\n"
 SETTINGS = {

@@ -25,8 +25,8 @@ from experiments.launch.pool import Pool
 from experiments.launch.slurm_query import SchedulerError
 from experiments.launch.slurm_record import write_record
 from experiments.launch.slurm_state import SchedulerState
-from experiments.lock import process_start
-from experiments.store import Store
+from experiments.store.folder import Store
+from experiments.store.lease import process_start
 from tests.experiments import fakes
 from tests.experiments.cli.benches import chain, record, run
 
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[3]
 LAUNCHER = """
 import sys
 from experiments.launch.pool import Pool
-from experiments.store import Store
+from experiments.store.folder import Store
 from tests.experiments import fakes
 plan = fakes.chains(3, steps=400, pause=0.02)
 pool = Pool(cores=2, kinds=fakes.KINDS, command=fakes.WORKER)

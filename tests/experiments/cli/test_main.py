@@ -18,7 +18,7 @@ import pytest
 
 from experiments.cli import main as roof
 from experiments.cli.main import COMMANDS, call
-from experiments.store import Store
+from experiments.store.folder import Store
 
 TINY = """\
 kind: shapes

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from experiments.cli.main import call
-from experiments.store import Store
+from experiments.store.folder import Store
 from yolact.config import AnchorConfig, BackboneConfig, FPNConfig, MaskRCNNConfig, PrototypeConfig, YolactConfig
 from yolact.evaluation.coco import METRICS
 from yolact.evaluation.results import from_records

@@ -9,12 +9,13 @@ import time
 
 import pytest
 
-from experiments import results_remove, results_transfer
-from experiments.atomic import write_json
 from experiments.cli.main import call
 from experiments.launch.slurm_state import SchedulerState
-from experiments.lock import StageLock
-from experiments.store import Store, digests
+from experiments.store import gc as results_remove
+from experiments.store import transfer as results_transfer
+from experiments.store.durable import write_json
+from experiments.store.folder import Store, digests
+from experiments.store.lease import StageLock
 from tests.experiments import fakes
 from tests.experiments.cli.benches import chain, run
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.atomic import sync_tree, write_json
-from experiments.lock import StageBusy, StageLock
-from experiments.results_view import Contents
-from experiments.store import StageView, Store, StoreError
+from experiments.store.contents import Contents
+from experiments.store.durable import sync_tree, write_json
+from experiments.store.folder import StageView, Store, StoreError
+from experiments.store.lease import StageBusy, StageLock
 
 HELD = ("lock", ".guard", "attempts", "job.json")
 """What belongs to whoever works on a stage here, and isn't copied."""

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.atomic import write_json
+from experiments.store.durable import write_json
 
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0

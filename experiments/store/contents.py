@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from experiments.store import StageView, Store, StoreError
+from experiments.store.folder import StageView, Store, StoreError
 from yolact.config.base import nearest
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.launch.slurm_state import scheduler_states
-from experiments.lock import StageBusy, StageLock
-from experiments.results_view import Contents, size
-from experiments.store import StageView, Store, StoreError
+from experiments.store.contents import Contents, size
+from experiments.store.folder import StageView, Store, StoreError
+from experiments.store.lease import StageBusy, StageLock
 
 OLD_SECONDS = 3600.0
 """Files written aside outside of stage folders are left alone for this long: somebody may be writing them."""

@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.atomic import write_json
-from experiments.lock import Holder, read_holder
+from experiments.store.durable import write_json
+from experiments.store.lease import Holder, read_holder
 from yolact.errors import UserError
 
 STATES = ("planned", "running", "done", "failed", "interrupted")
