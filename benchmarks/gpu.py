@@ -218,7 +218,7 @@ def _settings(task: Task) -> list[str]:
 
 def _pretrained() -> bool:
     """Whether the small scale's ImageNet weights lie in torch hub's cache."""
-    from experiments.recorded import torch_checkpoints
+    from experiments.datasets.fetch.pinned import torch_checkpoints
 
     return (torch_checkpoints() / PRETRAINED).is_file()
 

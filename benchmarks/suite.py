@@ -42,7 +42,7 @@ from benchmarks import suite_run
 from benchmarks.figures import grouped, save
 from benchmarks.timing import row as times_of
 from benchmarks.timing import write_csv
-from experiments.datasets import find_dataset
+from experiments.datasets.datasets import find_dataset
 from experiments.store.folder import Store
 from yolact.runtime.hardware import device_name
 

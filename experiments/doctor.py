@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from experiments.datasets import CocoDataset, find_dataset
-from experiments.declarations import declared_names
+from experiments.datasets.datasets import CocoDataset, find_dataset
+from experiments.datasets.declarations import declared_names
 from experiments.versions import installed, requirement, satisfies
 from yolact.errors import UserError
 from yolact.runtime.hardware import host_hardware

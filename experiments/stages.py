@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from experiments.datasets import Dataset, find_dataset
+from experiments.datasets.datasets import Dataset, find_dataset
 from experiments.kinds import Interrupted, StageContext
 from yolact.config import EvaluationConfig, InferenceConfig, ModelConfig, SpeedConfig, TrainingConfig
 from yolact.config.base import Config

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from experiments.datasets import Dataset, declared_names, find_dataset
+from experiments.datasets.datasets import Dataset, declared_names, find_dataset
 from experiments.plan import DataInfo, Plan, build_plan
 from experiments.reasons import Reason, reasons
 from experiments.spec.document import SpecError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from experiments import datasets
+from experiments.datasets import datasets
 from yolact.config.data import ShapesConfig
 from yolact.data.findings import DatasetError, Finding
 
@@ -93,8 +93,8 @@ def coco(folder: Path, host: str) -> None:
     \b
     Example: yolact data coco datasets/coco
     """
-    from experiments.coco_download import download_coco
-    from experiments.meter import Meter
+    from experiments.datasets.fetch.coco import download_coco
+    from experiments.datasets.fetch.meter import Meter
 
     with Meter() as meter:
         download_coco(folder, host, meter, meter.say)
@@ -115,7 +115,7 @@ def sbd(source: Path, out: Path) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    from experiments.sbd import convert_sbd
+    from experiments.datasets.sbd import convert_sbd
 
     terminal = Console(stderr=True)
     hidden = not terminal.is_terminal
@@ -142,7 +142,7 @@ def tile(source: str, out: Path, side: int) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    from experiments.tiles import tile_dataset
+    from experiments.datasets.tiles import tile_dataset
 
     dataset = datasets.find_dataset(source)
     if not isinstance(dataset, datasets.CocoDataset):

@@ -30,7 +30,7 @@ def list_() -> None:
     \b
     Example: yolact weights list
     """
-    from experiments.recorded import torch_checkpoints
+    from experiments.datasets.fetch.pinned import torch_checkpoints
 
     for entry in PUBLISHED.values():
         if entry.repository is None:
@@ -54,8 +54,8 @@ def get(name: str) -> None:
     \b
     Example: yolact weights get yolact_resnet50
     """
-    from experiments.meter import Meter
-    from experiments.recorded import fetch, torch_checkpoints
+    from experiments.datasets.fetch.meter import Meter
+    from experiments.datasets.fetch.pinned import fetch, torch_checkpoints
 
     entry = published(name)
     path = torch_checkpoints() / entry.file

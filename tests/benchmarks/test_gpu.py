@@ -15,7 +15,7 @@ from benchmarks.gpu import COMMANDS
 from benchmarks.gpu_agreement import _compare_detections, _compare_raw, agreement, paired
 from benchmarks.gpu_data import recompress
 from benchmarks.gpu_networks import TINY_IMAGE, drawn, presets
-from experiments.datasets import folder_dataset
+from experiments.datasets.datasets import folder_dataset
 from yolact.errors import UserError
 from yolact.structures import Detections, RawOutputs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from experiments import download
+from experiments.datasets.fetch import download
 from tests.experiments.web import serving
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import datasets
-from experiments.datasets import declare_folder, declared_names, find_dataset, folder_dataset
-from experiments.declarations import SplitConfig, split_digest
+from experiments.datasets import datasets
+from experiments.datasets.datasets import declare_folder, declared_names, find_dataset, folder_dataset
+from experiments.datasets.declarations import SplitConfig, split_digest
 from experiments.spec.document import SpecError
 from tests.yolact.data.builders import annotation, dataset, image_record, truncate, write
 from yolact.data.coco import CocoSplit
@@ -41,7 +41,7 @@ def declaration(path, root, **digests):
 
 def test_bundled_declarations_need_neither_data_nor_torch():
     code = (
-        "import sys\nfrom experiments.datasets import *\n"
+        "import sys\nfrom experiments.datasets.datasets import *\n"
         "ids = [find_dataset(name).id for name in declared_names()]\n"
         "assert len(set(ids)) == len(ids) >= 3\nsys.exit('torch' in sys.modules)"
     )

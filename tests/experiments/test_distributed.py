@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.datasets import find_dataset
+from experiments.datasets.datasets import find_dataset
 from experiments.launch.crew import Crew
 from experiments.launch.pool import WORKER, Pool
 from experiments.plan import DataInfo, build_plan

@@ -12,11 +12,11 @@ import threading
 import pytest
 from rich.console import Console
 
-from experiments import download as module
-from experiments.download import download, remote_size, require_space
-from experiments.meter import Meter, size
-from experiments.recorded import fetch, torch_checkpoints
-from experiments.request import DownloadError
+from experiments.datasets.fetch import download as module
+from experiments.datasets.fetch.download import download, remote_size, require_space
+from experiments.datasets.fetch.meter import Meter, size
+from experiments.datasets.fetch.pinned import fetch, torch_checkpoints
+from experiments.datasets.fetch.request import DownloadError
 
 CONTENT = random.Random(0).randbytes(1_000_000)
 
@@ -320,7 +320,7 @@ def test_the_cache_is_torch_hubs(monkeypatch, environment):
 def test_progress_on_a_terminal_and_elsewhere(web, there, tmp_path, monkeypatch):
     for terminal in (True, False):
         console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
-        monkeypatch.setattr("experiments.meter.LINE_SECONDS", 0.0)
+        monkeypatch.setattr("experiments.datasets.fetch.meter.LINE_SECONDS", 0.0)
         with Meter(console) as meter:
             meter.start("the file")
             download(there, tmp_path / f"{terminal}", meter)

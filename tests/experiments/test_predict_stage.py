@@ -10,7 +10,7 @@ import pytest
 
 from experiments import predict_stage
 from experiments.attempt import attempt
-from experiments.datasets import find_dataset
+from experiments.datasets.datasets import find_dataset
 from experiments.kinds import KINDS
 from experiments.plan import DataInfo, build_plan
 from experiments.shared_attempt import attempt_together

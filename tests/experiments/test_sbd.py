@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from experiments.cli.main import call
-from experiments.datasets import find_dataset
-from experiments.sbd import convert_sbd
+from experiments.datasets.datasets import find_dataset
+from experiments.datasets.sbd import convert_sbd
 from yolact.errors import UserError
 from yolact.ops import rle
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.datasets import find_dataset
-from experiments.tiles import tile_dataset, windows
+from experiments.datasets.datasets import find_dataset
+from experiments.datasets.tiles import tile_dataset, windows
 from yolact.config.data import ShapesConfig
 from yolact.data.coco import CocoSplit
 from yolact.data.findings import DatasetError

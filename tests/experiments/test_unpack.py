@@ -12,9 +12,9 @@ import zipfile
 import pytest
 from rich.console import Console
 
-from experiments.meter import Meter
-from experiments.request import DownloadError
-from experiments.unpack import ArchiveError, DamagedArchiveError, unpack
+from experiments.datasets.fetch.meter import Meter
+from experiments.datasets.fetch.request import DownloadError
+from experiments.datasets.fetch.unpack import ArchiveError, DamagedArchiveError, unpack
 
 FILES = {"a/1.txt": b"one" * 1000, "a/b/2.txt": b"two", "3.txt": b""}
 

@@ -6,9 +6,9 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from experiments import datasets
 from experiments.cli.data import data
-from experiments.datasets import find_dataset
+from experiments.datasets import datasets
+from experiments.datasets.datasets import find_dataset
 from tests.yolact.data.builders import annotation, dataset, truncate, write
 from yolact.data.findings import DatasetError
 
@@ -87,7 +87,7 @@ def test_shapes_is_made_then_verified_then_checked(tmp_path, monkeypatch):
 
 def test_declare_then_find(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "DECLARATIONS", tmp_path)
-    monkeypatch.setattr("experiments.declarations.DECLARATIONS", tmp_path)
+    monkeypatch.setattr("experiments.datasets.declarations.DECLARATIONS", tmp_path)
     write(tmp_path / "folder", split="train")
     write(tmp_path / "folder", split="val")
     output = run("declare", tmp_path / "folder", "--name", "mine").output

@@ -14,8 +14,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from experiments.download import require_space
-from experiments.meter import Meter
+from experiments.datasets.fetch.download import require_space
+from experiments.datasets.fetch.meter import Meter
 from yolact.errors import UserError
 from yolact.runtime.files import written_aside
 

@@ -19,8 +19,17 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from experiments.meter import Meter, size
-from experiments.request import DownloadError, RangeError, TransientError, integer, mark_of, open_url, read, total_size
+from experiments.datasets.fetch.meter import Meter, size
+from experiments.datasets.fetch.request import (
+    DownloadError,
+    RangeError,
+    TransientError,
+    integer,
+    mark_of,
+    open_url,
+    read,
+    total_size,
+)
 from yolact.errors import UserError
 from yolact.runtime import files
 

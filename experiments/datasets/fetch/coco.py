@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.download import download, remote_size, require_space
-from experiments.meter import Meter
-from experiments.unpack import DamagedArchiveError, unpack
+from experiments.datasets.fetch.download import download, remote_size, require_space
+from experiments.datasets.fetch.meter import Meter
+from experiments.datasets.fetch.unpack import DamagedArchiveError, unpack
 from yolact.errors import UserError
 from yolact.runtime import files
 

@@ -14,7 +14,7 @@ from experiments.spec.document import read_document
 from yolact.config import Config
 from yolact.config.data import ShapesConfig
 
-DECLARATIONS = Path(__file__).parent / "data"
+DECLARATIONS = Path(__file__).parents[1] / "data"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.declarations import (
+from experiments.datasets.declarations import (
     DECLARATIONS,
     CocoDeclaration,
     ShapesDeclaration,

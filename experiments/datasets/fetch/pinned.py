@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from experiments.download import download
-from experiments.meter import Meter
-from experiments.request import DownloadError
+from experiments.datasets.fetch.download import download
+from experiments.datasets.fetch.meter import Meter
+from experiments.datasets.fetch.request import DownloadError
 from yolact.runtime import files
 
 Outcome = Literal["downloaded", "verified", "recorded"]

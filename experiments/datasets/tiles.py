@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.datasets import CocoDataset
+from experiments.datasets.datasets import CocoDataset
 from yolact.data.coco import CocoSplit, Instances
 from yolact.data.findings import DatasetError
 from yolact.data.synthetic.shapes import encode_png
