@@ -30,7 +30,7 @@ from benchmarks.command import parse
 from benchmarks.figures import grouped, save
 from benchmarks.sized import Look, Size, prepare
 from benchmarks.timing import interleaved, ratio, row, spread, write_csv
-from experiments.predict_stage import BEHIND
+from experiments.stages.predict import BEHIND
 from yolact.evaluation.results import to_records
 from yolact.inference.overlap import behind
 from yolact.ops import rle

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments import provenance
-from experiments.kinds import Ended, Interrupted, Kind, StageContext
-from experiments.stage_context import context_of, kind_of
+from experiments.stages.context import context_of, kind_of
+from experiments.stages.kinds import Ended, Interrupted, Kind, StageContext
 from experiments.store.durable import sync_folder, sync_tree, write_json
 from experiments.store.folder import Status, Store, digests, processes
 from experiments.store.lease import LockLost, StageLock

@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.kinds import KINDS, Fields, Kind, with_inputs
 from experiments.spec.config import RunConfig
 from experiments.spec.document import SpecError
 from experiments.spec.resolve import Resolved, resolve
 from experiments.spec.schema import LoadedScale, LoadedSpec
 from experiments.spec.variants import Setting, Variant, check_names, reference_of, seeds_of, variants_of
+from experiments.stages.kinds import KINDS, Fields, Kind, with_inputs
 from experiments.store.folder import digest, processes
 from yolact.config import Config
 

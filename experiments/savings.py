@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from experiments.budget import Budgets
-from experiments.kinds import KINDS, MOST_TOGETHER, Kind
 from experiments.plan import Plan, Stage
 from experiments.progress import duration
 from experiments.sharing import common
+from experiments.stages.kinds import KINDS, MOST_TOGETHER, Kind
 
 
 @dataclass(frozen=True)

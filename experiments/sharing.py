@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from experiments.kinds import Kind
 from experiments.plan import Stage
+from experiments.stages.kinds import Kind
 
 
 def common(stage: Stage, stages: Mapping[str, Stage], kinds: Mapping[str, Kind]) -> str | None:

@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable, Mapping
 
 from experiments.attempt import attempt
-from experiments.kinds import Interrupted, Kind
-from experiments.stage_context import context_of, kind_of
+from experiments.stages.context import context_of, kind_of
+from experiments.stages.kinds import Interrupted, Kind
 from experiments.store.folder import StageView, Store, processes
 from yolact.training.ranks import Ranks, ranks_from
 

@@ -28,7 +28,7 @@ from importlib import import_module
 from typing import IO, Any
 
 from experiments import provenance
-from experiments.kinds import Kind
+from experiments.stages.kinds import Kind
 
 PARENT = "YOLACT_PARENT_PID"
 """Environment variable with the pid of the launcher; without it a worker runs on its own."""

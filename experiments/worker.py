@@ -17,8 +17,8 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from experiments.attempt import describe
-from experiments.kinds import KINDS, Kind
 from experiments.shared_attempt import attempt_together
+from experiments.stages.kinds import KINDS, Kind
 from experiments.store.folder import Store
 from experiments.store.lease import LockLost, StageBusy
 from experiments.take_part import take_part

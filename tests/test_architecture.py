@@ -26,7 +26,7 @@ TORCH_FREE = [
     "experiments.spec.config",
     "experiments.spec.schema",
     "experiments.spec.resolve",
-    "experiments.kinds",
+    "experiments.stages.kinds",
     "experiments.plan",
     "experiments.store.folder",
     "experiments.store.lease",

@@ -121,7 +121,7 @@ def load_network(source: dict[str, Any], weights: Path | None, results: Path, de
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing: give the result folder of a train stage")
     place = choose_device(device)
-    from experiments.stages import load_trained
+    from experiments.stages.network import load_trained
 
     try:
         model, category_ids, class_names = load_trained(folder, place)

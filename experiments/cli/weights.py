@@ -102,7 +102,7 @@ def _loaded(file: Path, preset_name: str | None) -> Model:
     if preset_name is None:
         if file.name != "weights.pt" or not (file.parent / "model.json").is_file():
             raise UserError(f"{file}: --preset must say which network it belongs to, for no model.json lies beside it")
-        from experiments.stages import load_trained
+        from experiments.stages.network import load_trained
 
         try:
             return load_trained(file.parent, "cpu")[0]

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from experiments.kinds import KINDS
 from experiments.spec.document import Document, read_document
+from experiments.stages.kinds import KINDS
 from yolact.config import Config
 from yolact.config.base import nearest
 

@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.kinds import KINDS, MOST_TOGETHER, Kind
 from experiments.launch import forks
 from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
 from experiments.launch.crew import Crew
@@ -28,6 +27,7 @@ from experiments.launch.forks import Fork, Template
 from experiments.launch.stopping import counted_interrupts
 from experiments.plan import Plan, Stage
 from experiments.sharing import common
+from experiments.stages.kinds import KINDS, MOST_TOGETHER, Kind
 from experiments.store.folder import Store, read_events
 from experiments.template import PARENT
 from experiments.worker import THREAD_VARIABLES

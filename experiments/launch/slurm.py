@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.budget import Budgets
-from experiments.kinds import KINDS, Kind
 from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
 from experiments.launch.cluster import Cluster
 from experiments.launch.limits import check_partitions, shortfalls
@@ -24,6 +23,7 @@ from experiments.launch.slurm_record import write_record
 from experiments.launch.slurm_state import scheduler_states
 from experiments.launch.snapshot import take_snapshot
 from experiments.plan import Plan
+from experiments.stages.kinds import KINDS, Kind
 from experiments.store.folder import Store
 from experiments.worker import THREAD_VARIABLES
 from yolact.errors import UserError
@@ -41,7 +41,7 @@ class Slurm:
 
     cluster: Cluster
     kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
-    kinds_from: str = "experiments.kinds:KINDS"
+    kinds_from: str = "experiments.stages.kinds:KINDS"
     """Where jobs import the kinds from."""
 
     def run(self, plan: Plan, chosen: set[str], store: Store, events: Events) -> Outcome:

@@ -19,9 +19,9 @@ from submitit import JobEnvironment
 from submitit.helpers import DelayedSubmission
 
 from experiments.attempt import describe
-from experiments.kinds import Kind
 from experiments.launch.slurm_reasons import BLOCKED, TOO_SHORT
 from experiments.launch.slurm_record import write_record
+from experiments.stages.kinds import Kind
 from experiments.store.folder import StageView, Store
 from experiments.store.lease import LockLost, StageBusy
 from experiments.take_part import take_part

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a script, find the checkout
 
 from experiments import worker
-from experiments.kinds import Kind, StageContext
+from experiments.stages.kinds import Kind, StageContext
 from tests.experiments import fakes
 from yolact.errors import UserError
 from yolact.runtime.files import write_text

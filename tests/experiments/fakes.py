@@ -14,8 +14,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a script, find the checkout
 
 from experiments import worker
-from experiments.kinds import Interrupted, Kind, StageContext
 from experiments.plan import Plan, Run, Stage, stage_id
+from experiments.stages.kinds import Interrupted, Kind, StageContext
 from tests.experiments import writes
 from yolact.errors import UserError
 from yolact.runtime.files import write_json, write_text

@@ -13,8 +13,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a script, find the checkout
 
 from experiments import worker
-from experiments.kinds import Ended, Interrupted, Kind, StageContext
 from experiments.plan import Stage, stage_id
+from experiments.stages.kinds import Ended, Interrupted, Kind, StageContext
 from tests.experiments import fakes
 from yolact.errors import UserError
 from yolact.runtime.files import write_json, write_text

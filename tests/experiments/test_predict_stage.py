@@ -8,15 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments import predict_stage
 from experiments.attempt import attempt
 from experiments.datasets.datasets import find_dataset
-from experiments.kinds import KINDS
 from experiments.plan import DataInfo, build_plan
 from experiments.shared_attempt import attempt_together
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec
-from experiments.stages import trained_model
+from experiments.stages import predict as predict_stage
+from experiments.stages.kinds import KINDS
+from experiments.stages.network import trained_model
 from experiments.store.folder import Store
 from yolact.models.one_stage.model import YolactModel
 from yolact.models.padding import padding_of

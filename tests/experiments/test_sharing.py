@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from experiments import provenance
-from experiments.kinds import MOST_TOGETHER, forward_pass
 from experiments.launch.forks import Template
 from experiments.launch.pool import Pool
+from experiments.stages.kinds import MOST_TOGETHER, forward_pass
 from experiments.store.folder import Store
 from experiments.store.lease import StageLock
 from tests.experiments import fakes, sharing_fakes

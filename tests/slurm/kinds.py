@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from experiments.kinds import Interrupted, Kind, StageContext
+from experiments.stages.kinds import Interrupted, Kind, StageContext
 from tests.experiments import fakes
 from yolact.runtime.files import write_json
 

@@ -1,6 +1,6 @@
 """The `predict` stage: detections of a trained network on the evaluated split. Imports torch; only stages import this.
 
-Stages that differ in nothing but the steps after the network (`experiments.kinds.forward_pass`) do it together: every image is
+Stages that differ in nothing but the steps after the network (`experiments.stages.kinds.forward_pass`) do it together: every image is
 read and looked at once. Each stage's detections are those it would make alone, byte for byte, and one that fails leaves the
 others to go on.
 
@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
-from experiments.kinds import Ended, Interrupted, StageContext
-from experiments.stages import fix_numbers, open_split, trained_model
+from experiments.stages.kinds import Ended, Interrupted, StageContext
+from experiments.stages.network import fix_numbers, open_split, trained_model
 from yolact.config import InferenceConfig
 from yolact.data.coco import CocoSplit, Instances
 from yolact.evaluation.results import to_records

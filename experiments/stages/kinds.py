@@ -174,25 +174,25 @@ def _device_name(device: str) -> str:
 
 
 KINDS: Mapping[str, Kind] = {
-    "train": Kind(3, _train, "experiments.stages:train", seeded=True, distributed=True),
+    "train": Kind(3, _train, "experiments.stages.network:train", seeded=True, distributed=True),
     "predict": Kind(
         1,
         _predict,
-        "experiments.predict_stage:predict",
+        "experiments.stages.predict:predict",
         inputs=("train",),
-        together="experiments.predict_stage:predict_together",
+        together="experiments.stages.predict:predict_together",
         shared=forward_pass,
     ),
-    "coco": Kind(1, _coco, "experiments.stages:coco", inputs=("predict",)),
-    "speed": Kind(1, _speed, "experiments.stages:speed", inputs=("train",), exclusive=True),
-    "prototypes": Kind(1, _look("prototypes"), "experiments.measures:prototypes", inputs=("train",)),
-    "responses": Kind(1, _look("responses"), "experiments.measures:responses", inputs=("train",)),
-    "probes": Kind(1, _look("probes"), "experiments.measures:probes", inputs=("train",)),
-    "redundancy": Kind(1, _look("redundancy"), "experiments.measures:redundancy", inputs=("train",)),
-    "coefficients": Kind(1, _look("coefficients"), "experiments.measures:coefficients", inputs=("train",)),
-    "leakage": Kind(1, _look("leakage"), "experiments.measures:leakage", inputs=("train",)),
-    "errors": Kind(1, _errors, "experiments.measures:errors", inputs=("predict",)),
-    "stability": Kind(1, _look("stability"), "experiments.measures:stability", inputs=("train",)),
+    "coco": Kind(1, _coco, "experiments.stages.network:coco", inputs=("predict",)),
+    "speed": Kind(1, _speed, "experiments.stages.network:speed", inputs=("train",), exclusive=True),
+    "prototypes": Kind(1, _look("prototypes"), "experiments.stages.measure:prototypes", inputs=("train",)),
+    "responses": Kind(1, _look("responses"), "experiments.stages.measure:responses", inputs=("train",)),
+    "probes": Kind(1, _look("probes"), "experiments.stages.measure:probes", inputs=("train",)),
+    "redundancy": Kind(1, _look("redundancy"), "experiments.stages.measure:redundancy", inputs=("train",)),
+    "coefficients": Kind(1, _look("coefficients"), "experiments.stages.measure:coefficients", inputs=("train",)),
+    "leakage": Kind(1, _look("leakage"), "experiments.stages.measure:leakage", inputs=("train",)),
+    "errors": Kind(1, _errors, "experiments.stages.measure:errors", inputs=("predict",)),
+    "stability": Kind(1, _look("stability"), "experiments.stages.measure:stability", inputs=("train",)),
 }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from importlib import import_module
 
-from experiments.kinds import Interrupted, StageContext
-from experiments.stages import look, open_dataset
+from experiments.stages.kinds import Interrupted, StageContext
+from experiments.stages.network import look, open_dataset
 from yolact.config import (
     CoefficientsConfig,
     Config,

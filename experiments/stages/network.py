@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from experiments.datasets.datasets import Dataset, find_dataset
-from experiments.kinds import Interrupted, StageContext
+from experiments.stages.kinds import Interrupted, StageContext
 from yolact.config import EvaluationConfig, InferenceConfig, ModelConfig, SpeedConfig, TrainingConfig
 from yolact.config.base import Config
 from yolact.data.coco import CocoSplit
