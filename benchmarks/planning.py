@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.datasets.datasets import find_dataset
-from experiments.plan import DataInfo, Plan, build_plan
+from experiments.plan.build import DataInfo, Plan, build_plan
 from experiments.provenance import environment
 from experiments.spec.schema import load_scale, load_spec
 from experiments.store.folder import Store

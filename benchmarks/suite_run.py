@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.datasets.datasets import find_dataset
 from experiments.launch.pool import Pool
-from experiments.plan import DataInfo, Plan, build_plan
+from experiments.plan.build import DataInfo, Plan, build_plan
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec
 from experiments.store.folder import Store

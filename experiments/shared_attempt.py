@@ -17,7 +17,7 @@ T = TypeVar("T")
 def attempt_together(
     store: Store, stage_ids: Sequence[str], kinds: Mapping[str, Kind], should_stop: Callable[[], bool]
 ) -> dict[str, str]:
-    """Run recorded stages that share work (`experiments.sharing`); returns the state of each, "busy" where others have it.
+    """Run recorded stages that share work (`experiments.plan.sharing`); returns the state of each, "busy" where others have it.
 
     Raises:
         StoreError: a stage is not there.

@@ -1,6 +1,6 @@
 """`python -m experiments.worker RESULTS STAGE_ID...`: runs recorded stages in a process of its own.
 
-It gets ids alone; everything else lies in the results folder. Several stages are those that share work (`experiments.sharing`).
+It gets ids alone; everything else lies in the results folder. Several stages are those that share work (`experiments.plan.sharing`).
 Several processes that train together are each started so: by the worker pool, by
 `torchrun --nproc-per-node 2 -m experiments.worker RESULTS STAGE_ID`, or by srun. Without a stage, it is a template that the
 worker pool has forked into workers (`experiments.template`).

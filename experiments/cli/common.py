@@ -11,14 +11,14 @@ import click
 from rich.console import Console
 
 from experiments.datasets.datasets import Dataset, declared_names, find_dataset
-from experiments.plan import DataInfo, Plan, build_plan
-from experiments.reasons import Reason, reasons
+from experiments.plan.build import DataInfo, Plan, build_plan
+from experiments.plan.explain import Reason, reasons
+from experiments.plan.union import together
 from experiments.spec.document import SpecError
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import MOST_SEED, load_scale, load_spec, names
 from experiments.spec.variants import data_of
 from experiments.store.folder import Store
-from experiments.together import together
 from yolact.config.base import nearest
 
 

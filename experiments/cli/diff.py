@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from experiments.cli.common import results_option
-from experiments.reasons import difference
+from experiments.plan.explain import difference
 from experiments.spec.resolve import flatten
 from experiments.store.folder import StageView, Store, StoreError
 from yolact.config.base import nearest

@@ -10,12 +10,12 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.budget import Budgets
 from experiments.cli import rows
 from experiments.cli.common import Request, plan_options, request
 from experiments.cli.common import console as make_console
-from experiments.reasons import Reason
-from experiments.savings import Savings, savings
+from experiments.plan.budget import Budgets
+from experiments.plan.explain import Reason
+from experiments.plan.savings import Savings, savings
 from experiments.spec.resolve import flatten
 
 STYLES = {"cached": "green", "new": "cyan", "changed": "yellow", "failed": "red", "interrupted": "yellow", "running": "blue"}

@@ -11,11 +11,11 @@ from experiments.cli.common import results_option
 from experiments.launch.base import Launcher
 from experiments.launch.inprocess import InProcess
 from experiments.launch.pool import Pool
+from experiments.plan.recorded import stored_plan
 from experiments.progress import Report
 from experiments.situation import situations
 from experiments.store.contents import Contents
 from experiments.store.folder import Store, StoreError
-from experiments.stored_plan import stored_plan
 
 
 @click.command()

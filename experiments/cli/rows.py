@@ -7,8 +7,8 @@ from rich.table import Table
 
 from experiments.cli.common import Request
 from experiments.cli.common import console as make_console
-from experiments.throughput import Throughput, hours, known
-from experiments.together import title
+from experiments.plan.throughput import Throughput, hours, known
+from experiments.plan.union import title
 
 
 def show(asked: Request, summary: str) -> None:

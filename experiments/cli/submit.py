@@ -10,7 +10,7 @@ from experiments.launch.cluster import Cluster
 from experiments.launch.slurm import Slurm
 from experiments.launch.slurm_record import unfinished_records
 from experiments.launch.slurm_state import cancel, scheduler_states
-from experiments.plan import Plan
+from experiments.plan.build import Plan
 from experiments.store.folder import Store
 
 

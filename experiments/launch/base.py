@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from experiments.launch.expected import Expected
-from experiments.plan import Plan, Stage
+from experiments.plan.build import Plan, Stage
+from experiments.plan.expected import Expected
 from experiments.store.folder import Store
 
 ENDS = ("done", "failed", "blocked", "interrupted", "submitted")

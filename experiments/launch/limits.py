@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from experiments.budget import Budgets
 from experiments.launch.cluster import Cluster
 from experiments.launch.slurm_query import PartitionLimits, partition_limits, partitions
-from experiments.plan import Stage
+from experiments.plan.budget import Budgets
+from experiments.plan.build import Stage
 from experiments.progress import duration
 from yolact.config.base import nearest
 from yolact.errors import UserError

@@ -1,7 +1,7 @@
 """Stages in worker processes on this machine, never with more threads than cores: too many make all of them crawl.
 
 Workers are forked from a process that has imported torch (`experiments.template`), where the system can. Stages that share
-work (`experiments.sharing`) and can start at the same time run in one worker; where it is killed, those that it leaves
+work (`experiments.plan.sharing`) and can start at the same time run in one worker; where it is killed, those that it leaves
 unfinished are tried again one by one, so that the one at fault takes no other with it. A training by several processes
 (`runtime.devices` × `runtime.nodes`) gets them all on this machine.
 The longest remaining path goes first. Stages that measure time run alone, after everything else that could run; stages known to
@@ -25,8 +25,8 @@ from experiments.launch.crew import Crew
 from experiments.launch.endings import Ending, ending
 from experiments.launch.forks import Fork, Template
 from experiments.launch.stopping import counted_interrupts
-from experiments.plan import Plan, Stage
-from experiments.sharing import common
+from experiments.plan.build import Plan, Stage
+from experiments.plan.sharing import common
 from experiments.stages.kinds import KINDS, MOST_TOGETHER, Kind
 from experiments.store.folder import Store, read_events
 from experiments.template import PARENT

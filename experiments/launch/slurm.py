@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.budget import Budgets
 from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
 from experiments.launch.cluster import Cluster
 from experiments.launch.limits import check_partitions, shortfalls
@@ -22,7 +21,8 @@ from experiments.launch.slurm_query import SchedulerError, largest_array, scance
 from experiments.launch.slurm_record import write_record
 from experiments.launch.slurm_state import scheduler_states
 from experiments.launch.snapshot import take_snapshot
-from experiments.plan import Plan
+from experiments.plan.budget import Budgets
+from experiments.plan.build import Plan
 from experiments.stages.kinds import KINDS, Kind
 from experiments.store.folder import Store
 from experiments.worker import THREAD_VARIABLES

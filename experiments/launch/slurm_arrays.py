@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.launch.expected import work
-from experiments.plan import Plan, Stage
+from experiments.plan.build import Plan, Stage
+from experiments.plan.expected import work
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from experiments.budget import UNKNOWN, Budgets, budget
 from experiments.cli.main import call
+from experiments.plan.budget import UNKNOWN, Budgets, budget
 from experiments.store.folder import Store
 from tests.experiments.test_plan import plan_for
 

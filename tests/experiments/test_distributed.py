@@ -14,7 +14,7 @@ import pytest
 from experiments.datasets.datasets import find_dataset
 from experiments.launch.crew import Crew
 from experiments.launch.pool import WORKER, Pool
-from experiments.plan import DataInfo, build_plan
+from experiments.plan.build import DataInfo, build_plan
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec
 from experiments.store.folder import Store

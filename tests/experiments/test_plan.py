@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.plan import DataInfo, build_plan, stage_id
-from experiments.reasons import reasons
+from experiments.plan.build import DataInfo, build_plan, stage_id
+from experiments.plan.explain import reasons
 from experiments.spec.document import SpecError
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec

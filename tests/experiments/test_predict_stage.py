@@ -10,7 +10,7 @@ import pytest
 
 from experiments.attempt import attempt
 from experiments.datasets.datasets import find_dataset
-from experiments.plan import DataInfo, build_plan
+from experiments.plan.build import DataInfo, build_plan
 from experiments.shared_attempt import attempt_together
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.plan import DataInfo, build_plan
+from experiments.plan.build import DataInfo, build_plan
 from experiments.spec.document import SpecError
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec, names

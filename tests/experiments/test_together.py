@@ -7,12 +7,12 @@ from dataclasses import asdict
 
 import pytest
 
-from experiments.plan import DataInfo, build_plan
+from experiments.plan.build import DataInfo, build_plan
+from experiments.plan.throughput import hours, known, measured
+from experiments.plan.union import together
 from experiments.spec.schema import load_scale, load_spec, names
 from experiments.store.durable import write_json
 from experiments.store.folder import Store
-from experiments.throughput import hours, known, measured
-from experiments.together import together
 
 DATA = DataInfo("shapes", "0" * 16, ("train", "val", "test"))
 

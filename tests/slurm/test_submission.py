@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments.budget import Budget
 from experiments.launch.cluster import Cluster, read_cluster
 from experiments.launch.limits import shortfalls
 from experiments.launch.slurm import Slurm
 from experiments.launch.slurm_arrays import arrays_of, dependency
 from experiments.launch.slurm_query import _expand
+from experiments.plan.budget import Budget
 from experiments.spec.document import SpecError
 from experiments.store.folder import Store
 from tests.experiments import fakes

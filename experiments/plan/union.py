@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.plan import Plan, Run
+from experiments.plan.build import Plan, Run
 
 
 def together(plans: Sequence[Plan]) -> Plan:

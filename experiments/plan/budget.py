@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.plan import Stage
+from experiments.plan.build import Stage
 from experiments.progress import duration
 from experiments.store.contents import readable_size
 from experiments.store.folder import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from experiments.plan import Stage
+from experiments.plan.build import Stage
 from experiments.stages.kinds import Kind
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from experiments.plan import Plan, Run, Stage
+from experiments.plan.build import Plan, Run, Stage
 from experiments.store.contents import Contents
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.plan import Plan, Stage
+from experiments.plan.build import Plan, Stage
 from experiments.spec.resolve import flatten
 from experiments.store.folder import Store, StoreError
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 
-from experiments.budget import Budgets
-from experiments.plan import Stage
+from experiments.plan.budget import Budgets
+from experiments.plan.build import Stage
+from experiments.plan.throughput import hours, known
 from experiments.store.folder import Store
-from experiments.throughput import hours, known
 
 _TWO_STAGES = 10
 """How much longer Mask R-CNN trains than YOLACT at the same size: about so much on a CPU."""

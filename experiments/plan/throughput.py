@@ -2,7 +2,7 @@
 
 A training's seconds per iteration are the median over the intervals of its log, so that start-up and interruptions don't count.
 They are taken from the trainings of a results folder, and from `results/reference/*/throughput.json`, which holds a list of
-`Throughput`s made by `python -m experiments.throughput RESULTS`. They hold for a training with the same network, batch,
+`Throughput`s made by `python -m experiments.plan.throughput RESULTS`. They hold for a training with the same network, batch,
 precision and kind of device; length, seed and data may differ.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from experiments.spec.resolve import flatten
 from experiments.store.folder import Store
 
-REFERENCE = Path(__file__).resolve().parent.parent / "results" / "reference"
+REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 _TRAINING = ("batch_size", "micro_batches", "precision", "compile")
 
 
