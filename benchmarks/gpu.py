@@ -31,7 +31,7 @@ from benchmarks.gpu_speed import precisions, speed
 from benchmarks.gpu_tables import Folders, write_outputs
 from benchmarks.gpu_throughput import throughput
 from benchmarks.gpu_training import training
-from experiments.provenance import source_digest
+from experiments.run.provenance import source_digest
 from yolact.config.presets import Preset
 from yolact.errors import UserError
 from yolact.runtime.files import write_json

@@ -20,7 +20,7 @@ from analysis.layout import detail_table, headline_tables
 from analysis.results import Experiment, MissingResult
 from analysis.tables import summary, tidy
 from analysis.writers import csv, markdown
-from experiments.provenance import environment
+from experiments.run.provenance import environment
 from experiments.store.folder import Store
 from yolact.errors import UserError
 from yolact.runtime.files import write_json, write_text, written_aside

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.datasets.datasets import find_dataset
 from experiments.plan.build import DataInfo, Plan, build_plan
-from experiments.provenance import environment
+from experiments.run.provenance import environment
 from experiments.spec.schema import load_scale, load_spec
 from experiments.store.folder import Store
 from yolact.runtime.files import write_json, write_text

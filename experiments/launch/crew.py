@@ -11,8 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-from experiments.template import last_line
-from experiments.worker import BUSY, DONE, INTERRUPTED
+from experiments.run.forkserver import last_line
+from experiments.run.worker import BUSY, DONE, INTERRUPTED
 
 GRACE_SECONDS = 15.0
 """How long the others may go on after one has failed: enough to notice, write down the cause and leave."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from experiments.launch.crew import Crew
 from experiments.launch.forks import Fork
+from experiments.run.worker import BUSY, DONE, INTERRUPTED
 from experiments.store.folder import Store
-from experiments.worker import BUSY, DONE, INTERRUPTED
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The pool's end of a template (`experiments.template`): workers that start in milliseconds, each a process of its own."""
+"""The pool's end of a template (`experiments.run.forkserver`): workers that start in milliseconds, each a process of its own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 
-from experiments import provenance
-from experiments.template import last_line
+from experiments.run import provenance
+from experiments.run.forkserver import last_line
 
 POSSIBLE = sys.platform == "linux"
 """Elsewhere a process may not be forked after libraries such as torch's were loaded."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from experiments.attempt import attempt
 from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
-from experiments.launch.stopping import Stop, counted_interrupts
 from experiments.plan.build import Plan, Stage
+from experiments.run.attempt import attempt
+from experiments.run.interrupts import Stop, counted_interrupts
 from experiments.stages.kinds import KINDS, Kind
 from experiments.store.folder import Store
 from experiments.store.lease import LockLost, StageBusy

@@ -1,6 +1,6 @@
 """Stages in worker processes on this machine, never with more threads than cores: too many make all of them crawl.
 
-Workers are forked from a process that has imported torch (`experiments.template`), where the system can. Stages that share
+Workers are forked from a process that has imported torch (`experiments.run.forkserver`), where the system can. Stages that share
 work (`experiments.plan.sharing`) and can start at the same time run in one worker; where it is killed, those that it leaves
 unfinished are tried again one by one, so that the one at fault takes no other with it. A training by several processes
 (`runtime.devices` × `runtime.nodes`) gets them all on this machine.
@@ -24,18 +24,18 @@ from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
 from experiments.launch.crew import Crew
 from experiments.launch.endings import Ending, ending
 from experiments.launch.forks import Fork, Template
-from experiments.launch.stopping import counted_interrupts
 from experiments.plan.build import Plan, Stage
 from experiments.plan.sharing import common
+from experiments.run.forkserver import PARENT
+from experiments.run.interrupts import counted_interrupts
+from experiments.run.worker import THREAD_VARIABLES
 from experiments.stages.kinds import KINDS, MOST_TOGETHER, Kind
 from experiments.store.folder import Store, read_events
-from experiments.template import PARENT
-from experiments.worker import THREAD_VARIABLES
 from yolact.runtime.hardware import usable_cores, usable_memory_bytes
 
 POLL_SECONDS = 0.1
 BUSY_SECONDS = 2.0
-WORKER = (sys.executable, "-m", "experiments.worker")
+WORKER = (sys.executable, "-m", "experiments.run.worker")
 
 
 @dataclass

@@ -23,9 +23,9 @@ from experiments.launch.slurm_state import scheduler_states
 from experiments.launch.snapshot import take_snapshot
 from experiments.plan.budget import Budgets
 from experiments.plan.build import Plan
+from experiments.run.worker import THREAD_VARIABLES
 from experiments.stages.kinds import KINDS, Kind
 from experiments.store.folder import Store
-from experiments.worker import THREAD_VARIABLES
 from yolact.errors import UserError
 
 if TYPE_CHECKING:

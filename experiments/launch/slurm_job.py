@@ -18,14 +18,14 @@ from pathlib import Path
 from submitit import JobEnvironment
 from submitit.helpers import DelayedSubmission
 
-from experiments.attempt import describe
 from experiments.launch.slurm_reasons import BLOCKED, TOO_SHORT
 from experiments.launch.slurm_record import write_record
+from experiments.run.attempt import describe
+from experiments.run.ranks import take_part
+from experiments.run.worker import BUSY, FAILED, INTERRUPTED, limit_threads
 from experiments.stages.kinds import Kind
 from experiments.store.folder import StageView, Store
 from experiments.store.lease import LockLost, StageBusy
-from experiments.take_part import take_part
-from experiments.worker import BUSY, FAILED, INTERRUPTED, limit_threads
 from yolact.errors import UserError
 from yolact.runtime.memory import keep_freed_memory
 
@@ -44,7 +44,7 @@ class StageJob:
         self.results, self.stage_id, self.experiment, self.folder, self.kinds = results, stage_id, experiment, folder, kinds
 
     def __call__(self) -> None:
-        """Run the stage. The exit status is that of `experiments.worker`, or one of `slurm_reasons`."""
+        """Run the stage. The exit status is that of `experiments.run.worker`, or one of `slurm_reasons`."""
         stop = _Stop()
         store = Store(self.results)
         leads = JobEnvironment().global_rank == 0

@@ -9,7 +9,7 @@ from experiments.launch.slurm_query import Answer
 from experiments.store.folder import Store
 
 BLOCKED, TOO_SHORT = 5, 6
-"""Exit statuses of `slurm_job` beside those of `experiments.worker`."""
+"""Exit statuses of `slurm_job` beside those of `experiments.run.worker`."""
 
 _EXITS = {
     1: "the stage failed",

@@ -10,7 +10,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from experiments import provenance
+from experiments.run import provenance
 from experiments.store.folder import Store
 
 

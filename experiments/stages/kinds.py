@@ -168,7 +168,7 @@ def _look(name: str) -> Callable[[RunConfig, str], Fields]:
 
 
 def _device_name(device: str) -> str:
-    from experiments.provenance import planned_device_name
+    from experiments.run.provenance import planned_device_name
 
     return planned_device_name(device)
 

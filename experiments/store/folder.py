@@ -1,6 +1,6 @@
 """The results folder. This module alone knows its layout; `docs/architecture.md` draws it.
 
-Reading: `Store(root).stage(id)` and `.experiment(name)`. Writing is in `experiments/attempt.py` and, for records, here.
+Reading: `Store(root).stage(id)` and `.experiment(name)`. Writing is in `experiments/run/attempt.py` and, for records, here.
 A stage's result can be opened only when the stage is done.
 """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a script, find the checkout
 
-from experiments import worker
+from experiments.run import worker
 from experiments.stages.kinds import Kind, StageContext
 from tests.experiments import fakes
 from yolact.errors import UserError

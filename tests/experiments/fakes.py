@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a script, find the checkout
 
-from experiments import worker
 from experiments.plan.build import Plan, Run, Stage, stage_id
+from experiments.run import worker
 from experiments.stages.kinds import Interrupted, Kind, StageContext
 from tests.experiments import writes
 from yolact.errors import UserError

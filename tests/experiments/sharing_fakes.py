@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # as a script, find the checkout
 
-from experiments import worker
 from experiments.plan.build import Stage, stage_id
+from experiments.run import worker
 from experiments.stages.kinds import Ended, Interrupted, Kind, StageContext
 from tests.experiments import fakes
 from yolact.errors import UserError

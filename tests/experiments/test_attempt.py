@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-from experiments import attempt as attempts
-from experiments.attempt import attempt
+from experiments.run import attempt as attempts
+from experiments.run.attempt import attempt
 from experiments.store import lease as locks
 from experiments.store.durable import write_json
 from experiments.store.folder import Store, StoreError

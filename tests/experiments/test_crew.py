@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.attempt import attempt
 from experiments.launch import crew
 from experiments.launch.inprocess import InProcess
 from experiments.launch.pool import Pool
+from experiments.run.attempt import attempt
 from experiments.spec.document import SpecError
 from experiments.store.folder import Store
 from tests.experiments import crew_fakes, fakes

@@ -33,7 +33,7 @@ SETTINGS = {
     "model.image_size": 64,
     "model.backbone.width": 4,
 }
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "experiments.worker")
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "experiments.run.worker")
 pytestmark = pytest.mark.slow
 
 

@@ -205,7 +205,7 @@ def test_kill_of_the_parent_ends_its_workers_which_save(store, undisturbed):
 
 CLOSING_DOWN = """
 import os, signal, sys
-from experiments import worker
+from experiments.run import worker
 from tests.experiments import fakes
 worker.main(sys.argv[1:], kinds=fakes.KINDS)
 signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments.attempt import attempt
 from experiments.datasets.datasets import find_dataset
 from experiments.plan.build import DataInfo, build_plan
-from experiments.shared_attempt import attempt_together
+from experiments.run.attempt import attempt
+from experiments.run.several import attempt_together
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec
 from experiments.stages import predict as predict_stage

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments.attempt import attempt
 from experiments.launch.inprocess import InProcess
+from experiments.run.attempt import attempt
+from experiments.run.worker import BUSY, DONE
 from experiments.store.contents import Contents
 from experiments.store.folder import Store
 from experiments.store.gc import garbage, sweep
-from experiments.worker import BUSY, DONE
 from tests.experiments import fakes, writes
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import provenance
 from experiments.launch.forks import Template
 from experiments.launch.pool import Pool
+from experiments.run import provenance
 from experiments.stages.kinds import MOST_TOGETHER, forward_pass
 from experiments.store.folder import Store
 from experiments.store.lease import StageLock

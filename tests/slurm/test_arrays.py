@@ -110,7 +110,7 @@ def test_editing_the_checkout_does_not_change_a_queued_job(held, store, tmp_path
         shutil.copytree(ROOT / room, checkout / room, ignore=shutil.ignore_patterns("__pycache__"))
     environment = {**os.environ, "PYTHONPATH": f"{checkout}:{ROOT}"}
     subprocess.run([sys.executable, "-c", SUBMIT, str(store.root)], cwd=checkout, env=environment, check=True, timeout=120)
-    for edited in ("experiments/attempt.py", "experiments/launch/slurm_job.py", "yolact/runtime/files.py"):
+    for edited in ("experiments/run/attempt.py", "experiments/launch/slurm_job.py", "yolact/runtime/files.py"):
         (checkout / edited).write_text("raise RuntimeError('a queued job runs the edited checkout')\n")
     held()
     wait_until_done(store, fakes.chains(1))

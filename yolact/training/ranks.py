@@ -64,7 +64,7 @@ def ranks_from(environment: Mapping[str, str], processes: int) -> Ranks:
         raise RanksError(
             f"planned for {processes} process{'es' if processes > 1 else ''}, started with {found.size}: runtime.devices × "
             f"runtime.nodes must equal the processes. Plan with other values, or start {processes}, as in "
-            f"`torchrun --nproc-per-node {processes} -m experiments.worker RESULTS STAGE_ID`"
+            f"`torchrun --nproc-per-node {processes} -m experiments.run.worker RESULTS STAGE_ID`"
         )
     return found
 

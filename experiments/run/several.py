@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-from experiments.attempt import Attempt
+from experiments.run.attempt import Attempt
 from experiments.stages.kinds import Ended, Kind, StageContext
 from experiments.store.folder import Store
 from experiments.store.lease import LockLost, StageBusy

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from experiments.attempt import attempt
+from experiments.run.attempt import attempt
 from experiments.stages.context import context_of, kind_of
 from experiments.stages.kinds import Interrupted, Kind
 from experiments.store.folder import StageView, Store, processes

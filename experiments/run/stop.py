@@ -8,8 +8,8 @@ import signal
 import socket
 from pathlib import Path
 
+from experiments.run.worker import PARENT
 from experiments.store.lease import Holder
-from experiments.worker import PARENT
 
 
 def is_here(holder: Holder) -> bool:

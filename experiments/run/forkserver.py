@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import IO, Any
 
-from experiments import provenance
+from experiments.run import provenance
 from experiments.stages.kinds import Kind
 
 PARENT = "YOLACT_PARENT_PID"

@@ -1,9 +1,9 @@
-"""`python -m experiments.worker RESULTS STAGE_ID...`: runs recorded stages in a process of its own.
+"""`python -m experiments.run.worker RESULTS STAGE_ID...`: runs recorded stages in a process of its own.
 
 It gets ids alone; everything else lies in the results folder. Several stages are those that share work (`experiments.plan.sharing`).
 Several processes that train together are each started so: by the worker pool, by
-`torchrun --nproc-per-node 2 -m experiments.worker RESULTS STAGE_ID`, or by srun. Without a stage, it is a template that the
-worker pool has forked into workers (`experiments.template`).
+`torchrun --nproc-per-node 2 -m experiments.run.worker RESULTS STAGE_ID`, or by srun. Without a stage, it is a template that the
+worker pool has forked into workers (`experiments.run.forkserver`).
 SIGTERM and SIGINT make a training save itself and leave, whichever of its processes they reach. A worker whose parent has died
 does the same. Exit status: 0 done, 1 failed, 3 interrupted, 4 another process has the stage; of several, the largest.
 """
@@ -16,13 +16,13 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 
-from experiments.attempt import describe
-from experiments.shared_attempt import attempt_together
+from experiments.run.attempt import describe
+from experiments.run.forkserver import PARENT, serve
+from experiments.run.ranks import take_part
+from experiments.run.several import attempt_together
 from experiments.stages.kinds import KINDS, Kind
 from experiments.store.folder import Store
 from experiments.store.lease import LockLost, StageBusy
-from experiments.take_part import take_part
-from experiments.template import PARENT, serve
 from yolact.errors import UserError
 from yolact.runtime.memory import keep_freed_memory
 
@@ -36,7 +36,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 def main(arguments: Sequence[str], kinds: Mapping[str, Kind] = KINDS) -> int:
     """Run the stages; returns the exit status."""
     if not arguments:
-        print("usage: python -m experiments.worker RESULTS STAGE_ID...", file=sys.stderr)
+        print("usage: python -m experiments.run.worker RESULTS STAGE_ID...", file=sys.stderr)
         return 2
     store, stage_ids = Store(arguments[0]), list(arguments[1:])
     if not stage_ids:

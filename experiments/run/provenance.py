@@ -19,7 +19,7 @@ from typing import Any
 from yolact.runtime.files import written_aside
 from yolact.runtime.hardware import cpu_name, host_hardware
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SNAPSHOT_COMMIT = "commit.json"
 PACKAGES = ("torch", "torchvision", "numpy", "pycocotools", "pillow", "pydantic")
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments import provenance
+from experiments.run import provenance
 from experiments.stages.context import context_of, kind_of
 from experiments.stages.kinds import Ended, Interrupted, Kind, StageContext
 from experiments.store.durable import sync_folder, sync_tree, write_json
@@ -38,7 +38,7 @@ def attempt(
 ) -> str:
     """Run a recorded stage unless it is done; returns the state it ended in: done, failed or interrupted.
 
-    Where several processes train together, this is for rank 0; the others follow (`experiments.take_part`).
+    Where several processes train together, this is for rank 0; the others follow (`experiments.run.ranks`).
 
     Raises:
         StageBusy: another living process works on it.
