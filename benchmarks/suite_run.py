@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.datasets.datasets import find_dataset
-from experiments.launch.pool import Pool
+from experiments.launch.pool.pool import Pool
 from experiments.plan.build import DataInfo, Plan, build_plan
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec

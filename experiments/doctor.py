@@ -226,8 +226,8 @@ def slurm_settings(settings: dict[str, str]) -> Iterator[Finding]:
 
 def cluster_file(path: Path) -> Iterator[Finding]:
     """Whether the cluster's file can be read, and SLURM, where it answers, has its partitions."""
-    from experiments.launch.cluster import read_cluster
-    from experiments.launch.limits import missing_partitions
+    from experiments.launch.slurm.cluster import read_cluster
+    from experiments.launch.slurm.limits import missing_partitions
 
     try:
         missing = list(missing_partitions(read_cluster(path)))

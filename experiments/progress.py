@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 if TYPE_CHECKING:
-    from experiments.launch.base import Event
+    from experiments.launch.launcher import Event
 
 ENDS = {"done": "green", "failed": "bold red", "interrupted": "yellow", "blocked": "red"}
 LINE_SECONDS = 15.0

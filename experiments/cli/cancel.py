@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from experiments.cli.common import results_option
-from experiments.launch.slurm_query import SchedulerError
-from experiments.launch.slurm_state import cancel as cancel_jobs
+from experiments.launch.slurm.query import SchedulerError
+from experiments.launch.slurm.state import cancel as cancel_jobs
 from experiments.run import stop as local
 from experiments.store.contents import Contents
 from experiments.store.folder import StageView, Store

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from experiments.cli.common import results_option
-from experiments.situation import event_line
+from experiments.launch.status import event_line
 from experiments.store.contents import Contents
 from experiments.store.folder import Store, read_events
 

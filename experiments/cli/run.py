@@ -11,10 +11,10 @@ from rich.console import Console
 from experiments.cli.common import Request, plan_options, request
 from experiments.cli.plan import summary
 from experiments.cli.submit import submit
-from experiments.launch.base import Launcher
-from experiments.launch.cluster import Cluster, read_cluster
 from experiments.launch.inprocess import InProcess
-from experiments.launch.pool import Pool
+from experiments.launch.launcher import Launcher
+from experiments.launch.pool.pool import Pool
+from experiments.launch.slurm.cluster import Cluster, read_cluster
 from experiments.progress import Report
 from yolact.errors import UserError
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.console import Console
 
 from experiments.cli.common import Request
-from experiments.launch.base import Event
-from experiments.launch.cluster import Cluster
-from experiments.launch.slurm import Slurm
-from experiments.launch.slurm_record import unfinished_records
-from experiments.launch.slurm_state import cancel, scheduler_states
+from experiments.launch.launcher import Event
+from experiments.launch.slurm.cluster import Cluster
+from experiments.launch.slurm.launcher import Slurm
+from experiments.launch.slurm.record import unfinished_records
+from experiments.launch.slurm.state import cancel, scheduler_states
 from experiments.plan.build import Plan
 from experiments.store.folder import Store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
+from experiments.launch.launcher import Event, Events, Outcome, Queue, record_stages
 from experiments.plan.build import Plan, Stage
 from experiments.run.attempt import attempt
 from experiments.run.interrupts import Stop, counted_interrupts

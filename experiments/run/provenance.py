@@ -97,7 +97,7 @@ def planned_device_name(device: str) -> str:
 def commit() -> dict[str, Any]:
     """The commit of the checkout and whether files differ from it; None and None outside a checkout.
 
-    In a snapshot of a checkout (`experiments/launch/snapshot.py`), what was true of that checkout.
+    In a snapshot of a checkout (`experiments/launch/slurm/snapshot.py`), what was true of that checkout.
     """
     if (ROOT / SNAPSHOT_COMMIT).is_file():
         return json.loads((ROOT / SNAPSHOT_COMMIT).read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.launch.slurm_state import scheduler_states
+from experiments.launch.slurm.state import scheduler_states
 from experiments.store.contents import Contents, size
 from experiments.store.folder import StageView, Store, StoreError
 from experiments.store.lease import StageBusy, StageLock

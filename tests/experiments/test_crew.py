@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.launch import crew
 from experiments.launch.inprocess import InProcess
-from experiments.launch.pool import Pool
+from experiments.launch.pool import processes as crew
+from experiments.launch.pool.pool import Pool
 from experiments.run.attempt import attempt
 from experiments.spec.document import SpecError
 from experiments.store.folder import Store

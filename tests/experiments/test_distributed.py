@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from experiments.datasets.datasets import find_dataset
-from experiments.launch.crew import Crew
-from experiments.launch.pool import WORKER, Pool
+from experiments.launch.pool.pool import WORKER, Pool
+from experiments.launch.pool.processes import Crew
 from experiments.plan.build import DataInfo, build_plan
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec

@@ -10,8 +10,8 @@ import pytest
 
 from experiments import doctor
 from experiments.cli.main import call
-from experiments.launch import limits
-from experiments.launch.cluster import Cluster
+from experiments.launch.slurm import limits
+from experiments.launch.slurm.cluster import Cluster
 from experiments.versions import requirement, satisfies
 from yolact.errors import UserError
 

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from experiments.launch.base import Queue
 from experiments.launch.inprocess import InProcess
-from experiments.launch.pool import Pool
+from experiments.launch.launcher import Queue
+from experiments.launch.pool.pool import Pool
 from experiments.store.folder import Store
 from tests.experiments import fakes
 
 PARENT = """
 import sys
-from experiments.launch.pool import Pool
+from experiments.launch.pool.pool import Pool
 from experiments.store.folder import Store
 from tests.experiments import fakes
 pool = Pool(cores=2, kinds=fakes.KINDS, command=fakes.WORKER)

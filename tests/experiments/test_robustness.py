@@ -29,7 +29,7 @@ LAUNCHER = f"""
 import os, sys
 from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
-from experiments.launch.pool import Pool
+from experiments.launch.pool.pool import Pool
 from experiments.store.folder import Store
 from tests.experiments import fakes, writes
 writes.install(Path(os.environ[fakes.WRITES]), writes.LAUNCHERS)

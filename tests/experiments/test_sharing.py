@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.launch.forks import Template
-from experiments.launch.pool import Pool
+from experiments.launch.pool.forkserver_client import Template
+from experiments.launch.pool.pool import Pool
 from experiments.run import provenance
 from experiments.stages.kinds import MOST_TOGETHER, forward_pass
 from experiments.store.folder import Store

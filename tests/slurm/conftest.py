@@ -13,10 +13,10 @@ from unittest.mock import patch
 
 import pytest
 
-from experiments.launch.cluster import Cluster
 from experiments.launch.inprocess import InProcess
-from experiments.launch.slurm import Slurm
-from experiments.launch.slurm_state import scheduler_states
+from experiments.launch.slurm.cluster import Cluster
+from experiments.launch.slurm.launcher import Slurm
+from experiments.launch.slurm.state import scheduler_states
 from experiments.store.folder import Store
 from tests.slurm.kinds import KINDS
 from tests.slurm.virtual_cluster import SEARCH, VirtualCluster, missing

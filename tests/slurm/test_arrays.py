@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from experiments.cli.submit import dropped
-from experiments.launch.slurm_query import partition_limits
-from experiments.launch.slurm_state import cancel, scheduler_states
+from experiments.launch.slurm.query import partition_limits
+from experiments.launch.slurm.state import cancel, scheduler_states
 from experiments.store.folder import Store
 from tests.experiments import fakes
 from tests.slurm.conftest import ROOT, steps, submit, wait, wait_for_state, wait_until_done, yolact
@@ -34,8 +34,8 @@ DATA = "{kind: shapes, name: tiny, shapes: {train: 8, val: 4, test: 4}}\n"
 CLUSTER = "{partition: ci, time: 20, memory: 1.9, max_parallel: 2}\n"
 SUBMIT = """
 import sys
-from experiments.launch.cluster import Cluster
-from experiments.launch.slurm import Slurm
+from experiments.launch.slurm.cluster import Cluster
+from experiments.launch.slurm.launcher import Slurm
 from experiments.store.folder import Store
 from tests.experiments import fakes
 from tests.slurm.kinds import KINDS
@@ -110,7 +110,7 @@ def test_editing_the_checkout_does_not_change_a_queued_job(held, store, tmp_path
         shutil.copytree(ROOT / room, checkout / room, ignore=shutil.ignore_patterns("__pycache__"))
     environment = {**os.environ, "PYTHONPATH": f"{checkout}:{ROOT}"}
     subprocess.run([sys.executable, "-c", SUBMIT, str(store.root)], cwd=checkout, env=environment, check=True, timeout=120)
-    for edited in ("experiments/run/attempt.py", "experiments/launch/slurm_job.py", "yolact/runtime/files.py"):
+    for edited in ("experiments/run/attempt.py", "experiments/launch/slurm/job.py", "yolact/runtime/files.py"):
         (checkout / edited).write_text("raise RuntimeError('a queued job runs the edited checkout')\n")
     held()
     wait_until_done(store, fakes.chains(1))

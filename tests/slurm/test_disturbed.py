@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from experiments.launch.slurm_state import cancel, scheduler_states
+from experiments.launch.slurm.state import cancel, scheduler_states
 from experiments.store.folder import Store
 from tests.experiments import fakes
 from tests.slurm.conftest import digests, steps, submit, undisturbed, wait, wait_for_state, wait_until_done, yolact

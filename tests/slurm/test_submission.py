@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments.launch.cluster import Cluster, read_cluster
-from experiments.launch.limits import shortfalls
-from experiments.launch.slurm import Slurm
-from experiments.launch.slurm_arrays import arrays_of, dependency
-from experiments.launch.slurm_query import _expand
+from experiments.launch.slurm.arrays import arrays_of, dependency
+from experiments.launch.slurm.cluster import Cluster, read_cluster
+from experiments.launch.slurm.launcher import Slurm
+from experiments.launch.slurm.limits import shortfalls
+from experiments.launch.slurm.query import _expand
 from experiments.plan.budget import Budget
 from experiments.spec.document import SpecError
 from experiments.store.folder import Store

@@ -82,6 +82,6 @@ def test_a_missing_data_set_fails_its_own_spec_alone(tmp_path, monkeypatch, caps
 
 
 def run_outcome():
-    from experiments.launch.base import Outcome
+    from experiments.launch.launcher import Outcome
 
     return Outcome({})

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from experiments import situation
 from experiments.cli import cancel as cancel_command
 from experiments.cli import retry as retry_command
 from experiments.cli import status as status_command
 from experiments.cli.main import call
+from experiments.launch import status as situation
 from experiments.launch.inprocess import InProcess
-from experiments.launch.pool import Pool
-from experiments.launch.slurm_query import SchedulerError
-from experiments.launch.slurm_record import write_record
-from experiments.launch.slurm_state import SchedulerState
+from experiments.launch.pool.pool import Pool
+from experiments.launch.slurm.query import SchedulerError
+from experiments.launch.slurm.record import write_record
+from experiments.launch.slurm.state import SchedulerState
 from experiments.store.folder import Store
 from experiments.store.lease import process_start
 from tests.experiments import fakes
@@ -33,7 +33,7 @@ from tests.experiments.cli.benches import chain, record, run
 ROOT = Path(__file__).resolve().parents[3]
 LAUNCHER = """
 import sys
-from experiments.launch.pool import Pool
+from experiments.launch.pool.pool import Pool
 from experiments.store.folder import Store
 from tests.experiments import fakes
 plan = fakes.chains(3, steps=400, pause=0.02)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from experiments.cli.main import call
-from experiments.launch.slurm_state import SchedulerState
+from experiments.launch.slurm.state import SchedulerState
 from experiments.store import gc as results_remove
 from experiments.store import transfer as results_transfer
 from experiments.store.durable import write_json

@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
-from experiments.launch.cluster import Cluster
-from experiments.launch.limits import check_partitions, shortfalls
-from experiments.launch.slurm_arrays import Array, arrays_of, dependency
-from experiments.launch.slurm_query import SchedulerError, largest_array, scancel
-from experiments.launch.slurm_record import write_record
-from experiments.launch.slurm_state import scheduler_states
-from experiments.launch.snapshot import take_snapshot
+from experiments.launch.launcher import Event, Events, Outcome, Queue, record_stages
+from experiments.launch.slurm.arrays import Array, arrays_of, dependency
+from experiments.launch.slurm.cluster import Cluster
+from experiments.launch.slurm.limits import check_partitions, shortfalls
+from experiments.launch.slurm.query import SchedulerError, largest_array, scancel
+from experiments.launch.slurm.record import write_record
+from experiments.launch.slurm.snapshot import take_snapshot
+from experiments.launch.slurm.state import scheduler_states
 from experiments.plan.budget import Budgets
 from experiments.plan.build import Plan
 from experiments.run.worker import THREAD_VARIABLES
@@ -74,7 +74,7 @@ class Slurm:
         """Submit one array; returns {stage id: job id}."""
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-        from experiments.launch.slurm_job import StageJob
+        from experiments.launch.slurm.job import StageJob
 
         folder = store.root / "slurm" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{array.kind}-{secrets.token_hex(3)}"
         folder.mkdir(parents=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from experiments.launch.slurm_query import Answer
+from experiments.launch.slurm.query import Answer
 from experiments.store.folder import Store
 
 BLOCKED, TOO_SHORT = 5, 6

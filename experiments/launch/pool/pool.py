@@ -19,11 +19,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.launch import forks
-from experiments.launch.base import Event, Events, Outcome, Queue, record_stages
-from experiments.launch.crew import Crew
-from experiments.launch.endings import Ending, ending
-from experiments.launch.forks import Fork, Template
+from experiments.launch.launcher import Event, Events, Outcome, Queue, record_stages
+from experiments.launch.pool import forkserver_client as forks
+from experiments.launch.pool.endings import Ending, ending
+from experiments.launch.pool.forkserver_client import Fork, Template
+from experiments.launch.pool.processes import Crew
 from experiments.plan.build import Plan, Stage
 from experiments.plan.sharing import common
 from experiments.run.forkserver import PARENT

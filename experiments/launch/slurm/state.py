@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.launch.slurm_query import Answer, ended, queued, scancel
-from experiments.launch.slurm_reasons import why_ended, why_pending
-from experiments.launch.slurm_record import JobRecord, note_cancelled, unfinished_records
+from experiments.launch.slurm.query import Answer, ended, queued, scancel
+from experiments.launch.slurm.reasons import why_ended, why_pending
+from experiments.launch.slurm.record import JobRecord, note_cancelled, unfinished_records
 from experiments.store.folder import Store
 
 ALIVE = ("pending", "running", "suspended")

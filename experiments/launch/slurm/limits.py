@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from experiments.launch.cluster import Cluster
-from experiments.launch.slurm_query import PartitionLimits, partition_limits, partitions
+from experiments.launch.slurm.cluster import Cluster
+from experiments.launch.slurm.query import PartitionLimits, partition_limits, partitions
 from experiments.plan.budget import Budgets
 from experiments.plan.build import Stage
 from experiments.progress import duration

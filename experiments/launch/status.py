@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.launch.slurm_query import SchedulerError
-from experiments.launch.slurm_state import SchedulerState, scheduler_states
+from experiments.launch.slurm.query import SchedulerError
+from experiments.launch.slurm.state import SchedulerState, scheduler_states
 from experiments.store.folder import StageView, Store, StoreError, read_events
 from yolact.training.breakdown import limit
 

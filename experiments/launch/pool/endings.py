@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experiments.launch.crew import Crew
-from experiments.launch.forks import Fork
+from experiments.launch.pool.forkserver_client import Fork
+from experiments.launch.pool.processes import Crew
 from experiments.run.worker import BUSY, DONE, INTERRUPTED
 from experiments.store.folder import Store
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from submitit import JobEnvironment
 from submitit.helpers import DelayedSubmission
 
-from experiments.launch.slurm_reasons import BLOCKED, TOO_SHORT
-from experiments.launch.slurm_record import write_record
+from experiments.launch.slurm.reasons import BLOCKED, TOO_SHORT
+from experiments.launch.slurm.record import write_record
 from experiments.run.attempt import describe
 from experiments.run.ranks import take_part
 from experiments.run.worker import BUSY, FAILED, INTERRUPTED, limit_threads
