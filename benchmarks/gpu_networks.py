@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from experiments.cli.export import settle
+from experiments.cli.use.export import settle
 from yolact.config import (
     AnchorConfig,
     BackboneConfig,

@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from analysis.figures.style import house_style, new_figure
 from benchmarks.figures import grouped, save
 from benchmarks.timing import REPEATS, interleaved, ratio, row, write_csv
-from experiments.cli.networks import load_network
+from experiments.cli.use.networks import load_network
 from yolact.config import InferenceConfig
 from yolact.data.video import create_video, open_video
 from yolact.inference import predict_video as video_prediction

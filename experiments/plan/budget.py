@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.cli.progress import duration
 from experiments.plan.build import Stage
-from experiments.progress import duration
 from experiments.store.contents import readable_size
 from experiments.store.folder import Store
 

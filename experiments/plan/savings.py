@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from experiments.cli.progress import duration
 from experiments.plan.budget import Budgets
 from experiments.plan.build import Plan, Stage
 from experiments.plan.sharing import common
-from experiments.progress import duration
 from experiments.stages.kinds import KINDS, MOST_TOGETHER, Kind
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from analysis import report as report_module
 from analysis.notebooks import FOLDER, NOTEBOOKS, ParameterError, checked, parameters
 from analysis.report import ReportError, make_report
-from experiments.cli.report import report
+from experiments.cli.ask.report import report
 
 DECLARED = """
 images = 3  # images to show

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from analysis import notebooks as notebooks_module
 from analysis.execution import execute
 from analysis.report import ReportError, make_report
-from experiments.cli.report import report, table
+from experiments.cli.ask.report import report, table
 from experiments.store.folder import StoreError
 from tests.analysis import fake_results
 

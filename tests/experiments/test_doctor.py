@@ -8,7 +8,7 @@ from collections import namedtuple
 
 import pytest
 
-from experiments import doctor
+from experiments.cli.keep import checks as doctor
 from experiments.cli.main import call
 from experiments.launch.slurm import limits
 from experiments.launch.slurm.cluster import Cluster

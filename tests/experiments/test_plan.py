@@ -159,7 +159,7 @@ def test_a_thousand_stages_are_planned_in_seconds(tmp_path, setting):
 def test_planning_imports_no_torch():
     code = (
         "import sys; from tests.experiments.test_plan import plan_for; plan_for('prototypes', scale='paper');"
-        "import experiments.store.folder, experiments.launch.pool.pool, experiments.progress, experiments.cli.main;"
+        "import experiments.store.folder, experiments.launch.pool.pool, experiments.cli.progress, experiments.cli.main;"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

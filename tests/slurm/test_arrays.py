@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from experiments.cli.submit import dropped
+from experiments.cli.ask.submit import dropped
 from experiments.launch.slurm.query import partition_limits
 from experiments.launch.slurm.state import cancel, scheduler_states
 from experiments.store.folder import Store

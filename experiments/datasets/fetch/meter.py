@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from experiments.progress import LINE_SECONDS
+from experiments.cli.progress import LINE_SECONDS
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 

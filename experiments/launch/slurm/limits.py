@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from experiments.cli.progress import duration
 from experiments.launch.slurm.cluster import Cluster
 from experiments.launch.slurm.query import PartitionLimits, partition_limits, partitions
 from experiments.plan.budget import Budgets
 from experiments.plan.build import Stage
-from experiments.progress import duration
 from yolact.config.base import nearest
 from yolact.errors import UserError
 

@@ -70,7 +70,7 @@ def test_every_variant_of_every_spec_trains_predicts_is_timed_and_measured(tmp_p
 
 
 def test_a_missing_data_set_fails_its_own_spec_alone(tmp_path, monkeypatch, capsys):
-    from experiments.cli import run
+    from experiments.cli.ask import run
 
     monkeypatch.setenv("YOLACT_DATA", str(tmp_path / "nowhere"))
     tried = []

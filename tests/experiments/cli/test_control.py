@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cli import cancel as cancel_command
-from experiments.cli import retry as retry_command
-from experiments.cli import status as status_command
 from experiments.cli.main import call
+from experiments.cli.watch import cancel as cancel_command
+from experiments.cli.watch import retry as retry_command
+from experiments.cli.watch import status as status_command
 from experiments.launch import status as situation
 from experiments.launch.inprocess import InProcess
 from experiments.launch.pool.pool import Pool

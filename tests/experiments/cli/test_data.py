@@ -6,7 +6,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from experiments.cli.data import data
+from experiments.cli.keep.data import data
 from experiments.datasets import datasets
 from experiments.datasets.datasets import find_dataset
 from tests.yolact.data.builders import annotation, dataset, truncate, write
@@ -77,7 +77,7 @@ def test_check_of_what_cannot_be_checked(tmp_path):
 def test_shapes_is_made_then_verified_then_checked(tmp_path, monkeypatch):
     from yolact.config.data import ShapesConfig
 
-    monkeypatch.setattr("experiments.cli.data.ShapesConfig", lambda: ShapesConfig(train=40, val=20, test=20))
+    monkeypatch.setattr("experiments.cli.keep.data.ShapesConfig", lambda: ShapesConfig(train=40, val=20, test=20))
     assert run("shapes", tmp_path / "out").output == f"{tmp_path / 'out'}: made: 40 train, 20 val, 20 test images\n"
     assert "verified" in run("shapes", tmp_path / "out").output
     assert run("check", tmp_path / "out").exit_code == 0

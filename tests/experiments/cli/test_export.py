@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from experiments.cli.export import settle
-from experiments.cli.networks import load_network
+from experiments.cli.use.export import settle
+from experiments.cli.use.networks import load_network
 from tests.experiments.cli.test_measure import MASK_RCNN, YOLACT, run, write_result
 from yolact.config.presets import PRESETS
 from yolact.inference.export import export_model

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from experiments.cli.networks import (
+from experiments.cli.use.networks import (
     Network,
     device_option,
     engine_options,

@@ -8,14 +8,14 @@ from typing import Any
 import click
 from rich.console import Console
 
+from experiments.cli.ask.plan import summary
+from experiments.cli.ask.submit import submit
 from experiments.cli.common import Request, plan_options, request
-from experiments.cli.plan import summary
-from experiments.cli.submit import submit
+from experiments.cli.progress import Report
 from experiments.launch.inprocess import InProcess
 from experiments.launch.launcher import Launcher
 from experiments.launch.pool.pool import Pool
 from experiments.launch.slurm.cluster import Cluster, read_cluster
-from experiments.progress import Report
 from yolact.errors import UserError
 
 

@@ -8,12 +8,12 @@ import click
 from rich.console import Console
 
 from experiments.cli.common import results_option
+from experiments.cli.progress import Report
 from experiments.launch.inprocess import InProcess
 from experiments.launch.launcher import Launcher
 from experiments.launch.pool.pool import Pool
 from experiments.launch.status import situations
 from experiments.plan.recorded import stored_plan
-from experiments.progress import Report
 from experiments.store.contents import Contents
 from experiments.store.folder import Store, StoreError
 

@@ -25,7 +25,7 @@ def doctor(results: Path, config: Path | None) -> int:
       yolact doctor
       yolact doctor --config cluster.yaml
     """
-    from experiments.doctor import examine
+    from experiments.cli.keep.checks import examine
 
     levels: Counter[str] = Counter()
     for finding in examine(results, config):

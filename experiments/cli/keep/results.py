@@ -13,7 +13,7 @@ from rich.table import Table
 
 from experiments.cli.common import console as make_console
 from experiments.cli.common import results_option
-from experiments.progress import duration
+from experiments.cli.progress import duration
 from experiments.store import gc as results_remove
 from experiments.store import transfer as results_transfer
 from experiments.store.contents import Contents, readable_size, size

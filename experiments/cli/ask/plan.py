@@ -10,7 +10,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from experiments.cli import rows
+from experiments.cli.ask import rows
 from experiments.cli.common import Request, plan_options, request
 from experiments.cli.common import console as make_console
 from experiments.plan.budget import Budgets

@@ -18,8 +18,8 @@ from rich.text import Text
 
 from experiments.cli.common import console as make_console
 from experiments.cli.common import results_option
+from experiments.cli.progress import duration
 from experiments.launch.status import situations
-from experiments.progress import duration
 from experiments.store.folder import STATES, Store
 
 STYLES = {

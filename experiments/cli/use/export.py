@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from experiments.cli.networks import load_network, one_source, preset_options, source_options
+from experiments.cli.use.networks import load_network, one_source, preset_options, source_options
 from yolact.errors import UserError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from experiments.cli.networks import (
+from experiments.cli.use.networks import (
     device_option,
     engine_options,
     load_network,
