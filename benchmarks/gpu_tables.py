@@ -13,13 +13,13 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from analysis import results as stored
 from analysis.figures.accuracy import accuracy
 from analysis.figures.style import OKABE_ITO, house_style, new_figure
-from analysis.layout import detail_table, headline_tables
-from analysis.results import Experiment, MissingResult
-from analysis.tables import summary, tidy
-from analysis.writers import csv, markdown
+from analysis.results import experiment as stored
+from analysis.results.experiment import Experiment, MissingResult
+from analysis.tables.layout import detail_table, headline_tables
+from analysis.tables.tidy import summary, tidy
+from analysis.tables.writers import csv, markdown
 from experiments.run.provenance import environment
 from experiments.store.folder import Store
 from yolact.errors import UserError

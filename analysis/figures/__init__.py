@@ -4,9 +4,9 @@ from analysis.figures.accuracy import accuracy, accuracy_by_size
 from analysis.figures.curves import losses, precision_recall
 from analysis.figures.latency import accuracy_against_latency
 from analysis.figures.picture import Picture
-from analysis.figures.prototypes import prototypes
 from analysis.figures.quality import boxes_and_masks
 from analysis.figures.speed import speed_by_stage
+from analysis.measures.prototypes.figures import prototypes
 
 __all__ = [
     "Picture",

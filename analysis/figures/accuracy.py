@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 
 from analysis.figures.picture import Picture
 from analysis.figures.style import GROUND, INK, colours, house_style, label_rows, legend, marker, new_figure, seeds, spaced
-from analysis.metrics import METRICS, Metric
-from analysis.results import Experiment, MissingResult
+from analysis.results.experiment import Experiment, MissingResult
+from analysis.tables.metrics import METRICS, Metric
 
 SIZES = {"APs": "small\n(< 32² px)", "APm": "medium\n(32² to 96² px)", "APl": "large\n(> 96² px)"}
 """COCO's area ranges, in pixels of the original image."""

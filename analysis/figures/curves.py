@@ -11,7 +11,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from analysis.figures.picture import Picture
 from analysis.figures.style import colours, dashes, house_style, legend, new_figure, seeds, spaced
-from analysis.results import Experiment, MissingResult
+from analysis.results.experiment import Experiment, MissingResult
 
 _NOT_TERMS = ("iteration", "lr")
 

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from analysis.figures.accuracy import measured, unique_legend, words
 from analysis.figures.picture import Picture
 from analysis.figures.style import GROUND, INK, colours, house_style, legend, marker, new_figure, seeds
-from analysis.metrics import METRICS
-from analysis.pareto import dominator, front
-from analysis.results import Experiment, MissingResult
+from analysis.results.experiment import Experiment, MissingResult
+from analysis.tables.metrics import METRICS
+from analysis.tables.pareto import dominator, front
 
 
 @house_style

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from analysis.figures.accuracy import measured
 from analysis.figures.picture import Picture
 from analysis.figures.style import GROUND, INK, colours, house_style, label_rows, legend, new_figure, seeds
-from analysis.results import Experiment, MissingResult
+from analysis.results.experiment import Experiment, MissingResult
 
 
 @house_style

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.figures.picture import Picture
 from analysis.figures.style import GROUND, INK, house_style, label_rows, legend, new_figure, seeds
-from analysis.results import Experiment, every
+from analysis.results.experiment import Experiment, every
 
 
 def read_speeds(experiment: Experiment) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.gallery.kept import Assembly, KeptImage
+from analysis.measures.prototypes.read import Assembly, KeptImage
 
 
 def windows(image: KeptImage, padding: int) -> NDArray[np.int64]:

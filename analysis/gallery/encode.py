@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from analysis.gallery.assembly import contributions, windows
-from analysis.gallery.kept import Assembly, KeptImage
+from analysis.measures.prototypes.read import Assembly, KeptImage
 
 LONGEST_SIDE = 640
 """Pixels of the longer side of a photo; larger ones are made smaller."""

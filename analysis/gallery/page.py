@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures.style import OKABE_ITO
-from analysis.folder import folder_beside, put_in_place
 from analysis.gallery.encode import encode
-from analysis.gallery.kept import Kept, open_kept
 from analysis.gallery.statistics import Use
-from analysis.html import TEMPLATES
-from analysis.results import Experiment, MissingResult, load
+from analysis.measures.prototypes.read import Kept, open_kept
+from analysis.report.folder import folder_beside, put_in_place
+from analysis.report.html import TEMPLATES
+from analysis.results.experiment import Experiment, MissingResult, load
 from experiments.store.folder import Store
 from yolact.errors import UserError
 

@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.gallery.assembly import contributions
-from analysis.gallery.kept import KeptImage, open_kept
-from analysis.results import Experiment
+from analysis.measures.prototypes.read import KeptImage, open_kept
+from analysis.results.experiment import Experiment
 
 
 class Use:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.results import load
+from analysis.results.experiment import load
 from tests.analysis import fake_results
 
 

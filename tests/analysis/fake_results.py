@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.bootstrap import AP_NAMES, average_precision, load_matches
+from analysis.statistics.bootstrap import AP_NAMES, average_precision, load_matches
 
 IMAGES, CLASSES = 40, ("circle", "square", "triangle")
 IOUS = np.linspace(0.5, 0.95, 10)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from analysis.results import Experiment, load
+from analysis.results.experiment import Experiment, load
 
 Write = Callable[[Path], Any]
 """Writes a stage's files into its result folder."""

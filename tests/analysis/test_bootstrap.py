@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from analysis.bootstrap import AP_NAMES, average_precision, load_matches, resample
+from analysis.statistics.bootstrap import AP_NAMES, average_precision, load_matches, resample
 from tests.analysis.fake_results import write_matches
 from yolact.evaluation.coco import evaluate_to
 from yolact.runtime.files import write_json
@@ -167,7 +167,7 @@ def test_chunks_of_resamples_do_not_change_the_numbers(tmp_path, monkeypatch):
     write_matches(tmp_path / "matches.npz", 0.8, seed=0)
     matches, weights = load_matches(tmp_path / "matches.npz"), resample(40, 7)
     whole = average_precision(matches, weights)["AP"]
-    monkeypatch.setattr("analysis.bootstrap._ELEMENTS_PER_CHUNK", 1)
+    monkeypatch.setattr("analysis.statistics.bootstrap._ELEMENTS_PER_CHUNK", 1)
     np.testing.assert_array_equal(average_precision(matches, weights)["AP"], whole)
 
 

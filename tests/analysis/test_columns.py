@@ -7,8 +7,8 @@ import math
 import pandas as pd
 import pytest
 
-from analysis import writers
-from analysis.pages.columns import Column, as_table
+from analysis.tables import writers
+from analysis.tables.columns import Column, as_table
 
 
 def cell(column: Column, **row):

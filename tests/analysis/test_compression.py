@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from analysis.bootstrap import AP_NAMES, average_precision, load_matches
-from analysis.compression import compression, compression_answer, full_accuracy, needed, prototypes_of
-from analysis.figures.compression import accuracy_against_m
-from analysis.results import MissingResult
-from analysis.tables import summary, tidy
+from analysis.interventions.compression.figures import accuracy_against_m
+from analysis.interventions.compression.read import compression, compression_answer, full_accuracy, needed, prototypes_of
+from analysis.results.experiment import MissingResult
+from analysis.statistics.bootstrap import AP_NAMES, average_precision, load_matches
+from analysis.tables.tidy import summary, tidy
 from tests.analysis.fake_results import IMAGES, write_matches
 from tests.analysis.stored import store
 from yolact.runtime.files import write_json

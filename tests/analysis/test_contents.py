@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from analysis import figures
-from analysis.bootstrap import load_matches
-from analysis.contents import MissingName, MissingResult, opened
-from analysis.gallery.kept import open_kept
-from analysis.results import every, first
+from analysis.measures.prototypes.read import open_kept
+from analysis.results.contents import MissingName, MissingResult, opened
+from analysis.results.experiment import every, first
+from analysis.statistics.bootstrap import load_matches
 from tests.analysis import fake_results
 from tests.analysis.gallery import made_up
 

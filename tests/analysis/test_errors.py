@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from analysis.errors import boundary_table, error_table, largest_error, read_ap_by_iou, read_errors
-from analysis.figures.errors import ap_by_iou, error_types
-from analysis.results import MissingResult, load
+from analysis.measures.errors.figures import ap_by_iou, error_types
+from analysis.measures.errors.read import boundary_table, error_table, largest_error, read_ap_by_iou, read_errors
+from analysis.results.experiment import MissingResult, load
 from tests.analysis import fake_results
 
 FIXES = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss", "FP", "FN")

@@ -8,11 +8,11 @@ import matplotlib
 import pytest
 
 from analysis import figures
-from analysis.figures.prototypes import best_prototype_variant
 from analysis.figures.speed import protocol
 from analysis.figures.style import OKABE_ITO, colours
-from analysis.results import Experiment, MissingResult, load
-from analysis.tables import summary, tidy
+from analysis.measures.prototypes.figures import best_prototype_variant
+from analysis.results.experiment import Experiment, MissingResult, load
+from analysis.tables.tidy import summary, tidy
 from tests.analysis import fake_results
 
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
-from analysis.figures.partition import kinds_of_prototypes, partition_maps, place_against_objects
-from analysis.kinds import KINDS, SEEN, STRENGTHS, Bounds, kinds, strengths
-from analysis.partition import kinds_table, what_was_learned
-from analysis.results import MissingResult
+from analysis.measures.responses.figures import kinds_of_prototypes, partition_maps, place_against_objects
+from analysis.measures.responses.kinds import KINDS, SEEN, STRENGTHS, Bounds, kinds, strengths
+from analysis.measures.responses.read import kinds_table, what_was_learned
+from analysis.results.experiment import MissingResult
 from tests.analysis.stored import store
 from tests.planted import planted, shuffled
 from yolact.measures.responses.described import Described

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures import leakage as figures
-from analysis.leakage import leakage_sentence, rates, spread
-from analysis.results import Experiment, MissingResult
+from analysis.measures.leakage import figures
+from analysis.measures.leakage.read import leakage_sentence, rates, spread
+from analysis.results.experiment import Experiment, MissingResult
 
 
 class Fake:

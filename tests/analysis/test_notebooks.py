@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from analysis import report as report_module
-from analysis.notebooks import FOLDER, NOTEBOOKS, ParameterError, checked, parameters
-from analysis.report import ReportError, make_report
+from analysis.report import build as report_module
+from analysis.report.build import ReportError, make_report
+from analysis.report.notebooks import FOLDER, NOTEBOOKS, ParameterError, checked, parameters
 from experiments.cli.ask.report import report
 
 DECLARED = """

@@ -8,13 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.bootstrap import AP_NAMES, average_precision, load_matches
-from analysis.coefficients import coefficient_distribution, measured_variants, oracle_ious, read_coefficients, sign_use
-from analysis.figures.coefficients import coefficient_distributions, coefficients_answer, oracle_scatter, subtraction
-from analysis.figures.oracle import accuracy_against_noise, noise_answer, oracle_budget
-from analysis.oracle import STEPS, budget, budget_answer, noise, swaps
-from analysis.results import MissingResult
-from analysis.tables import summary
+from analysis.interventions.oracle.figures import accuracy_against_noise, noise_answer, oracle_budget
+from analysis.interventions.oracle.read import STEPS, budget, budget_answer, noise, swaps
+from analysis.measures.coefficients.figures import coefficient_distributions, coefficients_answer, oracle_scatter, subtraction
+from analysis.measures.coefficients.read import (
+    coefficient_distribution,
+    measured_variants,
+    oracle_ious,
+    read_coefficients,
+    sign_use,
+)
+from analysis.results.experiment import MissingResult
+from analysis.statistics.bootstrap import AP_NAMES, average_precision, load_matches
+from analysis.tables.tidy import summary
 from tests.analysis.fake_results import IMAGES, write_matches
 from tests.analysis.stored import store
 from yolact.runtime.files import write_json

@@ -7,11 +7,11 @@ import shutil
 
 import pytest
 
-from analysis import overview
-from analysis.overview import write_overview
-from analysis.results import load
-from analysis.tables import summary
-from analysis.writers import summary_csv
+from analysis.report import overview
+from analysis.report.overview import write_overview
+from analysis.results.experiment import load
+from analysis.tables.tidy import summary
+from analysis.tables.writers import summary_csv
 from tests.analysis import fake_results
 from tests.analysis.test_report import Links
 

@@ -8,13 +8,13 @@ import json
 import pandas as pd
 import pytest
 
-from analysis.answer import answer
 from analysis.figures.latency import accuracy_against_latency
-from analysis.layout import detail_table, headline_tables
-from analysis.pages.ablation import AblationPage
-from analysis.results import load
-from analysis.tables import best_variant, summary, tidy
-from analysis.writers import FORMATS, render
+from analysis.report.pages.ablation import AblationPage
+from analysis.results.experiment import load
+from analysis.tables.answer import answer
+from analysis.tables.layout import detail_table, headline_tables
+from analysis.tables.tidy import best_variant, summary, tidy
+from analysis.tables.writers import FORMATS, render
 from tests.analysis import fake_results
 
 PUBLISHED = [{"label": "FCIS", "source": "another paper", "values": {"mask_AP": 29.5, "latency_ms": 151.5}}]

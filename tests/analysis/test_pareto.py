@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.pareto import dominator, front
+from analysis.tables.pareto import dominator, front
 
 NUMBERS = st.integers(0, 6).map(float)  # few values, so that ties happen
 POINTS = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.tuples(NUMBERS, NUMBERS), max_size=8)

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures.probes import activation_by_place, border_profile, drawn_prototypes, figure_five, sense_of_place
-from analysis.probes import border_profiles, first_probed, padding_claim, probes, probes_summary
-from analysis.results import Experiment, MissingResult, load
+from analysis.measures.probes.figures import activation_by_place, border_profile, drawn_prototypes, figure_five, sense_of_place
+from analysis.measures.probes.read import border_profiles, first_probed, padding_claim, probes, probes_summary
+from analysis.results.experiment import Experiment, MissingResult, load
 
 K, CELLS, PHASES, SIZE = 8, 2, 2, 32
 POSITION = {"zeros": 0.3, "circular": 0.02, "reflect": 0.31}

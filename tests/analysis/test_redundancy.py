@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from analysis.figures.redundancy import correlations, spectrum, use_per_class
-from analysis.redundancy import components_for, redundancy, redundancy_summary, similarity_order, spectra, use
-from analysis.results import MissingResult
+from analysis.measures.redundancy.figures import correlations, spectrum, use_per_class
+from analysis.measures.redundancy.read import components_for, redundancy, redundancy_summary, similarity_order, spectra, use
+from analysis.results.experiment import MissingResult
 from tests.analysis.stored import store
 from tests.planted import planted, shuffled
 from tests.yolact.measures.test_redundancy import measured

@@ -11,9 +11,9 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from analysis import notebooks as notebooks_module
-from analysis.execution import execute
-from analysis.report import ReportError, make_report
+from analysis.report import notebooks as notebooks_module
+from analysis.report.build import ReportError, make_report
+from analysis.report.execution import execute
 from experiments.cli.ask.report import report, table
 from experiments.store.folder import StoreError
 from tests.analysis import fake_results
@@ -158,7 +158,7 @@ def test_help_shows_an_example(command):
 
 def test_analysis_needs_no_torch(results):
     code = (
-        "import sys; from analysis.pages.ablation import AblationPage; "
+        "import sys; from analysis.report.pages.ablation import AblationPage; "
         f"AblationPage.open({str(results)!r}, 'quickstart', 'toy').tables(); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=notebooks_module.ROOT)

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures.stability import consecutive_iou, film_strip, flicker
-from analysis.results import MissingResult, load
-from analysis.stability import mask_pairs, objects, stability_table, steadiest, steadiness
+from analysis.measures.stability.figures import consecutive_iou, film_strip, flicker
+from analysis.measures.stability.read import mask_pairs, objects, stability_table, steadiest, steadiness
+from analysis.results.experiment import MissingResult, load
 
 STEADY, SHAKY = 0.9, 0.7
 """Mask IoU of successive frames that is planted in the two variants."""

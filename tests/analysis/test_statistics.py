@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from analysis.statistics import Difference, PairingError, over_images, over_seeds, sample_sd, t_quantile
+from analysis.statistics.intervals import Difference, PairingError, over_images, over_seeds, sample_sd, t_quantile
 from tests.analysis.fake_results import write_matches
 
 

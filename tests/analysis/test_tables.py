@@ -9,12 +9,12 @@ import math
 import pandas as pd
 import pytest
 
-from analysis.answer import answer
-from analysis.layout import detail_table, headline_tables, interval, signed, spread
-from analysis.metrics import METRICS
-from analysis.results import load
-from analysis.tables import best_variant, holes, summary, tidy
-from analysis.writers import render
+from analysis.results.experiment import load
+from analysis.tables.answer import answer
+from analysis.tables.layout import detail_table, headline_tables, interval, signed, spread
+from analysis.tables.metrics import METRICS
+from analysis.tables.tidy import best_variant, holes, summary, tidy
+from analysis.tables.writers import render
 from tests.analysis import fake_results
 from yolact.errors import UserError
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from analysis.notebooks import FOLDER, NOTEBOOKS, PAPER, parameters
-from analysis.pages.pieces import Html
-from analysis.report import make_report
+from analysis.report.build import make_report
+from analysis.report.notebooks import FOLDER, NOTEBOOKS, PAPER, parameters
+from analysis.report.pages.pieces import Html
 from tests.analysis import fake_results
 from tests.analysis.test_report import Links
 

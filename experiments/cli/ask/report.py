@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from analysis.notebooks import NOTEBOOKS, PAPER
+from analysis.report.notebooks import NOTEBOOKS, PAPER
 from experiments.cli.common import results_option
 from experiments.spec.schema import load_spec, names
 from experiments.store.folder import Store
@@ -33,8 +33,8 @@ def table(experiment: str, scale: str, form: str, results: Path) -> None:
       yolact table quickstart
       yolact table nms --scale small --format latex > nms.tex
     """
-    from analysis.results import load
-    from analysis.writers import render
+    from analysis.results.experiment import load
+    from analysis.tables.writers import render
 
     click.echo(render(load(results, experiment, scale), _NAMES[form]), nl=False)
 
@@ -69,8 +69,8 @@ def report(
       yolact report --all --scale toy
       yolact report prototypes --scale small --results /data/results
     """
-    from analysis.overview import write_overview
-    from analysis.report import make_report
+    from analysis.report.build import make_report
+    from analysis.report.overview import write_overview
 
     if every == (experiment is not None):
         raise click.UsageError("name an experiment, such as nms, or give --all")

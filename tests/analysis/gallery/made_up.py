@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.results import Experiment, load
+from analysis.results.experiment import Experiment, load
 
 NAMES = ("circle", "Stern <ä>")
 STAGE = "prototypes-0123456789abcdef"

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from analysis.figures.strips import assembly_strip, prototype_sheet
 from analysis.gallery import open_kept, prototype_statistics
 from analysis.gallery.assembly import contributions, strip, windows
 from analysis.gallery.encode import LONGEST_SIDE, encode, quantised
-from analysis.gallery.kept import Assembly, KeptImage
-from analysis.results import MissingResult
+from analysis.measures.prototypes.read import Assembly, KeptImage
+from analysis.measures.prototypes.strips import assembly_strip, prototype_sheet
+from analysis.results.experiment import MissingResult
 from tests.analysis.gallery import made_up
 from yolact.ops.masks import crop
 
