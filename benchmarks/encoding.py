@@ -6,7 +6,8 @@ most of that vanishes where a core is free. Cost: about four minutes on two core
     python -m benchmarks.encoding --threads 1 --out results/reference/cpu
 
 Protocol: `benchmarks/timing.py`. `encoding`: the masks of 100 discs with wavy edges, radii 10 to 120 pixels, in 640 x 480, by
-`yolact.ops.rle.encode` and by pycocotools from the same (n, H, W) array. `prediction`: YOLACT-550 with ResNet-50, 100 detections in
+`yolact.ops.rle.encode` and by pycocotools from the same (n, H, W) array. `prediction`: YOLACT-550 with ResNet-50, 100
+detections in
 640 x 480, the mean of four images in a row: looked at alone (`no records`), with the records made in line (`in line`), and by a
 thread as the `predict` stage does (`behind`). `hidden` is the share of the encoding that `behind` saves. The thread needs
 a core of its own: with fewer PyTorch threads than cores it has one. `ratio`: against pycocotools, and against `in line`.

@@ -8,7 +8,8 @@ twelve minutes on one core, and three gigabytes of memory. To reproduce:
 
 Protocol: that of `benchmarks/timing.py` without warming up, but that a round calls pycocotools, which takes most of a minute,
 once and the fast backend six times; `n` says how often in all. Rows by `iou_type` and `step`: `evaluate` is all of
-`yolact.evaluation.coco.evaluate`, from parsed files to numbers and matches, hence with the checks of every annotation and record
+`yolact.evaluation.coco.evaluate`, from parsed files to numbers and matches, hence with the checks of every annotation and
+record
 that both backends share; `core` is what follows the checks, timed within the same calls. `ratio` is pycocotools' time over
 the fast backend's in the same round. For both IoU types together, by the fast backend alone, `read` is reading the two JSON
 files, and `whole` a coco stage's work: reading, evaluating, writing.

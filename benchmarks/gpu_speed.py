@@ -1,4 +1,5 @@
-"""Speed of a preset at batch 1 under the paper's protocol (`yolact/inference/speed.py`), in every precision that the device has."""
+"""Speed of a preset at batch 1 under the paper's protocol (`yolact/inference/speed.py`), in every precision that the device
+has."""
 
 from __future__ import annotations
 

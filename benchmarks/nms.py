@@ -5,7 +5,8 @@ Cost: about three minutes on two cores. To reproduce:
 
     python -m benchmarks.nms --out results/reference/cpu
 
-Protocol: `yolact.ops.nms.suppress` alone (boxes are decoded, scores are probabilities), thresholds as in the paper (score .05, IoU
+Protocol: `yolact.ops.nms.suppress` alone (boxes are decoded, scores are probabilities), thresholds as in the paper (score
+.05, IoU
 .5, 200 boxes per class, 100 detections). The methods take turns on the same boxes; 30 rounds, medians with quartiles. Three
 sweeps, from 19,248 anchors, 80 classes and 30 objects: the number of objects, of anchors, of classes.
 

@@ -9,8 +9,8 @@ Protocol: batch 1, noise of 640 x 480, 100 detections, random weights, both engi
 Work is counted by `benchmarks/counting.py`, of the eager engine (the compiled one moves fewer bytes): operations of
 convolutions and matrix products, and the bytes of every operator's arguments and results. The machine's rates are measured in
 the same run: the product of two square matrices in that precision (side 2048; 8192 on a GPU), and a copy of 256 MiB, read and
-written. Sections are timed by `yolact.inference.speed.SectionClock`, 30 looks taking turns with the two rates; medians with quartiles.
-fp32 on a GPU is without TF32.
+written. Sections are timed by `yolact.inference.speed.SectionClock`, 30 looks taking turns with the two rates; medians with
+quartiles. fp32 on a GPU is without TF32.
 
 `bound_ms` = the larger of operations / product rate and bytes / copy rate; `achieved` = bound_ms / median_ms. It may pass 1:
 what one operator leaves in a cache the next one reads without the memory, and a convolution may need fewer operations than it

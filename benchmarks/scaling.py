@@ -6,8 +6,8 @@ gigabytes of memory. To reproduce:
     python -m benchmarks.scaling --out results/reference/cpu
 
 Protocol: random weights, noise of 640 x 480; the clock runs from uint8 images in the device's memory to masks of that size
-(`yolact.models.base.Model.predict`, the eager reference in fp32). All configurations take turns; 30 rounds, medians with quartiles.
-`found` says how many detections there were in each image: the score threshold is set to give as many as asked for
+(`yolact.models.base.Model.predict`, the eager reference in fp32). All configurations take turns; 30 rounds, medians with
+quartiles. `found` says how many detections there were in each image: the score threshold is set to give as many as asked for
 (`benchmarks/sized.py`). Latency does not depend on weights in any other way. `per_image_ms` is the median divided by the batch.
 Peak memory is that of a process that builds the network and looks twice; `base_mib` is what it held before.
 

@@ -3,7 +3,7 @@
     python tests/check_skips.py tests/allowed_skips.txt REPORT.xml...
 
 Each line of the list is `test | reason`, both shell patterns; the test is named as JUnit names it, such as
-`tests.yolact.test_nms::test_ties`.
+`tests.yolact.ops.test_nms::test_ties`.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.paths import ROOT
+
 OURS = {"yolact", "experiments", "analysis", "notebooks", "tests"}
 
 # room -> what it may import of ours, itself apart; the first room that a file lies in counts

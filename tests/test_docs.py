@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-LIBRARY = Path(__file__).parents[1] / "docs" / "library.md"
+from tests.support.paths import ROOT
+
+LIBRARY = ROOT / "docs" / "library.md"
 
 
 def blocks(path):

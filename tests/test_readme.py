@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from experiments.cli.main import cli
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 ROOMS = ("yolact/", "experiments/", "analysis/", "notebooks/", "tests/", "docs/")
 

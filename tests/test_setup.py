@@ -20,8 +20,8 @@ from rattler import Version as CondaVersion
 from ruamel.yaml import YAML
 
 from tests.check_skips import allowed_skips, main, unlisted
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NAME = PROJECT["name"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -126,8 +126,8 @@ def test_no_tracked_file_names(what, pattern):
 @pytest.mark.parametrize(
     ("skip", "listed"),
     [
-        (("tests.yolact.test_speed::test_gpu[a]", "needs a CUDA device"), True),
-        (("tests.yolact.test_speed::test_gpu[a]", "not today"), False),
+        (("tests.yolact.inference.test_speed::test_gpu[a]", "needs a CUDA device"), True),
+        (("tests.yolact.inference.test_speed::test_gpu[a]", "not today"), False),
         (("tests.test_readme::test_commands", "needs a CUDA device"), False),
     ],
 )

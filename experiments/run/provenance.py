@@ -37,7 +37,7 @@ def fingerprint() -> frozenset[tuple[str, int, int]]:
 
 
 def _source_paths() -> list[Path]:
-    return [*(ROOT / "yolact").rglob("*.py"), *(ROOT / "experiments").glob("*.py")]
+    return [*(ROOT / "yolact").rglob("*.py"), *(ROOT / "experiments" / "stages").rglob("*.py")]
 
 
 @functools.cache

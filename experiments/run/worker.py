@@ -1,7 +1,7 @@
 """`python -m experiments.run.worker RESULTS STAGE_ID...`: runs recorded stages in a process of its own.
 
-It gets ids alone; everything else lies in the results folder. Several stages are those that share work (`experiments.plan.sharing`).
-Several processes that train together are each started so: by the worker pool, by
+It gets ids alone; everything else lies in the results folder. Several stages are those that share work
+(`experiments.plan.sharing`). Several processes that train together are each started so: by the worker pool, by
 `torchrun --nproc-per-node 2 -m experiments.run.worker RESULTS STAGE_ID`, or by srun. Without a stage, it is a template that the
 worker pool has forked into workers (`experiments.run.forkserver`).
 SIGTERM and SIGINT make a training save itself and leave, whichever of its processes they reach. A worker whose parent has died

@@ -1,6 +1,7 @@
 """The `predict` stage: detections of a trained network on the evaluated split. Imports torch; only stages import this.
 
-Stages that differ in nothing but the steps after the network (`experiments.stages.kinds.forward_pass`) do it together: every image is
+Stages that differ in nothing but the steps after the network (`experiments.stages.kinds.forward_pass`) do it together: every
+image is
 read and looked at once. Each stage's detections are those it would make alone, byte for byte, and one that fails leaves the
 others to go on.
 

@@ -3,7 +3,7 @@
 import pytest
 
 from analysis.results.experiment import load
-from tests.analysis import fake_results
+from tests.support.results import fake_results
 
 
 @pytest.fixture(scope="session")

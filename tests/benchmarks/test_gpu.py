@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,10 +15,10 @@ from benchmarks.gpu_agreement import _compare_detections, _compare_raw, agreemen
 from benchmarks.gpu_data import recompress
 from benchmarks.gpu_networks import TINY_IMAGE, drawn, presets
 from experiments.datasets.datasets import folder_dataset
+from tests.support.paths import ROOT
 from yolact.errors import UserError
 from yolact.structures import Detections, RawOutputs
 
-ROOT = Path(__file__).parents[2]
 OUTPUTS = {"tables.md", "agreement.csv", "speed.csv", "ablations.csv", "speed.png", "ablations.png", "environment.json"}
 OUTPUTS |= {"throughput.csv", "training.csv", *(f"{name}.{kind}" for name in COMMANDS for kind in ("csv", "png"))}
 

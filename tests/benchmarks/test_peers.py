@@ -4,7 +4,6 @@ import csv
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +11,7 @@ from torch import nn
 
 from benchmarks import peers
 from benchmarks.peer import Peer, calibrated, decide, settle
-
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 
 def test_the_command_writes_a_row_for_each_peer_and_a_picture(tmp_path, monkeypatch):

@@ -1,15 +1,14 @@
 """The benchmark of training: its columns by arithmetic, and all of it at its smallest size, this checkout against itself."""
 
 import csv
-from pathlib import Path
 
 import pytest
 
 from benchmarks import training
 from benchmarks.training import Candidate, Taken, add_feeds, differences, table
 from benchmarks.training_picture import draw
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PART = {"loader": 9.0, "transfer": 0.001, "forward": 0.2, "backward": 0.4, "optimiser": 0.05, "other": 9.0}
 
 

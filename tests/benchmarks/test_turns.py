@@ -1,13 +1,12 @@
 """Workers that take turns: questions and answers, and what happens when one ends."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
 from benchmarks.turns import Worker, WorkerError
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 ADDER = """
 import os
 from benchmarks.turns import serve

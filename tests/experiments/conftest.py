@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from experiments.datasets.fetch import download
-from tests.experiments.web import serving
+from tests.support.web import serving
 
 
 @pytest.fixture

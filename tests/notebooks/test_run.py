@@ -16,8 +16,8 @@ import pytest
 from analysis.report.build import make_report
 from analysis.report.notebooks import FOLDER, NOTEBOOKS, PAPER, parameters
 from analysis.report.pages.pieces import Html
-from tests.analysis import fake_results
-from tests.analysis.test_report import Links
+from tests.analysis.report.test_build import Links
+from tests.support.results import fake_results
 
 
 @pytest.fixture(scope="module")

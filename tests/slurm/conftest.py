@@ -20,8 +20,7 @@ from experiments.launch.slurm.state import scheduler_states
 from experiments.store.folder import Store
 from tests.slurm.kinds import KINDS
 from tests.slurm.virtual_cluster import SEARCH, VirtualCluster, missing
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
 
 
 def started(accounting):

@@ -1,4 +1,5 @@
-"""Stage kinds for jobs of a real scheduler, beside those of `tests.experiments.fakes`. Jobs import this module by name."""
+"""Stage kinds for jobs of a real scheduler, beside those of `tests.support.processes.fakes`. Jobs import this module by
+name."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import os
 import time
 
 from experiments.stages.kinds import Interrupted, Kind, StageContext
-from tests.experiments import fakes
+from tests.support.processes import fakes
 from yolact.runtime.files import write_json
 
 

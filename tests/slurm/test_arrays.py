@@ -14,8 +14,8 @@ from experiments.cli.ask.submit import dropped
 from experiments.launch.slurm.query import partition_limits
 from experiments.launch.slurm.state import cancel, scheduler_states
 from experiments.store.folder import Store
-from tests.experiments import fakes
 from tests.slurm.conftest import ROOT, steps, submit, wait, wait_for_state, wait_until_done, yolact
+from tests.support.processes import fakes
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ import sys
 from experiments.launch.slurm.cluster import Cluster
 from experiments.launch.slurm.launcher import Slurm
 from experiments.store.folder import Store
-from tests.experiments import fakes
+from tests.support.processes import fakes
 from tests.slurm.kinds import KINDS
 plan = fakes.chains(1)
 Slurm(Cluster(time=20, memory=0.5), KINDS, "tests.slurm.kinds:KINDS").run(plan, set(plan.stages), Store(sys.argv[1]), print)

@@ -10,8 +10,8 @@ import pytest
 
 from experiments.launch.slurm.state import cancel, scheduler_states
 from experiments.store.folder import Store
-from tests.experiments import fakes
 from tests.slurm.conftest import digests, steps, submit, undisturbed, wait, wait_for_state, wait_until_done, yolact
+from tests.support.processes import fakes
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from experiments.launch.slurm.query import _expand
 from experiments.plan.budget import Budget
 from experiments.spec.document import SpecError
 from experiments.store.folder import Store
-from tests.experiments import fakes
+from tests.support.processes import fakes
 from yolact.errors import UserError
 
 pytest.importorskip("submitit", reason="submitit is not installed")

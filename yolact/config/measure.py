@@ -16,7 +16,8 @@ class EvaluationConfig(Config):
     split: str | None = None
     """Split of the data set to report on; None takes `test` where the data set has one, else `val`."""
     rules: Literal["coco", "official"] = "coco"
-    """COCO's rules, or those of the official code's own evaluation; `yolact/evaluation/official_rules.py` says how they differ."""
+    """COCO's rules, or those of the official code's own evaluation; `yolact/evaluation/official_rules.py` says how they
+    differ."""
     backend: Literal["fast", "pycocotools"] = "fast"
     """What does the work: `yolact/evaluation/accumulate.py`, or pycocotools, the reference; the result is the same."""
 

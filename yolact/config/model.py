@@ -140,7 +140,8 @@ class MatchingConfig(Config):
 
 
 class LossConfig(Config):
-    """Weights of the detector's loss terms (`yolact/models/one_stage/losses.py`); the mask term's weight belongs to its branch."""
+    """Weights of the detector's loss terms (`yolact/models/one_stage/losses.py`); the mask term's weight belongs to its
+    branch."""
 
     box: Annotated[float, Field(ge=0)] = 1.5
     classification: Annotated[float, Field(ge=0)] = 1.0
@@ -160,7 +161,8 @@ class YolactConfig(Config):
     """Input normalisation: "imagenet" subtracts (123.68, 116.78, 103.94) and divides by (58.40, 57.12, 57.38) RGB,
     "unit" divides by 255 (DarkNet)."""
     padding: Padding = "zeros"
-    """Of every convolution (`yolact/models/padding.py`). The paper's networks pad with zeros, and so know where the border is."""
+    """Of every convolution (`yolact/models/padding.py`). The paper's networks pad with zeros, and so know where the border
+    is."""
     backbone: BackboneConfig = BackboneConfig()
     fpn: FPNConfig = FPNConfig()
     anchors: AnchorConfig = AnchorConfig()

@@ -31,8 +31,8 @@ def run(
         official: go by `yolact.evaluation.official_rules`.
 
     Returns:
-        The matches (as `yolact.evaluation.coco.Evaluation` has them), COCO's 12 numbers in its order, and the precision (T, R, K)
-        over all sizes at 100 detections.
+        The matches (as `yolact.evaluation.coco.Evaluation` has them), COCO's 12 numbers in its order, and the precision (T,
+        R, K) over all sizes at 100 detections.
     """
     params = Params(iou_type)
     thresholds = strictly(params.iouThrs) if official else params.iouThrs

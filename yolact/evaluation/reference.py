@@ -21,7 +21,8 @@ from yolact.evaluation.inputs import IouType
 def run(
     truth: COCO, found: COCO, iou_type: IouType, image_ids: NDArray[np.int64], official: bool
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64], NDArray[np.float64]]:
-    """Evaluate; arguments and results as those of `yolact.evaluation.accumulate.run`. The annotations get fields of pycocotools'."""
+    """Evaluate; arguments and results as those of `yolact.evaluation.accumulate.run`. The annotations get fields of
+    pycocotools'."""
     coco_eval = COCOeval(truth, found, iou_type)
     coco_eval.params.imgIds = image_ids.tolist()
     with redirect_stdout(StringIO()):

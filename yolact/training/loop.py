@@ -91,7 +91,8 @@ def train(
         checkpoint: folder that holds the resumable state; a state found there is continued exactly.
         log: receives events ({"event": "step", ...} and {"event": "warning", ...}).
         should_stop: asked after every step; where one process of a group is told to, all stop after the same step.
-        group: the processes that train together (`yolact.training.distributed.joined`); None for this one alone. All return the same
+        group: the processes that train together (`yolact.training.distributed.joined`); None for this one alone. All return
+        the same
             history and end with the same weights, running averages of a trained batch norm excepted: those of rank 0 count,
             which alone saves.
 

@@ -1,7 +1,7 @@
 """Where the AP is lost: TIDE's error types and boundary AP per variant, from the `errors` stages.
 
-`yolact/evaluation/tide.py` defines the types. Spread is over seeds. A bootstrap over images isn't offered: it would need every detection's
-type, which the stage doesn't keep.
+`yolact/evaluation/tide.py` defines the types. Spread is over seeds. A bootstrap over images isn't offered: it would need
+every detection's type, which the stage doesn't keep.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The pool's end of a template (`experiments.run.forkserver`): workers that start in milliseconds, each a process of its own."""
+"""The pool's end of a template (`experiments.run.forkserver`): workers that start in milliseconds, each a process of its
+own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Stages in worker processes on this machine, never with more threads than cores: too many make all of them crawl.
 
-Workers are forked from a process that has imported torch (`experiments.run.forkserver`), where the system can. Stages that share
+Workers are forked from a process that has imported torch (`experiments.run.forkserver`), where the system can. Stages that
+share
 work (`experiments.plan.sharing`) and can start at the same time run in one worker; where it is killed, those that it leaves
 unfinished are tried again one by one, so that the one at fault takes no other with it. A training by several processes
 (`runtime.devices` × `runtime.nodes`) gets them all on this machine.

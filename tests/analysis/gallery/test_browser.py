@@ -11,8 +11,8 @@ import pytest
 from analysis.gallery import open_kept
 from analysis.gallery.assembly import contributions, strip
 from analysis.gallery.page import make_gallery
-from tests.analysis.gallery import made_up
-from tests.browser import chromium
+from tests.support.browser import chromium
+from tests.support.results import made_up
 
 IMAGES, K, SHAPES = 300, 32, {"tile": 138, "size": (552, 552)}
 """The paper's sizes: prototypes of a 550 px input."""

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.gallery.page import MARK, SCRIPTS
 from experiments.cli.main import call
-from tests.analysis.gallery import made_up
+from tests.support.results import made_up
 
 
 def gallery(root, *options):

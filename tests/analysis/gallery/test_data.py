@@ -21,7 +21,7 @@ from analysis.gallery.encode import LONGEST_SIDE, encode, quantised
 from analysis.measures.prototypes.read import Assembly, KeptImage
 from analysis.measures.prototypes.strips import assembly_strip, prototype_sheet
 from analysis.results.experiment import MissingResult
-from tests.analysis.gallery import made_up
+from tests.support.results import made_up
 from yolact.ops.masks import crop
 
 

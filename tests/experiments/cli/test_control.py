@@ -27,15 +27,15 @@ from experiments.launch.slurm.record import write_record
 from experiments.launch.slurm.state import SchedulerState
 from experiments.store.folder import Store
 from experiments.store.lease import process_start
-from tests.experiments import fakes
-from tests.experiments.cli.benches import chain, record, run
+from tests.support.benches import chain, record, run
+from tests.support.paths import ROOT
+from tests.support.processes import fakes
 
-ROOT = Path(__file__).resolve().parents[3]
 LAUNCHER = """
 import sys
 from experiments.launch.pool.pool import Pool
 from experiments.store.folder import Store
-from tests.experiments import fakes
+from tests.support.processes import fakes
 plan = fakes.chains(3, steps=400, pause=0.02)
 pool = Pool(cores=2, kinds=fakes.KINDS, command=fakes.WORKER)
 sys.exit(pool.run(plan, set(plan.stages), Store(sys.argv[1]), lambda event: None).exit_status)

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from experiments.cli.keep.data import data
 from experiments.datasets import datasets
 from experiments.datasets.datasets import find_dataset
-from tests.yolact.data.builders import annotation, dataset, truncate, write
+from tests.support.folders import annotation, dataset, truncate, write
 from yolact.data.findings import DatasetError
 
 

@@ -19,6 +19,7 @@ import pytest
 from experiments.cli import main as roof
 from experiments.cli.main import COMMANDS, call
 from experiments.store.folder import Store
+from tests.support.paths import ROOT
 
 TINY = """\
 kind: shapes
@@ -37,7 +38,6 @@ SETTINGS = {
     "inference.max_detections": 5,
 }
 SHORT = [part for field, value in SETTINGS.items() for part in ("--set", f"{field}={value}")]
-ROOT = Path(__file__).resolve().parents[3]
 
 
 class Bench:

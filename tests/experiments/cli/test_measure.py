@@ -14,6 +14,7 @@ from PIL import Image
 
 from experiments.cli.main import call
 from experiments.store.folder import Store
+from tests.support.paths import SHARED
 from yolact.config import AnchorConfig, BackboneConfig, FPNConfig, MaskRCNNConfig, PrototypeConfig, YolactConfig
 from yolact.evaluation.coco import METRICS
 from yolact.evaluation.results import from_records
@@ -21,7 +22,7 @@ from yolact.models.build import build_model
 from yolact.models.checkpoint import write_state_dict
 from yolact.runtime.files import write_json
 
-REFERENCES = Path(__file__).resolve().parents[4] / "shared" / "data" / "evaluator_refs"
+REFERENCES = SHARED / "data" / "evaluator_refs"
 needs_references = pytest.mark.skipif(not REFERENCES.is_dir(), reason="../shared/data/evaluator_refs is not there")
 # Printed by the COCO API: shared/data/evaluator_refs/val2014_fake_eval_res.txt
 PUBLISHED = {

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.experiments.cli.test_measure import YOLACT, photos, run, write_result  # noqa: F401 (a fixture)
-from tests.yolact.data.builders import write_video
+from tests.support.folders import write_video
 from yolact.data.video import VideoError, open_video
 from yolact.evaluation.results import from_records
 from yolact.inference.drawing import draw

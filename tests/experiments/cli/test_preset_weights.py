@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +10,13 @@ from PIL import Image
 
 from tests.experiments.cli.test_measure import YOLACT, run
 from tests.reference.official_layout import CHECKPOINTS, layout
+from tests.support.paths import SHARED
 from yolact.config import InferenceConfig, TrainingConfig, presets
 from yolact.config.categories import COCO, PASCAL
 from yolact.models.build import build_model
 from yolact.models.checkpoint import to_official, write_state_dict
 
-REFERENCE = Path(__file__).resolve().parents[4] / "shared" / "data" / "evaluator_refs" / "instances_val2014_100.json"
+REFERENCE = SHARED / "data" / "evaluator_refs" / "instances_val2014_100.json"
 
 
 @pytest.fixture

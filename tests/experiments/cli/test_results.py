@@ -16,8 +16,8 @@ from experiments.store import transfer as results_transfer
 from experiments.store.durable import write_json
 from experiments.store.folder import Store, digests
 from experiments.store.lease import StageLock
-from tests.experiments import fakes
-from tests.experiments.cli.benches import chain, run
+from tests.support.benches import chain, run
+from tests.support.processes import fakes
 
 
 @pytest.fixture

@@ -7,18 +7,17 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from experiments.cli.main import call
-from tests.yolact.builders import TINY, tiny_model
+from tests.support.networks import TINY, tiny_model
+from tests.support.paths import ROOT
 from yolact.config.presets import PRESETS, Preset
 from yolact.models.checkpoint import is_official, read_state_dict, to_official, write_state_dict
 from yolact.models.official.published import PUBLISHED
 
-ROOT = Path(__file__).parents[3]
 PLACE = "/dbolya/yolact-base/resolve/main/yolact_base_54_800000.pth"
 
 

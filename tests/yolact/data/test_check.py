@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.yolact.data.builders import annotation, dataset, image_record, pixels, truncate, write
+from tests.support.folders import annotation, dataset, image_record, pixels, truncate, write
 from yolact.data.check import check, check_splits
 from yolact.data.coco import CocoSplit
 from yolact.data.findings import DatasetError

@@ -2,7 +2,6 @@
 
 import copy
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +9,12 @@ import torch
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from tests.yolact.data.builders import SQUARE, annotation, dataset, image_record, pixels, write
+from tests.support import paths
+from tests.support.folders import SQUARE, annotation, dataset, image_record, pixels, write
 from yolact.data.coco import CocoSplit
 from yolact.data.findings import DatasetError
 
-SHARED = Path(__file__).parents[4] / "shared" / "data"
+SHARED = paths.SHARED / "data"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not there")
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.yolact.data.builders import pixels, truncate
+from tests.support.folders import pixels, truncate
 from yolact.data.findings import DatasetError
 from yolact.data.images import image_path, read_image, read_pixels
 

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from tests.yolact.data.builders import annotation, dataset, image_record, write
+from tests.support.folders import annotation, dataset, image_record, write
 from yolact.config import AugmentationConfig
 from yolact.config.data import ShapesConfig
 from yolact.data import loader

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.yolact.data.builders import moving_square, write_video
+from tests.support.folders import moving_square, write_video
 from yolact.data import video
 from yolact.data.video import VideoError, create_video, open_video
 

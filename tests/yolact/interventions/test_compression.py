@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.planted import CLASSES, planted
-from tests.yolact.builders import TINY_FC_MASK, tiny_model
+from tests.support.networks import TINY_FC_MASK, tiny_model
+from tests.support.planted import CLASSES, planted
 from yolact.config import InferenceConfig
 from yolact.config.interventions import KeepConfig, ProjectConfig
 from yolact.errors import UserError

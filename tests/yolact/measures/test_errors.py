@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.yolact.error_scenes import random_set
+from tests.support.error_scenes import random_set
 from yolact.config import ErrorsConfig
 from yolact.errors import UserError
 from yolact.evaluation.coco import METRICS, evaluate_files

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.yolact.builders import TINY, TINY_FC_MASK, tiny_model
+from tests.support.networks import TINY, TINY_FC_MASK, tiny_model
 from yolact.config import InferenceConfig, LeakageConfig
 from yolact.config.data import ShapesConfig
 from yolact.data.coco import CocoSplit, Instances

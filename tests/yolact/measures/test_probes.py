@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.yolact.builders import TINY, tiny_model
-from tests.yolact.data.test_probe_images import split_of
+from tests.support.networks import TINY, tiny_model
+from tests.yolact.data.synthetic.test_probe_images import split_of
 from yolact.config import FCMaskConfig, InferenceConfig, ProbesConfig
 from yolact.data.coco import CocoSplit
 from yolact.data.synthetic.probe_images import places

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.planted import CLASSES, planted
-from tests.yolact.builders import TINY, TINY_FC_MASK, tiny_model
+from tests.support.networks import TINY, TINY_FC_MASK, tiny_model
+from tests.support.planted import CLASSES, planted
 from yolact.config import InferenceConfig, RedundancyConfig
 from yolact.errors import UserError
 from yolact.measures.context import Look, Stopped

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.planted import planted
-from tests.yolact.builders import TINY_FC_MASK, tiny_model
+from tests.support.networks import TINY_FC_MASK, tiny_model
+from tests.support.planted import planted
 from yolact.config import InferenceConfig, ResponsesConfig
 from yolact.errors import UserError
 from yolact.measures.context import Look

@@ -1,6 +1,7 @@
 """Whether prototypes know where they are: activations on pictures that differ in place alone.
 
-S the network's input, o objects, P places along each axis (`yolact/data/synthetic/probe_images.py`), k prototypes of (h, w), c colours.
+S the network's input, o objects, P places along each axis (`yolact/data/synthetic/probe_images.py`), k prototypes of (h, w),
+c colours.
 An object's activation is the mean of a prototype over the prototype pixels that it covers, each weighted by how much of it.
 
 Upsampling repeats border pixels whatever the padding, so a network whose convolutions pad without zeros may still know a

@@ -1,6 +1,7 @@
 """Temporal stability: how steady masks, boxes and scores are from frame to frame, once motion is taken out.
 
-Sequences are generated with known motion (`yolact/data/synthetic/motion.py`, `yolact/data/synthetic/camera.py`) or read (`yolact/data/footage.py`).
+Sequences are generated with known motion (`yolact/data/synthetic/motion.py`, `yolact/data/synthetic/camera.py`) or read
+(`yolact/data/footage.py`).
 What is written, per detection of a track and per annotated object in every frame, stands in docs/architecture.md; definitions:
 
 consecutive IoU   mask IoU, 0..1, of two successive frames' detections of one track, motion taken out (`tracking.steady_iou`)

@@ -81,8 +81,8 @@ class MaskRCNN(Model):
     def loss(self, images: Tensor, targets: Sequence[Target], normalizer: Normalizer | None = None) -> dict[str, Tensor]:
         """Terms `objectness`, `rpn_box`, `class`, `box`, `mask`, summed over these images, divided by `normalizer.images`.
 
-        Arguments as in `yolact.models.base.Model.loss`. Finite for images without objects. The same in either mode of the module,
-        but for batch norm.
+        Arguments as in `yolact.models.base.Model.loss`. Finite for images without objects. The same in either mode of the
+        module, but for batch norm.
         """
         features = self._features(images, no_sections)
         divisor = max(1, (normalizer or self.normalizer(targets)).images)

@@ -1,4 +1,5 @@
-"""torchvision's Mask R-CNN put together on our backbones; `yolact/models/two_stage/mask_rcnn.py` says how it differs from torchvision's own."""
+"""torchvision's Mask R-CNN put together on our backbones; `yolact/models/two_stage/mask_rcnn.py` says how it differs from
+torchvision's own."""
 
 from __future__ import annotations
 

@@ -1,0 +1,158 @@
+"""Engines give the reference's answers, for every suppression and branch, or say why they can't."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from tests.support.networks import TINY, TINY_FC_MASK, tiny_model
+from tests.yolact.inference.engines.test_graphs import lively
+from yolact.config import InferenceConfig
+from yolact.inference.engines import compiled as engine_module
+from yolact.inference.engines import engine_of, packages
+from yolact.inference.engines.compiled import CompiledEngine
+from yolact.inference.engines.eager import EngineError
+from yolact.models.padding import set_padding
+from yolact.models.two_stage.mask_rcnn import MaskRCNN
+
+SECTIONS = {"preprocess", "network", "nms", "assembly"}
+
+
+def pictures(sizes=((37, 53), (64, 30)), seed=5):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes]
+
+
+def both(model, config, precision="fp32", **options):
+    chosen = config.replace(engine={"kind": "compiled", "precision": precision})
+    images = pictures()
+    return model.predict(images, chosen, **options), model.predict(images, config, **options)
+
+
+def assert_same(found, expected):
+    """fp32: boxes and scores to rounding, labels equal, at most one pixel in 10,000 of the masks."""
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours.labels, theirs.labels)
+        torch.testing.assert_close(ours.scores, theirs.scores, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(ours.boxes, theirs.boxes, atol=1e-3, rtol=1e-4)
+        assert (ours.masks is None) == (theirs.masks is None)
+        if ours.masks is not None:
+            assert ours.masks.shape == theirs.masks.shape
+            assert (ours.masks != theirs.masks).sum() <= max(2, ours.masks.numel() / 10_000)
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """The engine's graphs as they are: what it makes of them is asked, not the compiler."""
+    monkeypatch.setattr(engine_module, "compiled", lambda graph, inputs, shapes=None: graph)
+
+
+@pytest.fixture(params=["cpu", "gpu"])
+def way(request, uncompiled, monkeypatch):
+    """The engine's way on either device, walked on the CPU: on a GPU, absent detections are cut off last."""
+    if request.param == "gpu":
+        from yolact.inference.engines import gpu
+
+        make = CompiledEngine.__init__
+
+        def init(engine, *arguments):
+            make(engine, *arguments)
+            engine.on_cpu = False
+
+        monkeypatch.setattr(CompiledEngine, "__init__", init)
+        monkeypatch.setattr(gpu, "captured", lambda graph: graph)
+    return request.param
+
+
+@pytest.mark.parametrize("config", [TINY, TINY_FC_MASK], ids=["prototypes", "fc_mask"])
+@pytest.mark.parametrize("suppression", ["fast", "cross_class", "standard", "traditional"])
+def test_detections_are_the_references(way, config, suppression):
+    model = lively(tiny_model(config))
+    assert_same(*both(model, InferenceConfig(suppression=suppression, score_threshold=0.2, max_detections=20)))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"masks": False}, {"crop": False}, {"whole_pixel_boxes": True}, {"score_threshold": 1.0}, {"max_detections": 1}],
+    ids=str,
+)
+def test_fields_mean_the_same(way, fields):
+    assert_same(*both(lively(tiny_model()), InferenceConfig(score_threshold=0.1).replace(**fields)))
+
+
+def test_prototypes_are_kept_and_sections_timed(way):
+    seen = []
+    found, expected = both(
+        lively(tiny_model()), InferenceConfig(), keep_prototypes=True, sections=lambda name: seen.append(name) or nullcontext()
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.prototypes, theirs.prototypes, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(ours.coefficients, theirs.coefficients, atol=1e-4, rtol=1e-4)
+    assert set(seen) >= SECTIONS
+
+
+def test_a_changed_network_is_compiled_anew(uncompiled):
+    model, config = lively(tiny_model()), InferenceConfig()
+    first = engine_of(model, config.engine.replace(kind="compiled"))
+    assert engine_of(model, config.engine.replace(kind="compiled")) is first
+    for change in (lambda: model.head.box.weight.data.mul_(2), lambda: set_padding(model, "reflect")):
+        change()
+        assert_same(*both(model, config))
+    assert engine_of(model, config.engine.replace(kind="compiled")) is not first
+
+
+def test_a_forward_pass_takes_the_engine(uncompiled):
+    model, config = lively(tiny_model()), InferenceConfig(engine={"kind": "compiled"})
+    steps = model.forward_pass(pictures(), engine=config.engine)
+    assert_same(steps(config, False), model.predict(pictures(), InferenceConfig()))
+
+
+@pytest.mark.parametrize("kind", ["eager", "compiled"])
+def test_fp16_needs_a_gpu(kind):
+    with pytest.raises(EngineError, match="fp16 needs a GPU"):
+        tiny_model().predict(pictures(), InferenceConfig(engine={"kind": kind, "precision": "fp16"}))
+
+
+def test_eager_bf16_is_autocast():
+    model = lively(tiny_model())
+    found = model.predict(pictures(), InferenceConfig(engine={"precision": "bf16"}))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = model.predict(pictures(), InferenceConfig())
+    assert torch.equal(found[0].scores, expected[0].scores)
+
+
+def test_mask_rcnn_refuses_to_be_compiled():
+    model = MaskRCNN.__new__(MaskRCNN)
+    with pytest.raises(EngineError, match="kind to eager"):
+        model.detect(pictures(), InferenceConfig(engine={"kind": "compiled"}), lambda name: nullcontext(), False)
+
+
+def test_without_a_compiler_the_error_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", lambda: 1 / 0)
+    with pytest.raises(EngineError, match=r"install g\+\+"):
+        tiny_model().eval().predict(pictures(), InferenceConfig(engine={"kind": "compiled"}))
+
+
+def test_code_is_not_loaded_from_where_others_write(tmp_path):
+    tmp_path.chmod(0o777)
+    with pytest.raises(EngineError, match="others may write"):
+        packages.compiled(torch.nn.Identity(), (torch.zeros(1),), folder=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiled_code_gives_the_references_answers_and_is_kept(monkeypatch, tmp_path, precision):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    model, config = lively(tiny_model()), InferenceConfig(score_threshold=0.2)
+    found, expected = both(model, config, precision)
+    if precision == "fp32":
+        assert_same(found, expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert len(ours) and ours.scores[0] == pytest.approx(float(theirs.scores[0]), rel=0.1)
+    kept = list(packages.cache_folder().glob("*.pt2"))
+    assert len(kept) == 2
+    monkeypatch.setattr(packages, "_compile", lambda *_: pytest.fail("compiled again"))
+    again, _ = both(lively(tiny_model()), config, precision)
+    assert all(torch.equal(a.masks, b.masks) and torch.equal(a.scores, b.scores) for a, b in zip(again, found, strict=True))
