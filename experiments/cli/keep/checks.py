@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
 from experiments.datasets.datasets import CocoDataset, find_dataset
 from experiments.datasets.declarations import declared_names
-from experiments.versions import installed, requirement, satisfies
 from yolact.errors import UserError
 from yolact.runtime.hardware import host_hardware
 
@@ -58,7 +60,7 @@ def python() -> Iterator[Finding]:
     """Whether the interpreter is one that the project says it runs on."""
     wanted = metadata.metadata(DISTRIBUTION)["Requires-Python"] if installed(DISTRIBUTION) else None
     version = platform.python_version()
-    if wanted is not None and not satisfies(version, wanted):
+    if wanted is not None and not SpecifierSet(wanted).contains(version, prereleases=True):
         yield Finding(
             "problem", f"Python {version}; the workbench needs {wanted}", "make the environment anew with another Python"
         )
@@ -72,15 +74,15 @@ def packages() -> Iterator[Finding]:
         yield Finding("warning", f"{DISTRIBUTION} isn't installed, so versions can't be compared", "pip install -e .")
         return
     wrong = 0
-    required = [text for text in metadata.requires(DISTRIBUTION) or [] if "extra ==" not in text]
-    for text in required:
-        name, wanted = requirement(text)
-        if not installed(name):
+    required = [Requirement(text) for text in metadata.requires(DISTRIBUTION) or []]
+    required = [needed for needed in required if needed.marker is None or needed.marker.evaluate({"extra": ""})]
+    for needed in required:
+        if not installed(needed.name):
             wrong += 1
-            yield Finding("problem", f"{name} isn't installed; needed: {text}", "pip install -e .")
-        elif not satisfies(metadata.version(name), wanted):
+            yield Finding("problem", f"{needed.name} isn't installed; needed: {needed}", "pip install -e .")
+        elif not needed.specifier.contains(found := metadata.version(needed.name), prereleases=True):
             wrong += 1
-            yield Finding("problem", f"{name} {metadata.version(name)}; needed: {wanted}", f"pip install '{name}{wanted}'")
+            yield Finding("problem", f"{needed.name} {found}; needed: {needed.specifier}", f"pip install '{needed}'")
     if not wrong:
         yield Finding("ok", f"packages: {len(required)} required, all installed in versions that fit")
 
@@ -238,3 +240,12 @@ def cluster_file(path: Path) -> Iterator[Finding]:
         yield Finding("problem", f"{path}: {problem}", "`sinfo` lists the partitions")
     if not missing:
         yield Finding("ok", f"{path}: read, and no partition is unknown")
+
+
+def installed(distribution: str) -> bool:
+    """Whether a distribution is installed."""
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -12,7 +12,6 @@ from experiments.cli.keep import checks as doctor
 from experiments.cli.main import call
 from experiments.launch.slurm import limits
 from experiments.launch.slurm.cluster import Cluster
-from experiments.versions import requirement, satisfies
 from yolact.errors import UserError
 
 GOOD = {"SlurmctldParameters": "a,preempt_send_user_signal", "AccountingStorageType": "accounting_storage/slurmdbd"}
@@ -23,33 +22,23 @@ def levels(findings):
 
 
 @pytest.mark.parametrize(
-    ("version", "wanted", "fits"),
+    ("required", "said"),
     [
-        ("2.11", ">=2.11", True),
-        ("2.11.0", ">=2.11", True),
-        ("2.9", ">=2.11", False),
-        ("2.14.1+cu130", ">=2.11", True),
-        ("3.12.1", ">=3.11,<3.12", False),
-        ("1", "!=1.0", False),
-        ("1.5rc1", "==1.5", True),
-        ("0.1", "", True),
+        ("click>=99", ">=99"),
+        ("click~=0.1", "~=0.1"),
+        ("click!=CLICK", "!="),
+        ("no-such-package>=1", "isn't installed"),
+        ("rich[x] (>=1)", None),
+        ("click==CLICK", None),
+        ("no-such-package>=1; python_version < '3'", None),
+        ("no-such-package; extra == 'test'", None),
     ],
 )
-def test_versions(version, wanted, fits):
-    assert satisfies(version, wanted) is fits
-
-
-@pytest.mark.parametrize(("text", "parts"), [("numpy>=1.26", ("numpy", ">=1.26")), ("a-b [x] (>=1) ; y", ("a-b", ">=1"))])
-def test_requirements(text, parts):
-    assert requirement(text) == parts
-
-
-def test_a_package_that_is_too_old_or_missing_is_a_problem(monkeypatch):
-    monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["click>=99", "no-such-package>=1", "rich>=1"])
+def test_a_package_that_is_too_old_or_missing_is_a_problem(monkeypatch, required, said):
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: [required.replace("CLICK", doctor.metadata.version("click"))])
     found = list(doctor.packages())
-    assert levels(found) == ["problem", "problem"]
-    assert "click" in found[0].what
-    assert ">=99" in found[0].what
+    assert levels(found) == ["ok" if said is None else "problem"]
+    assert said is None or said in found[0].what
 
 
 def test_this_environment_fits():
