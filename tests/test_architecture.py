@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import itertools
 import subprocess
 import sys
 
@@ -59,7 +60,7 @@ yolact/models/one_stage/model.py -> yolact/models/masks/__init__.py
 yolact/models/two_stage/mask_rcnn.py -> yolact/inference/engines/eager.py
 """.strip().splitlines()
 )
-"""Exceptions still to be mended: an import that goes up or closes a circle, or a package with too many entries. Only shrinks."""
+"""Exceptions to be mended: an import that goes up or closes a circle, or a package with too many entries. Only shrinks."""
 TORCH_FREE = ("yolact/config", "experiments/spec", "experiments/store", "experiments/plan")
 """Packages of which no module may import torch."""
 ANSWERS_AT_ONCE = ("yolact", "yolact.errors", "yolact.runtime.files", "experiments.stages.kinds", "experiments.cli.main")
@@ -126,7 +127,7 @@ def circle(package, found):
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
         nodes = error.args[1]
-        return [graph[later][earlier] for earlier, later in zip(nodes, nodes[1:], strict=False)]
+        return [graph[later][earlier] for earlier, later in itertools.pairwise(nodes)]
     return None
 
 
