@@ -44,18 +44,6 @@ class Dataset(ABC):
     """16 hex digits; equal ids mean equal data."""
     splits: tuple[str, ...]
 
-    @property
-    def report_split(self) -> str:
-        """The split that results are reported on: `test` where there is one, else `val`.
-
-        Raises:
-            DatasetError: if there is neither.
-        """
-        for split in ("test", "val"):
-            if split in self.splits:
-                return split
-        raise DatasetError(f"data set {self.name}: has neither test nor val, only {', '.join(self.splits)}; declare one")
-
     def expect(self, planned_id: str) -> None:
         """Raise DatasetError unless this is the data set that was planned with."""
         if planned_id != self.id:

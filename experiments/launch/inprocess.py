@@ -9,7 +9,8 @@ from experiments.launch.launcher import Event, Events, Outcome, Queue, record_st
 from experiments.plan.build import Plan, Stage
 from experiments.run.attempt import attempt
 from experiments.run.interrupts import Stop, counted_interrupts
-from experiments.stages.kinds import KINDS, Kind
+from experiments.stages.kind import Kind
+from experiments.stages.table import KINDS
 from experiments.store.folder import Store
 from experiments.store.lease import LockLost, StageBusy
 from yolact.errors import UserError

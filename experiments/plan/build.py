@@ -16,9 +16,11 @@ from experiments.spec.document import SpecError
 from experiments.spec.resolve import Resolved, resolve
 from experiments.spec.schema import LoadedScale, LoadedSpec
 from experiments.spec.variants import Setting, Variant, check_names, reference_of, seeds_of, variants_of
-from experiments.stages.kinds import KINDS, Fields, Kind, with_inputs
-from experiments.store.folder import digest, processes
+from experiments.stages.kind import Fields, Kind
+from experiments.stages.table import KINDS, with_inputs
+from experiments.store.folder import processes
 from yolact.config import Config
+from yolact.runtime.files import digest
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from experiments.cli.progress import duration
 from experiments.plan.budget import Budgets
 from experiments.plan.build import Plan, Stage
 from experiments.plan.sharing import common
-from experiments.stages.kinds import KINDS, MOST_TOGETHER, Kind
+from experiments.stages.kind import MOST_TOGETHER, Kind
+from experiments.stages.table import KINDS
 
 
 @dataclass(frozen=True)

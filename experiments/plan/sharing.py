@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from experiments.plan.build import Stage
-from experiments.stages.kinds import Kind
+from experiments.stages.kind import Kind
 
 
 def common(stage: Stage, stages: Mapping[str, Stage], kinds: Mapping[str, Kind]) -> str | None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from experiments.run import provenance
 from experiments.stages.context import context_of, kind_of
-from experiments.stages.kinds import Ended, Interrupted, Kind, StageContext
+from experiments.stages.kind import Ended, Interrupted, Kind, StageContext
 from experiments.store.durable import sync_folder, sync_tree, write_json
 from experiments.store.folder import Status, Store, digests, processes
 from experiments.store.lease import LockLost, StageLock

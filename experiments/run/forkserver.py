@@ -28,7 +28,7 @@ from importlib import import_module
 from typing import IO, Any
 
 from experiments.run import provenance
-from experiments.stages.kinds import Kind
+from experiments.stages.kind import Kind
 
 PARENT = "YOLACT_PARENT_PID"
 """Environment variable with the pid of the launcher; without it a worker runs on its own."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import json
 import os
@@ -16,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from yolact.runtime.files import written_aside
-from yolact.runtime.hardware import cpu_name, host_hardware
+from yolact.runtime.files import digest_of_contents, written_aside
+from yolact.runtime.hardware import host_hardware, planned_device_name
 
 ROOT = Path(__file__).resolve().parents[2]
 SNAPSHOT_COMMIT = "commit.json"
@@ -43,10 +42,7 @@ def _source_paths() -> list[Path]:
 @functools.cache
 def source_digest() -> str:
     """First 16 hex digits of the SHA-256 over `sources()`."""
-    state = hashlib.sha256()
-    for name, content in sources().items():
-        state.update(f"{name}\0{len(content)}\0".encode() + content)
-    return state.hexdigest()[:16]
+    return digest_of_contents(sources())
 
 
 def keep_sources(folder: Path) -> Path:
@@ -79,19 +75,6 @@ def environment(device: str, threads: int, precision: str | None) -> dict[str, A
         "host": socket.gethostname(),
         "executable": Path(sys.executable).name,
     }
-
-
-@functools.cache
-def planned_device_name(device: str) -> str:
-    """The name of the processor or of the first graphics card, found without torch."""
-    if device != "cuda":
-        return cpu_name()
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return "no GPU on this machine"
-    return answer.strip().splitlines()[0] if answer.strip() else "no GPU on this machine"
 
 
 def commit() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from experiments.run.attempt import attempt
 from experiments.stages.context import context_of, kind_of
-from experiments.stages.kinds import Interrupted, Kind
+from experiments.stages.kind import Interrupted, Kind
 from experiments.store.folder import StageView, Store, processes
 from yolact.training.ranks import Ranks, ranks_from
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from experiments.run.attempt import Attempt
-from experiments.stages.kinds import Ended, Kind, StageContext
+from experiments.stages.kind import Ended, Kind, StageContext
 from experiments.store.folder import Store
 from experiments.store.lease import LockLost, StageBusy
 

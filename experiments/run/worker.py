@@ -20,7 +20,8 @@ from experiments.run.attempt import describe
 from experiments.run.forkserver import PARENT, serve
 from experiments.run.ranks import take_part
 from experiments.run.several import attempt_together
-from experiments.stages.kinds import KINDS, Kind
+from experiments.stages.kind import Kind
+from experiments.stages.table import KINDS
 from experiments.store.folder import Store
 from experiments.store.lease import LockLost, StageBusy
 from yolact.errors import UserError

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.stages.kinds import Kind, StageContext
+from experiments.stages.kind import Kind, StageContext
 from experiments.store.folder import StageView, Store
 from yolact.errors import UserError
 from yolact.training.ranks import Ranks

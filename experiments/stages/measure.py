@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib import import_module
 
-from experiments.stages.kinds import Interrupted, StageContext
+from experiments.stages.kind import Interrupted, StageContext
 from experiments.stages.network import look, open_dataset
 from yolact.config import (
     CoefficientsConfig,

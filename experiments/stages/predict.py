@@ -1,6 +1,6 @@
 """The `predict` stage: detections of a trained network on the evaluated split. Imports torch; only stages import this.
 
-Stages that differ in nothing but the steps after the network (`experiments.stages.kinds.forward_pass`) do it together: every
+Stages that differ in nothing but the steps after the network (`experiments.stages.table.forward_pass`) do it together: every
 image is
 read and looked at once. Each stage's detections are those it would make alone, byte for byte, and one that fails leaves the
 others to go on.
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
-from experiments.stages.kinds import Ended, Interrupted, StageContext
+from experiments.stages.kind import Ended, Interrupted, StageContext
 from experiments.stages.network import fix_numbers, open_split, trained_model
 from yolact.config import InferenceConfig
 from yolact.data.coco import CocoSplit, Instances

@@ -6,7 +6,6 @@ A stage's result can be opened only when the stage is done.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from typing import Any
 from experiments.store.durable import write_json
 from experiments.store.lease import Holder, read_holder
 from yolact.errors import UserError
+from yolact.runtime.files import digest
 
 STATES = ("planned", "running", "done", "failed", "interrupted")
 
@@ -246,12 +246,6 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]
         except json.JSONDecodeError:
             continue
     return events, offset + len(complete) + len(newline)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digests(folder: Path) -> dict[str, str]:

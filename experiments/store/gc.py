@@ -7,11 +7,10 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.launch.slurm.state import scheduler_states
 from experiments.store.contents import Contents, size
 from experiments.store.folder import StageView, Store, StoreError
 from experiments.store.lease import StageBusy, StageLock
@@ -29,8 +28,11 @@ class Leftover:
     bytes: int
 
 
-def removable(contents: Contents, ids: Iterable[str], downstream: bool) -> list[str]:
+def removable(contents: Contents, ids: Iterable[str], downstream: bool, queued: Collection[str] = ()) -> list[str]:
     """The stages that go when these are removed, those that build on them first.
+
+    Args:
+        queued: stages in a scheduler's queue, which stay.
 
     Raises:
         StoreError: one of them doesn't exist, is being worked on, or is what a stage builds on that would stay.
@@ -44,7 +46,6 @@ def removable(contents: Contents, ids: Iterable[str], downstream: bool) -> list[
             "give --downstream to remove that too"
         )
     together = {*chosen, *above} if downstream else set(chosen)
-    queued = _queued(contents.store)
     for stage_id in together:
         _refuse_living(contents.stages[stage_id], queued)
     return [*[stage_id for stage_id in reversed(above) if stage_id in together], *chosen]
@@ -72,13 +73,12 @@ def remove(store: Store, stage_id: str) -> None:
         store.trash_folder.rmdir()
 
 
-def garbage(contents: Contents) -> tuple[list[str], list[Leftover]]:
+def garbage(contents: Contents, queued: Collection[str] = ()) -> tuple[list[str], list[Leftover]]:
     """(stages that no experiment needs, leftovers of processes that died). What is being worked on or queued is neither.
 
-    Raises:
-        SchedulerError: stages were handed to SLURM, and it doesn't answer.
+    Args:
+        queued: stages in a scheduler's queue.
     """
-    queued = _queued(contents.store)
     needed = set(contents.owners)
     needed |= set(contents.upstream(needed))
     unneeded = [stage_id for stage_id in contents.stages if stage_id not in needed]
@@ -160,12 +160,7 @@ def _old_snapshots(store: Store) -> list[Leftover]:
     return [Leftover(path, "code that no queued job needs any more", size(path)) for path in found]
 
 
-def _queued(store: Store) -> set[str]:
-    """Stages whose jobs wait or run; where nobody can say, those that were submitted."""
-    return {stage_id for stage_id, job in scheduler_states(store).items() if job.alive or job.state == "unknown"}
-
-
-def _refuse_living(view: StageView, queued: set[str]) -> None:
+def _refuse_living(view: StageView, queued: Collection[str]) -> None:
     if view.id in queued:
         raise StoreError(f"{view.id} is in SLURM's queue; take it out with `yolact cancel {view.id}` first")
     holder = view.worked_on

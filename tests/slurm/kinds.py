@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 
-from experiments.stages.kinds import Interrupted, Kind, StageContext
+from experiments.stages.kind import Interrupted, Kind, StageContext
 from tests.support.processes import fakes
 from yolact.runtime.files import write_json
 

@@ -1,10 +1,11 @@
-"""Writing files so that a reader meets the old contents or the new ones, never half of them."""
+"""Atomic writes, so that a reader meets the old contents or the new ones, never half of them; digests of contents."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,3 +38,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, data: Any, indent: int | None = 1) -> None:
     """Write JSON in the order of the data's own keys; NaN and infinity are refused with ValueError."""
     write_text(path, json.dumps(data, indent=indent, allow_nan=False) + "\n")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of_contents(contents: Mapping[str, bytes]) -> str:
+    """First 16 hex digits of the SHA-256 over names and contents, in the mapping's order."""
+    state = hashlib.sha256()
+    for name, content in contents.items():
+        state.update(f"{name}\0{len(content)}\0".encode() + content)
+    return state.hexdigest()[:16]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,19 @@ def usable_memory_bytes(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
         except (OSError, ValueError):  # no such file, or "max"
             continue
     return min(limits, default=None)
+
+
+@functools.cache
+def planned_device_name(device: str) -> str:
+    """The name of the processor or of the first graphics card, found without torch."""
+    if device != "cuda":
+        return cpu_name()
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "no GPU on this machine"
+    return answer.strip().splitlines()[0] if answer.strip() else "no GPU on this machine"
 
 
 def device_name(device: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import platform
 import re
 import shutil
@@ -20,6 +19,7 @@ from packaging.specifiers import SpecifierSet
 
 from experiments.datasets.datasets import CocoDataset, find_dataset
 from experiments.datasets.declarations import declared_names
+from experiments.datasets.fetch.pinned import torch_checkpoints
 from yolact.errors import UserError
 from yolact.runtime.hardware import host_hardware
 
@@ -167,8 +167,7 @@ def data_sets() -> Iterator[Finding]:
 
 def weights() -> Iterator[Finding]:
     """Which weights are at hand without a network."""
-    folder = Path(os.environ.get("TORCH_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "torch"))
-    folder = folder.expanduser() / "hub" / "checkpoints"
+    folder = torch_checkpoints()
     found = sorted([*folder.glob("*.pth"), *folder.glob("*.pt")]) if folder.is_dir() else []
     if found:
         yield Finding("ok", f"weights in {folder}: {', '.join(path.name for path in found)}")

@@ -14,6 +14,7 @@ from rich.table import Table
 from experiments.cli.common import console as make_console
 from experiments.cli.common import results_option
 from experiments.cli.progress import duration
+from experiments.launch.slurm.state import queued_stages
 from experiments.store import gc as results_remove
 from experiments.store import transfer as results_transfer
 from experiments.store.contents import Contents, readable_size, size
@@ -105,7 +106,7 @@ def rm(stages: tuple[str, ...], downstream: bool, yes: bool, results: Path) -> N
       yolact results rm train-0123456789abcdef --downstream
     """
     contents = Contents(Store(results))
-    ids = results_remove.removable(contents, stages, downstream)
+    ids = results_remove.removable(contents, stages, downstream, queued_stages(contents.store))
     for stage_id in ids:
         click.echo(f"{stage_id}  {readable_size(size(contents.stages[stage_id].folder))}  {_owners(contents, stage_id)}")
     if not yes:
@@ -129,7 +130,7 @@ def gc(dry_run: bool, results: Path) -> None:
       yolact results gc --delete
     """
     contents = Contents(Store(results))
-    stages, leftovers = results_remove.garbage(contents)
+    stages, leftovers = results_remove.garbage(contents, queued_stages(contents.store))
     total = sum(leftover.bytes for leftover in leftovers)
     for stage_id in stages:
         count = size(contents.stages[stage_id].folder)

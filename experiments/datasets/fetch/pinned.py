@@ -5,7 +5,6 @@ Beside `<name>` lies `<name>.json`: {"url", "size", "sha256", "recorded"}. It st
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from experiments.datasets.fetch.download import download
 from experiments.datasets.fetch.meter import Meter
 from experiments.datasets.fetch.request import DownloadError
 from yolact.runtime import files
+from yolact.runtime.files import digest
 
 Outcome = Literal["downloaded", "verified", "recorded"]
 
@@ -62,12 +62,6 @@ def _compare(file: Path, path: Path, known: dict[str, object], remedy: str) -> N
     if any(found[key] != known[key] for key in found):
         was, now = (f"{each['size']} bytes, SHA-256 {each['sha256']}" for each in (known, found))
         raise DownloadError(f"{path}: recorded as {was}; found {now}: {remedy}")
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _record(path: Path) -> Path:

@@ -30,7 +30,8 @@ from experiments.plan.sharing import common
 from experiments.run.forkserver import PARENT
 from experiments.run.interrupts import counted_interrupts
 from experiments.run.worker import THREAD_VARIABLES
-from experiments.stages.kinds import KINDS, MOST_TOGETHER, Kind
+from experiments.stages.kind import MOST_TOGETHER, Kind
+from experiments.stages.table import KINDS
 from experiments.store.folder import Store, read_events
 from yolact.runtime.hardware import usable_cores, usable_memory_bytes
 

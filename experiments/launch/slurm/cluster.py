@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from experiments.spec.document import Document, read_document
-from experiments.stages.kinds import KINDS
+from experiments.stages.table import KINDS
 from yolact.config import Config
 from yolact.config.base import nearest
 

@@ -23,7 +23,7 @@ from experiments.launch.slurm.record import write_record
 from experiments.run.attempt import describe
 from experiments.run.ranks import take_part
 from experiments.run.worker import BUSY, FAILED, INTERRUPTED, limit_threads
-from experiments.stages.kinds import Kind
+from experiments.stages.kind import Kind
 from experiments.store.folder import StageView, Store
 from experiments.store.lease import LockLost, StageBusy
 from yolact.errors import UserError

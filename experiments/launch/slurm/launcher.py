@@ -24,7 +24,8 @@ from experiments.launch.slurm.state import scheduler_states
 from experiments.plan.budget import Budgets
 from experiments.plan.build import Plan
 from experiments.run.worker import THREAD_VARIABLES
-from experiments.stages.kinds import KINDS, Kind
+from experiments.stages.kind import Kind
+from experiments.stages.table import KINDS
 from experiments.store.folder import Store
 from yolact.errors import UserError
 
@@ -41,7 +42,7 @@ class Slurm:
 
     cluster: Cluster
     kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
-    kinds_from: str = "experiments.stages.kinds:KINDS"
+    kinds_from: str = "experiments.stages.table:KINDS"
     """Where jobs import the kinds from."""
 
     def run(self, plan: Plan, chosen: set[str], store: Store, events: Events) -> Outcome:

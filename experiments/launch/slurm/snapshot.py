@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import secrets
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from experiments.run import provenance
 from experiments.store.folder import Store
+from yolact.runtime.files import digest_of_contents
 
 
 def take_snapshot(store: Store) -> Path:
@@ -20,10 +20,7 @@ def take_snapshot(store: Store) -> Path:
     It holds the packages `yolact` and `experiments` with their data, and commit.json, which `provenance` reads in place of git.
     """
     files = _files()
-    state = hashlib.sha256()
-    for name, content in files.items():
-        state.update(f"{name}\0{len(content)}\0".encode() + content)
-    folder = store.code_folder / f"snapshot-{state.hexdigest()[:16]}"
+    folder = store.code_folder / f"snapshot-{digest_of_contents(files)}"
     if folder.exists():
         return folder
     aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")

@@ -70,6 +70,15 @@ def scheduler_states(store: Store) -> dict[str, SchedulerState]:
     return {stage_id: _state(store, stage_id, record, answers) for stage_id, record in records.items()}
 
 
+def queued_stages(store: Store) -> set[str]:
+    """Stages whose jobs wait or run. Without SLURM on this machine, all that were submitted and are not done.
+
+    Raises:
+        SchedulerError: SLURM doesn't answer.
+    """
+    return {stage_id for stage_id, job in scheduler_states(store).items() if job.alive or job.state == "unknown"}
+
+
 def cancel(store: Store, stage_ids: Iterable[str]) -> list[str]:
     """Cancel the jobs of these stages that wait or run; returns the stages whose jobs were cancelled.
 

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from experiments.cli.main import call
+from experiments.launch.slurm import state as slurm_state
 from experiments.launch.slurm.state import SchedulerState
-from experiments.store import gc as results_remove
 from experiments.store import transfer as results_transfer
 from experiments.store.durable import write_json
 from experiments.store.folder import Store, digests
@@ -145,7 +145,7 @@ def test_what_waits_in_a_queue_stays(store, monkeypatch, queued, capsys):
     (store.root / "experiments" / "fake-toy.json").unlink()
     count, double = chain(0)
     job = SchedulerState("12", "pending" if queued else "cancelled", "", "", store.root)
-    monkeypatch.setattr(results_remove, "scheduler_states", lambda store: {double.id: job})
+    monkeypatch.setattr(slurm_state, "scheduler_states", lambda store: {double.id: job})
     snapshot = store.code_folder / "snapshot-1"
     snapshot.mkdir()
     os.utime(snapshot, (1, 1))

@@ -60,17 +60,6 @@ def test_golden_ids():
     }
 
 
-@pytest.mark.parametrize(("name", "split"), [("shapes", "test"), ("coco", "val"), ("nuclei", "val")])
-def test_report_split(name, split):
-    assert find_dataset(name).report_split == split
-
-
-def test_report_split_of_training_data_alone(tmp_path):
-    write(tmp_path, split="train")
-    with pytest.raises(DatasetError, match="neither test nor val"):
-        _ = find_dataset(str(tmp_path)).report_split
-
-
 def test_a_folder_by_path(folder, tmp_path):
     data = find_dataset(str(folder))
     assert (data.name, data.splits) == ("cells", ("train", "val"))

@@ -14,7 +14,8 @@ import pytest
 from experiments.launch.pool.forkserver_client import Template
 from experiments.launch.pool.pool import Pool
 from experiments.run import provenance
-from experiments.stages.kinds import MOST_TOGETHER, forward_pass
+from experiments.stages.kind import MOST_TOGETHER
+from experiments.stages.table import forward_pass
 from experiments.store.folder import Store
 from experiments.store.lease import StageLock
 from tests.support.processes import fakes, sharing_fakes

@@ -15,8 +15,8 @@ from experiments.run.several import attempt_together
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec
 from experiments.stages import predict as predict_stage
-from experiments.stages.kinds import KINDS
 from experiments.stages.network import trained_model
+from experiments.stages.table import KINDS
 from experiments.store.folder import Store
 from yolact.models.one_stage.model import YolactModel
 from yolact.models.padding import padding_of

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # as a script, find the checkout
 
 from experiments.run import worker
-from experiments.stages.kinds import Kind, StageContext
+from experiments.stages.kind import Kind, StageContext
 from tests.support.processes import fakes
 from yolact.errors import UserError
 from yolact.runtime.files import write_text

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # as a script, fin
 
 from experiments.plan.build import Stage, stage_id
 from experiments.run import worker
-from experiments.stages.kinds import Ended, Interrupted, Kind, StageContext
+from experiments.stages.kind import Ended, Interrupted, Kind, StageContext
 from tests.support.processes import fakes
 from yolact.errors import UserError
 from yolact.runtime.files import write_json, write_text

@@ -1,0 +1,113 @@
+"""The table of stage kinds: what each reads, which stages are its inputs, and the function that runs it.
+
+A kind's `version` is bumped by hand whenever the bytes of its result change for the same fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from typing import Any
+
+from experiments.spec.config import RunConfig
+from experiments.stages.kind import Fields, Kind
+from yolact.runtime.hardware import planned_device_name
+
+
+def _train(config: RunConfig, split: str) -> Fields:
+    return {"model": config.model, "training": config.training, **_split_of_batches(config)}
+
+
+def _split_of_batches(config: RunConfig) -> Fields:
+    """The number of processes, where it changes what the id promises.
+
+    Batch norm, where it is trained, normalises by the images of one process. Else the split changes no more than the rounding
+    of sums, but on the CPU an id promises the same bytes.
+    """
+    changes = config.runtime.device == "cpu" or not config.model.backbone.freeze_bn
+    return {"processes": config.runtime.processes} if changes and config.runtime.processes > 1 else {}
+
+
+def _predict(config: RunConfig, split: str) -> Fields:
+    return {"inference": config.inference, "split": split}
+
+
+_AFTER_THE_NETWORK = (
+    *("suppression", "nms_iou", "score_threshold", "second_score_threshold", "pre_nms_top_k", "max_detections"),
+    *("cap_cross_class", "crop", "crop_padding", "mask_threshold", "whole_pixel_boxes"),
+)
+"""Fields of `InferenceConfig` that say what is done with the network's outputs."""
+
+
+def forward_pass(fields: Mapping[str, Any], inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What of a `predict` stage's fields decides about the network's outputs. Unless known to come later, a field does.
+
+    Mask R-CNN suppresses in the middle of its network.
+    """
+    if inputs["train"]["model"]["kind"] == "mask_rcnn":
+        return None
+    read = {name: value for name, value in fields["inference"].items() if name not in _AFTER_THE_NETWORK}
+    if read["intervention"]["kind"] != "padding":  # the others change what was found, not the network
+        read.pop("intervention")
+    return {**fields, "inference": read}
+
+
+def _coco(config: RunConfig, split: str) -> Fields:
+    return {"evaluation": config.evaluation.replace(split=split)}
+
+
+def _speed(config: RunConfig, split: str) -> Fields:
+    return {
+        "inference": config.inference,
+        "speed": config.speed,
+        "split": split,
+        "device_name": planned_device_name(config.runtime.device),
+        "libraries": {name: metadata.version(name) for name in ("torch", "torchvision")},
+    }
+
+
+def _errors(config: RunConfig, split: str) -> Fields:
+    return {"errors": config.errors, "split": split}
+
+
+def _look(name: str) -> Callable[[RunConfig, str], Fields]:
+    """Fields of a kind that looks at the network through images: its own, those of inference, and the split."""
+    return lambda config, split: {"inference": config.inference, name: getattr(config, name), "split": split}
+
+
+KINDS: Mapping[str, Kind] = {
+    "train": Kind(3, _train, "experiments.stages.train:train", seeded=True, distributed=True),
+    "predict": Kind(
+        1,
+        _predict,
+        "experiments.stages.predict:predict",
+        inputs=("train",),
+        together="experiments.stages.predict:predict_together",
+        shared=forward_pass,
+    ),
+    "coco": Kind(1, _coco, "experiments.stages.evaluate:coco", inputs=("predict",)),
+    "speed": Kind(1, _speed, "experiments.stages.evaluate:speed", inputs=("train",), exclusive=True),
+    "prototypes": Kind(1, _look("prototypes"), "experiments.stages.measure:prototypes", inputs=("train",)),
+    "responses": Kind(1, _look("responses"), "experiments.stages.measure:responses", inputs=("train",)),
+    "probes": Kind(1, _look("probes"), "experiments.stages.measure:probes", inputs=("train",)),
+    "redundancy": Kind(1, _look("redundancy"), "experiments.stages.measure:redundancy", inputs=("train",)),
+    "coefficients": Kind(1, _look("coefficients"), "experiments.stages.measure:coefficients", inputs=("train",)),
+    "leakage": Kind(1, _look("leakage"), "experiments.stages.measure:leakage", inputs=("train",)),
+    "errors": Kind(1, _errors, "experiments.stages.measure:errors", inputs=("predict",)),
+    "stability": Kind(1, _look("stability"), "experiments.stages.measure:stability", inputs=("train",)),
+}
+
+
+def with_inputs(measure: tuple[str, ...], kinds: Mapping[str, Kind] = KINDS) -> list[str]:
+    """These kinds and all they build on, every kind after its inputs."""
+    ordered: list[str] = []
+
+    def add(name: str) -> None:
+        for needed in kinds[name].inputs:
+            add(needed)
+        if name not in ordered:
+            ordered.append(name)
+
+    for name in measure:
+        add(name)
+    return ordered
