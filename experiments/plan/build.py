@@ -218,16 +218,8 @@ class _Files:
         if path not in self.digests:
             if not (Path(path).is_file() or (field == "stability.source" and Path(path).is_dir())):
                 raise SpecError(f"{field}: no such file: {path}")
-            self.digests[path] = f"sha256:{_digest(Path(path))}"
+            self.digests[path] = f"sha256:{digest(Path(path))}"
         return self.digests[path]
-
-
-def _digest(path: Path) -> str:
-    """Of a file's contents; of a folder, that of the names and digests of the files in it."""
-    if path.is_file():
-        return digest(path)
-    files = {file.name: digest(file) for file in sorted(path.iterdir()) if file.is_file()}
-    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
 def _value_at(fields: Mapping[str, Any], field: tuple[str, ...]) -> Any:

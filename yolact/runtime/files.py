@@ -41,7 +41,10 @@ def write_json(path: Path, data: Any, indent: int | None = 1) -> None:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """SHA-256 in hex: of a file's contents; of a folder, of the names and digests of the files in it, without sub-folders."""
+    if path.is_dir():
+        names = {file.name: digest(file) for file in sorted(path.iterdir()) if file.is_file()}
+        return hashlib.sha256(json.dumps(names).encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
