@@ -17,6 +17,7 @@ from experiments.spec.document import SpecError, parse_scalar
 from experiments.spec.schema import LoadedScale, LoadedSpec, Scale
 from experiments.spec.variants import Setting, Variant, scale_names, settings_of
 from yolact.config import Config, ConfigError
+from yolact.config.base import CUSTOM, configs_in, kind_of_class
 from yolact.errors import UserError
 
 SIZE = ("model", "image_size")
@@ -153,13 +154,14 @@ class _Layers:
 
     def _replace_branch(self, setting: Setting, layer: str) -> None:
         branch = setting.path[:-1]
-        kind = _kinds(branch).get(str(setting.value))
+        kinds = _kinds(branch)
+        kind = kinds.get(CUSTOM if ":" in str(setting.value) else str(setting.value))
         if kind is None:
             return
         for path in [path for path in self.values if path[: len(branch)] == branch]:
             del self.values[path]
             self.places.pop(path, None)
-        defaults = tuple(Setting(path, value, "") for path, value in flatten(kind().to_data(), branch).items())
+        defaults = tuple(Setting(path, value, "") for path, value in flatten(_defaults(kind), branch).items())
         origin = f"default of {setting.field}={setting.value}"
         for default in defaults:
             self._put(default, origin, mapped=True)
@@ -212,14 +214,13 @@ def _kinds(branch: tuple[str, ...]) -> dict[str, type[Config]]:
     classes: list[type[Config]] = [RunConfig]
     for part in branch:
         fields = [cls.model_fields[part] for cls in classes if part in cls.model_fields]
-        classes = [config for found in fields for config in _configs(found.annotation)]
-    return {cls.model_fields["kind"].default: cls for cls in classes if "kind" in cls.model_fields}
+        classes = [config for found in fields for config in configs_in(found.annotation)]
+    return {kind: cls for cls in classes if (kind := kind_of_class(cls)) is not None}
 
 
-def _configs(annotation: Any) -> list[type[Config]]:
-    if isinstance(annotation, type) and issubclass(annotation, Config):
-        return [annotation]
-    return [config for part in getattr(annotation, "__args__", ()) for config in _configs(part)]
+def _defaults(cls: type[Config]) -> dict[str, Any]:
+    """Every field that has a default, as plain data."""
+    return cls.model_construct().model_dump(mode="json", warnings=False)
 
 
 def _check_room(values: Mapping[tuple[str, ...], Any], setting: Setting) -> None:

@@ -24,7 +24,7 @@ def _split_of_batches(config: RunConfig) -> Fields:
     Batch norm, where it is trained, normalises by the images of one process. Else the split changes no more than the rounding
     of sums, but on the CPU an id promises the same bytes.
     """
-    changes = config.runtime.device == "cpu" or not config.model.backbone.freeze_bn
+    changes = config.runtime.device == "cpu" or config.model.trains_batch_norm
     return {"processes": config.runtime.processes} if changes and config.runtime.processes > 1 else {}
 
 

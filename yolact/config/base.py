@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from yolact.errors import UserError
 
+CUSTOM = "package.module:Name"
+"""In place of the `kind` of a class of the user's own, which is its import path."""
+
 
 class ConfigError(UserError, ValueError):
     """A configuration value that the user wrote is wrong. `field` is its dotted path, "" for the whole value."""
@@ -71,6 +74,11 @@ def _explain(cls: type[Config], error: ValidationError) -> ConfigError:
     path = [str(part) for part in first["loc"]]
     owner, plain = _follow(cls, path)
     field = ".".join(plain)
+    if first["type"] == "union_tag_not_found":
+        return ConfigError(f"{field}.kind: is missing", f"{field}.kind")
+    if first["type"] == "union_tag_invalid":
+        tag, valid = first["ctx"]["tag"], re.findall(r"'([^']+)'", first["ctx"]["expected_tags"])
+        return ConfigError(f"{field}.kind: unknown kind {tag!r}{nearest(tag, valid)}", f"{field}.kind")
     if first["type"] == "extra_forbidden":
         hint = nearest(path[-1], sorted(owner.model_fields)) if owner else ""
         return ConfigError(f"{field}: unknown field {path[-1]!r}{hint}", field)
@@ -81,8 +89,8 @@ def _explain(cls: type[Config], error: ValidationError) -> ConfigError:
 def _nearest_choice(problem: Any) -> str:
     """`, did you mean 'fast'?` where one of a few words was expected and another came."""
     context = problem.get("ctx", {})
-    given = context.get("tag", problem["input"])
-    expected = re.findall(r"'([^']+)'", str(context.get("expected") or context.get("expected_tags") or ""))
+    given = problem["input"]
+    expected = re.findall(r"'([^']+)'", str(context.get("expected", "")))
     close = difflib.get_close_matches(given, expected, n=1, cutoff=0.6) if isinstance(given, str) else []
     return f", did you mean {close[0]!r}?" if close else ""
 
@@ -93,7 +101,7 @@ def _follow(cls: type[Config], path: list[str]) -> tuple[type[Config] | None, li
     plain: list[str] = []
     candidates: list[type[Config]] = []
     for index, part in enumerate(path):
-        tagged = [c for c in candidates if part in (c.model_fields["kind"].default,) if "kind" in c.model_fields]
+        tagged = [c for c in candidates if kind_of_class(c) == part]
         if candidates and tagged:
             owner, candidates = tagged[0], []
             continue
@@ -102,13 +110,26 @@ def _follow(cls: type[Config], path: list[str]) -> tuple[type[Config] | None, li
             found = owner.model_fields.get(part)
             if found is None:  # a key or a place inside a container of `owner`s
                 continue
-            candidates = _configs_in(found.annotation)
+            candidates = configs_in(found.annotation)
             owner = candidates[0] if candidates else None
             candidates = candidates if len(candidates) > 1 else []
     return owner, plain
 
 
-def _configs_in(annotation: Any) -> list[type[Config]]:
+def configs_in(annotation: Any) -> list[type[Config]]:
+    """The configuration classes that a field's annotation names."""
     if isinstance(annotation, type) and issubclass(annotation, Config):
         return [annotation]
-    return [config for part in getattr(annotation, "__args__", ()) for config in _configs_in(part)]
+    return [config for part in getattr(annotation, "__args__", ()) for config in configs_in(part)]
+
+
+def kind_of_class(cls: type[Config]) -> str | None:
+    """The `kind` of a class that is one choice of several, `CUSTOM` for the class of every import path; None of any other."""
+    found = cls.model_fields.get("kind")
+    return None if found is None else CUSTOM if found.is_required() else found.default
+
+
+def kind_of(value: Any) -> str | None:
+    """The discriminator of a union whose last choice is given by import path: the value's `kind`, or `CUSTOM`."""
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return kind if kind is None else CUSTOM if ":" in str(kind) else str(kind)

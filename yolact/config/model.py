@@ -5,14 +5,40 @@ Boxes and anchors are measured in pixels of the network's input, a square of `im
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
-from yolact.config.base import Config
+from yolact.config.base import CUSTOM, Config, kind_of
 
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def _import_path(path: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", path):
+        raise ValueError(f"{path!r} is no import path such as {CUSTOM}")
+    return path
+
+
+def _finite(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    open_: list[Any] = [options]
+    while open_:
+        value = open_.pop()
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{value} is not a finite number")
+        open_ += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return options
+
+
+ImportPath = Annotated[str, AfterValidator(_import_path)]
+"""Where a class or function of the user's own is imported from. Validation checks its form only and imports nothing."""
+Options = Annotated[
+    dict[str, JsonValue], AfterValidator(_finite), Field(default_factory=dict, exclude_if=lambda options: not options)
+]
+"""Keyword arguments for what an import path names; plain data leaves them out where there are none."""
 
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
 """What stands beyond a feature map's border, where a convolution reads it."""
@@ -31,13 +57,21 @@ class BackboneConfig(Config):
     """Keep batch-norm statistics and affine weights as loaded. The official code does so below 6 images per GPU."""
     width: Positive = 16
     """Channels of the first stage; read by `resnet_tiny` only."""
+    options: Options
+    """Keyword arguments for a builder given by import path, which gets this configuration as its first argument."""
 
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in BACKBONES and ":" not in name:
             raise ValueError(f"unknown backbone {name!r}: choose one of {', '.join(BACKBONES)}, or package.module:function")
-        return name
+        return _import_path(name) if ":" in name else name
+
+    @model_validator(mode="after")
+    def _options_are_read(self) -> BackboneConfig:
+        if self.options and ":" not in self.name:
+            raise ValueError(f"options {sorted(self.options)} are for a builder given by import path; {self.name} takes none")
+        return self
 
 
 class FPNConfig(Config):
@@ -122,6 +156,24 @@ class NoMaskConfig(Config):
     kind: Literal["none"] = "none"
 
 
+class CustomMaskConfig(Config):
+    """A mask branch of the user's own, imported where the network is built."""
+
+    kind: ImportPath
+    """Import path "package.module:Name" of its class."""
+    options: Options
+    """Keyword arguments of that class."""
+
+
+MaskBranchConfig = Annotated[
+    Annotated[PrototypeConfig, Tag("prototypes")]
+    | Annotated[FCMaskConfig, Tag("fc_mask")]
+    | Annotated[NoMaskConfig, Tag("none")]
+    | Annotated[CustomMaskConfig, Tag(CUSTOM)],
+    Discriminator(kind_of),
+]
+
+
 class MatchingConfig(Config):
     """Which anchors are positive (`yolact/ops/assignment.py`)."""
 
@@ -167,9 +219,14 @@ class YolactConfig(Config):
     fpn: FPNConfig = FPNConfig()
     anchors: AnchorConfig = AnchorConfig()
     head: HeadConfig = HeadConfig()
-    mask_branch: Annotated[PrototypeConfig | FCMaskConfig | NoMaskConfig, Field(discriminator="kind")] = PrototypeConfig()
+    mask_branch: MaskBranchConfig = PrototypeConfig()
     matching: MatchingConfig = MatchingConfig()
     loss: LossConfig = LossConfig()
+
+    @property
+    def trains_batch_norm(self) -> bool:
+        """Whether batch norm normalises by the batch while the network is trained."""
+        return not self.backbone.freeze_bn
 
     @model_validator(mode="after")
     def _consistent(self) -> YolactConfig:
@@ -197,5 +254,31 @@ class MaskRCNNConfig(Config):
     anchor_sizes: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=3)] = (32, 64, 128, 256, 512)
     """Side of the RPN's anchors in input pixels, one per level from P3 upwards; levels above P5 are pooled."""
 
+    @property
+    def trains_batch_norm(self) -> bool:
+        """Whether batch norm normalises by the batch while the network is trained."""
+        return not self.backbone.freeze_bn
 
-ModelConfig = Annotated[YolactConfig | MaskRCNNConfig, Field(discriminator="kind")]
+
+class CustomModelConfig(Config):
+    """A network of the user's own, imported where it is built."""
+
+    kind: ImportPath
+    """Import path "package.module:Name" of its class, a `yolact.models.base.Model`."""
+    image_size: Positive = 550
+    """Side of the square input in pixels."""
+    options: Options
+    """Keyword arguments of that class."""
+
+    @property
+    def trains_batch_norm(self) -> bool:
+        """True: what the class does is unknown."""
+        return True
+
+
+ModelConfig = Annotated[
+    Annotated[YolactConfig, Tag("yolact")]
+    | Annotated[MaskRCNNConfig, Tag("mask_rcnn")]
+    | Annotated[CustomModelConfig, Tag(CUSTOM)],
+    Discriminator(kind_of),
+]

@@ -210,4 +210,4 @@ def _import(config: BackboneConfig) -> Backbone:
         build = getattr(import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"backbone.name {config.name!r} can't be imported: {error}", "model.backbone.name") from None
-    return build(config)
+    return build(config, **config.options)

@@ -8,7 +8,7 @@ from experiments.spec.document import SpecError
 from experiments.spec.resolve import parse_setting, resolve
 from experiments.spec.schema import load_scale, load_spec
 from experiments.spec.variants import variants_of
-from yolact.config import FCMaskConfig, MaskRCNNConfig
+from yolact.config import CustomMaskConfig, CustomModelConfig, FCMaskConfig, MaskRCNNConfig
 from yolact.config.presets import preset
 
 
@@ -93,6 +93,14 @@ def test_a_new_kind_replaces_its_branch_and_takes_the_scales_fields():
     assert other.backbone.name == "resnet_tiny"
     assert other.backbone.weights is None
     assert other.image_size == 128
+
+
+def test_an_import_path_replaces_its_branch_as_a_kind_does():
+    settings = ("model.kind=lab.nets:Net", "model.options={depth: 3}")
+    model = _resolve("crop", "toy", "cropped", *settings).config.model
+    assert model == CustomModelConfig(kind="lab.nets:Net", image_size=128, options={"depth": 3})
+    branch = _resolve("crop", "toy", "cropped", "model.mask_branch.kind=lab.masks:Branch").config.model.mask_branch
+    assert branch == CustomMaskConfig(kind="lab.masks:Branch")
 
 
 def test_stand_ins_are_named_and_spare_the_command_line():
