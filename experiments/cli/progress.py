@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from experiments.store.states import COLOURS, ENDS, State
+
 if TYPE_CHECKING:
     from experiments.launch.launcher import Event
 
-ENDS = {"done": "green", "failed": "bold red", "interrupted": "yellow", "blocked": "red"}
 LINE_SECONDS = 15.0
 
 
@@ -51,7 +52,7 @@ class Report:
             self._step(event)
         elif event.what == "started":
             self._start(event.stage_id)
-        elif event.what in ("warning", "waiting"):
+        elif event.what in ("warning", State.WAITING):
             self._say(f"{self.title(event.stage_id)}: {event.data.get('message', event.what)}", "yellow")
 
     def _start(self, stage_id: str) -> None:
@@ -79,7 +80,7 @@ class Report:
         took = f" in {duration(clock.elapsed)}" if clock else ""
         why = event.data.get("message") or (f"needs {self.title(event.data['by'])}" if "by" in event.data else "")
         line = f"[{self.ended}/{self.total}] {self.title(event.stage_id)}: {event.what}{took}{': ' + why if why else ''}"
-        self._say(line, ENDS[event.what])
+        self._say(line, COLOURS[event.what])
 
     def _say(self, line: str, style: str | None = None) -> None:
         self.console.print(line, style=style, markup=False, soft_wrap=True)

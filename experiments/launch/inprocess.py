@@ -13,6 +13,7 @@ from experiments.stages.kind import Kind
 from experiments.stages.table import KINDS
 from experiments.store.folder import Store
 from experiments.store.lease import LockLost, StageBusy
+from experiments.store.states import State
 from yolact.errors import UserError
 
 WAIT_SECONDS = 1.0
@@ -47,10 +48,10 @@ class InProcess:
         try:
             state = attempt(store, stage.id, self.kinds, lambda: bool(stop), tell)
         except (StageBusy, LockLost) as busy:
-            events(Event(stage.id, "waiting", {"message": str(busy)}))
+            events(Event(stage.id, State.WAITING, {"message": str(busy)}))
             time.sleep(WAIT_SECONDS)
             return
         error = store.stage(stage.id).status.error
         events(Event(stage.id, state, {"message": error["message"]} if error else {}))
         for blocked in queue.end(stage.id, state):
-            events(Event(blocked, "blocked", {"by": stage.id}))
+            events(Event(blocked, State.BLOCKED, {"by": stage.id}))

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 from experiments.plan.build import Plan, Stage
 from experiments.plan.expected import Expected
 from experiments.store.folder import Store
-
-ENDS = ("done", "failed", "blocked", "interrupted", "submitted")
+from experiments.store.states import State
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ Events = Callable[[Event], None]
 class Outcome:
     """How a launch ended."""
 
-    states: Mapping[str, str]
+    states: Mapping[str, State]
     """{stage id: one of ENDS}; stages that were never begun because the user stopped are "interrupted", those that a scheduler
     has in its queue "submitted"."""
     stopped: bool = False
@@ -45,7 +44,7 @@ class Outcome:
         """0 all done or submitted, 130 interrupted by the user, 1 anything failed or blocked."""
         if self.stopped:
             return 130
-        return 0 if all(state in ("done", "submitted") for state in self.states.values()) else 1
+        return 0 if all(state in (State.DONE, State.SUBMITTED) for state in self.states.values()) else 1
 
 
 class Launcher(Protocol):
@@ -62,7 +61,7 @@ class Queue:
     def __init__(self, plan: Plan, chosen: set[str], store: Store) -> None:
         wanted = _with_inputs(plan, chosen)
         self.stages = {stage_id: stage for stage_id, stage in plan.stages.items() if stage_id in wanted}
-        self.states = {stage_id: "done" for stage_id in self.stages if store.state(stage_id) == "done"}
+        self.states = {stage_id: State.DONE for stage_id in self.stages if store.state(stage_id) == State.DONE}
         self.running: set[str] = set()
         self._dependants: dict[str, list[str]] = {stage_id: [] for stage_id in self.stages}
         for stage_id, stage in self.stages.items():
@@ -77,7 +76,7 @@ class Queue:
     def ready(self) -> list[Stage]:
         """Stages that could start now, the longest remaining path first."""
         waiting = [s for s in self.stages.values() if s.id not in self.states and s.id not in self.running]
-        free = [s for s in waiting if all(self.states.get(needed) == "done" for needed in s.inputs)]
+        free = [s for s in waiting if all(self.states.get(needed) == State.DONE for needed in s.inputs)]
         return sorted(free, key=lambda stage: -self._left[stage.id])
 
     def start(self, stage_id: str) -> None:
@@ -87,30 +86,30 @@ class Queue:
         """The stage did not start after all."""
         self.running.discard(stage_id)
 
-    def end(self, stage_id: str, state: str) -> list[str]:
+    def end(self, stage_id: str, state: State) -> list[str]:
         """Note how a stage ended; returns the stages that a failure blocks."""
         self.running.discard(stage_id)
         self.states[stage_id] = state
-        if state != "failed":
+        if state != State.FAILED:
             return []
         blocked: list[str] = []
         pending = list(self._dependants[stage_id])
         while pending:
             other = pending.pop()
             if other not in self.states:
-                self.states[other] = "blocked"
+                self.states[other] = State.BLOCKED
                 blocked.append(other)
                 pending.extend(self._dependants[other])
         return blocked
 
     def outcome(self, stopped: bool) -> Outcome:
-        return Outcome({stage_id: self.states.get(stage_id, "interrupted") for stage_id in self.stages}, stopped)
+        return Outcome({stage_id: self.states.get(stage_id, State.INTERRUPTED) for stage_id in self.stages}, stopped)
 
 
 def record_stages(queue: Queue, store: Store) -> None:
     """Write the stage.json of everything that is about to run."""
     for stage_id, stage in queue.stages.items():
-        if queue.states.get(stage_id) != "done":
+        if queue.states.get(stage_id) != State.DONE:
             store.write_stage(stage_id, stage.record)
 
 

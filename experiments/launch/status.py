@@ -11,12 +11,11 @@ from typing import Any
 from experiments.launch.slurm.query import SchedulerError
 from experiments.launch.slurm.state import SchedulerState, scheduler_states
 from experiments.store.folder import StageView, Store, StoreError, read_events
+from experiments.store.states import LOST, State
 from yolact.training.breakdown import limit
 
 TAIL_BYTES = 16384
 TAIL_LINES = 8
-LOST = ("failed", "timed out", "out of memory", "node failed", "preempted")
-"""Ends of a job that its stage could not write down itself."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +23,8 @@ class Situation:
     """Where one stage stands."""
 
     stage: str
-    state: str
-    """One of `store.STATES`, "waiting": its job is queued, or "damaged": its records can't be read, as `error` says. A stage
-    whose job ended on it is "failed"."""
+    state: State
+    """One of `SHOWN`. A stage whose job ended on it is "failed"."""
     wall_seconds: float | None = None
     error: str | None = None
     """Why it failed: what the stage said, else what the scheduler knows."""
@@ -55,30 +53,30 @@ def situations(store: Store, ids: Iterable[str], warn: Callable[[str], None] = l
 
 def _situation(store: Store, stage_id: str, job: SchedulerState | None) -> Situation:
     if not store.has(stage_id):
-        return Situation(stage_id, "planned")
+        return Situation(stage_id, State.PLANNED)
     view = store.stage(stage_id)
     try:
         _, status = view.record, view.status
     except StoreError as problem:
-        return Situation(stage_id, "damaged", error=str(problem))
+        return Situation(stage_id, State.DAMAGED, error=str(problem))
     state, error = status.state, status.error["message"] if status.error else None
-    if job is not None and state not in ("running", "done"):
+    if job is not None and state not in (State.RUNNING, State.DONE):
         if job.alive:
-            state, error = "waiting", None
-        elif job.state in LOST and state != "failed":
-            state, error = "failed", f"{job.state}: {job.reason}" if job.reason else job.state
+            state, error = State.WAITING, None
+        elif job.state in LOST and state != State.FAILED:
+            state, error = State.FAILED, f"{job.state}: {job.reason}" if job.reason else job.state
     tail: tuple[str, ...] = ()
-    if state in ("failed", "interrupted"):
+    if state in (State.FAILED, State.INTERRUPTED):
         tail = tuple(last_lines(view, job.log if job else None))
     return Situation(stage_id, state, status.wall_seconds, error, _note(view, state, job), tail)
 
 
 def _note(view: StageView, state: str, job: SchedulerState | None) -> str:
     parts = []
-    if state in ("running", "interrupted"):
+    if state in (State.RUNNING, State.INTERRUPTED):
         last = _last_event(view.folder / "log.jsonl")
         parts.append(event_text(last) if last else "")
-    if job is not None and state not in ("done", "failed"):
+    if job is not None and state not in (State.DONE, State.FAILED):
         parts.append(f"job {job.job_id} {job.state}{f' on {job.node}' if job.node else ''}")
         parts.append(job.reason)
     return ", ".join(part for part in parts if part)

@@ -16,6 +16,7 @@ from experiments.cli.progress import duration
 from experiments.plan.build import Stage
 from experiments.store.contents import readable_size
 from experiments.store.folder import Store
+from experiments.store.states import State
 
 _Key = tuple[Any, ...]
 
@@ -62,7 +63,7 @@ class Budgets:
         for view in views:
             status = view.status
             key = self._key(view.record)
-            if status.state == "done" and status.wall_seconds and key is not None:
+            if status.state == State.DONE and status.wall_seconds and key is not None:
                 shared = status.shared or {"stages": 1, "seconds": 0.0}
                 alone = status.wall_seconds + shared["seconds"] * (1 - 1 / shared["stages"])
                 self._rates.setdefault(key, []).append(alone / _work(view.record))

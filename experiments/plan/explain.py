@@ -9,6 +9,7 @@ from typing import Any
 from experiments.plan.build import Plan, Stage
 from experiments.spec.resolve import flatten
 from experiments.store.folder import Store, StoreError
+from experiments.store.states import State, Why
 
 _Leaves = dict[tuple[str, ...], Any]
 NEAREST_AMONG = 50
@@ -17,14 +18,13 @@ NEAREST_AMONG = 50
 
 @dataclass(frozen=True)
 class Reason:
-    word: str
-    """new | cached | changed | failed | interrupted | running"""
+    word: Why
     detail: str = ""
 
     @property
     def runs(self) -> bool:
         """Whether there is work to do."""
-        return self.word != "cached"
+        return self.word != Why.CACHED
 
 
 def reasons(plan: Plan, store: Store) -> dict[str, Reason]:
@@ -36,18 +36,18 @@ def reasons(plan: Plan, store: Store) -> dict[str, Reason]:
 def _reason(stage: Stage, store: Store, earlier: _Earlier) -> Reason:
     if store.has(stage.id):
         status = store.stage(stage.id).status
-        if status.state == "done":
-            return Reason("cached", f"done in {status.wall_seconds:.0f} s" if status.wall_seconds else "done")
-        if status.state == "failed":
-            return Reason("failed", next(iter((status.error or {}).get("message", "").splitlines()), ""))
-        if status.state in ("interrupted", "running"):
-            return Reason(status.state, "goes on from its checkpoint" if stage.kind == "train" else "")
+        if status.state == State.DONE:
+            return Reason(Why.CACHED, f"done in {status.wall_seconds:.0f} s" if status.wall_seconds else "done")
+        if status.state == State.FAILED:
+            return Reason(Why.FAILED, next(iter((status.error or {}).get("message", "").splitlines()), ""))
+        if status.state in (State.INTERRUPTED, State.RUNNING):
+            return Reason(Why(status.state), "goes on from its checkpoint" if stage.kind == "train" else "")
     nearest = earlier.changes(stage)
     if nearest is None:
-        return Reason("new")
+        return Reason(Why.NEW)
     fields = [line for line in nearest if not line.startswith("inputs.")]
     inherited = [f"its {line.split('.')[1].split(':')[0]} stage changed" for line in nearest if line.startswith("inputs.")]
-    return Reason("changed", "; ".join(fields or inherited))
+    return Reason(Why.CHANGED, "; ".join(fields or inherited))
 
 
 class _Earlier:

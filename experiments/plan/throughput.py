@@ -20,6 +20,7 @@ from typing import Any
 
 from experiments.spec.resolve import flatten
 from experiments.store.folder import Store
+from experiments.store.states import State
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 _TRAINING = ("batch_size", "micro_batches", "precision", "compile")
@@ -60,7 +61,7 @@ def known(store: Store, reference: Path = REFERENCE) -> list[Throughput]:
 def measured(store: Store) -> Iterator[Throughput]:
     """The measurements of a results folder's finished trainings; those too short to measure are left out."""
     for view in store.records():
-        if view.kind == "train" and view.state == "done" and (seconds := _seconds_per_iteration(view.log)) is not None:
+        if view.kind == "train" and view.state == State.DONE and (seconds := _seconds_per_iteration(view.log)) is not None:
             yield Throughput(
                 seconds_per_iteration=seconds,
                 device=str(view.env.get("device_name") or view.record["device"]),

@@ -25,6 +25,7 @@ from experiments.store.durable import sync_folder, sync_tree, write_json
 from experiments.store.folder import Status, Store, digests, processes
 from experiments.store.lease import LockLost, StageLock
 from experiments.store.log import EventLog, now
+from experiments.store.states import State
 from yolact.training.ranks import ALONE, Ranks, RanksError
 
 
@@ -35,7 +36,7 @@ def attempt(
     should_stop: Callable[[], bool],
     on_event=lambda event: None,
     ranks: Ranks = ALONE,
-) -> str:
+) -> State:
     """Run a recorded stage unless it is done; returns the state it ended in: done, failed or interrupted.
 
     Where several processes train together, this is for rank 0; the others follow (`experiments.run.ranks`).
@@ -72,7 +73,7 @@ class Attempt:
         self.store, self.view, self.kinds, self.on_event, self.ranks = store, store.stage(stage_id), kinds, on_event, ranks
         self.lock = StageLock(self.view.folder)
         self.should_stop = lambda: should_stop() or self.lock.lost.is_set()
-        self.state = ""
+        self.state = State.PLANNED
         """What it ended in."""
         self._others_seconds = 0.0
         self._shared: dict[str, Any] | None = None
@@ -90,7 +91,7 @@ class Attempt:
         """
         return self._resume(self._steps.__next__)
 
-    def end(self, error: BaseException | None = None) -> str:
+    def end(self, error: BaseException | None = None) -> State:
         """Publish what the function has made, or write down the error it ended with; returns the state.
 
         Raises:
@@ -111,37 +112,37 @@ class Attempt:
             self.state = stop.value
             return None
 
-    def _run(self) -> Generator[StageContext, None, str]:
-        if self.view.state == "done":
-            return "done"
+    def _run(self) -> Generator[StageContext, None, State]:
+        if self.view.state == State.DONE:
+            return State.DONE
         self.lock.acquire()
         try:
             return (yield from self._locked())
         finally:
             self.lock.release()
 
-    def _locked(self) -> Generator[StageContext, None, str]:
+    def _locked(self) -> Generator[StageContext, None, State]:
         self.before = self.view.status
         self.started, self.clock = now(), time.monotonic()
-        if self.before.state == "done" or self._finish_publishing():
-            return "done"
-        self._write("running", wall_seconds=self.before.wall_seconds)
+        if self.before.state == State.DONE or self._finish_publishing():
+            return State.DONE
+        self._write(State.RUNNING, wall_seconds=self.before.wall_seconds)
         log = EventLog(self.view.folder / "log.jsonl")
         try:
             return (yield from self._work(log))
         except Interrupted as stop:
             log({"event": "info", "message": f"interrupted: {stop}"})
-            self._write("interrupted")
-            return "interrupted"
+            self._write(State.INTERRUPTED)
+            return State.INTERRUPTED
         except LockLost:
             raise
         except Exception as error:
             self._failed(error, log)
-            return "failed"
+            return State.FAILED
         finally:
             log.close()
 
-    def _work(self, log: EventLog) -> Generator[StageContext, None, str]:
+    def _work(self, log: EventLog) -> Generator[StageContext, None, State]:
         record = self.view.record
         kind = self.kind
         self._check_ranks(record)
@@ -156,7 +157,7 @@ class Attempt:
             with contextlib.suppress(OSError):
                 output.parent.rmdir()
         shutil.rmtree(self.view.folder / "checkpoint", ignore_errors=True)
-        return "done"
+        return State.DONE
 
     def _check_ranks(self, record: Mapping[str, Any]) -> None:
         planned = processes(record["location"])
@@ -207,10 +208,10 @@ class Attempt:
         with self.lock.held():
             if result.exists():
                 shutil.rmtree(result)
-            self._write("running", digests=made)
+            self._write(State.RUNNING, digests=made)
             os.rename(output, result)
             sync_folder(self.view.folder)
-            self._write("done", digests=made)
+            self._write(State.DONE, digests=made)
 
     def _finish_publishing(self) -> bool:
         """Whether the attempt before was killed after its result was in place, and only its status was missing."""
@@ -227,11 +228,11 @@ class Attempt:
         with self.lock.held(), contextlib.suppress(OSError):
             log({"event": "error", "message": f"{details['type']}: {details['message']}"})
         self.on_event({"event": "error", "message": f"{details['type']}: {details['message']}"})
-        self._write("failed", error=details)
+        self._write(State.FAILED, error=details)
 
-    def _write(self, state: str, **changes: Any) -> None:
+    def _write(self, state: State, **changes: Any) -> None:
         """status.json, unless another process has taken over. `wall_seconds` counts what earlier attempts took."""
-        ended = state != "running"
+        ended = state != State.RUNNING
         status = Status(
             state=state,
             started=self.started,

@@ -13,10 +13,11 @@ from experiments.run.attempt import attempt
 from experiments.stages.context import context_of, kind_of
 from experiments.stages.kind import Interrupted, Kind
 from experiments.store.folder import StageView, Store, processes
+from experiments.store.states import State
 from yolact.training.ranks import Ranks, ranks_from
 
 
-def take_part(store: Store, stage_id: str, kinds: Mapping[str, Kind], should_stop: Callable[[], bool]) -> str:
+def take_part(store: Store, stage_id: str, kinds: Mapping[str, Kind], should_stop: Callable[[], bool]) -> State:
     """This process's part of a recorded stage; returns done, failed or interrupted.
 
     Its rank comes from the environment; see `yolact.training.ranks.ranks_from`.
@@ -33,13 +34,13 @@ def take_part(store: Store, stage_id: str, kinds: Mapping[str, Kind], should_sto
     return _follow(store, view, kinds, should_stop, ranks)
 
 
-def _follow(store: Store, view: StageView, kinds: Mapping[str, Kind], should_stop: Callable[[], bool], ranks: Ranks) -> str:
-    if view.state == "done":
-        return "done"
+def _follow(store: Store, view: StageView, kinds: Mapping[str, Kind], should_stop: Callable[[], bool], ranks: Ranks) -> State:
+    if view.state == State.DONE:
+        return State.DONE
     kind = kind_of(view, kinds)
     nowhere = view.folder / "attempts" / f"rank {ranks.rank}"
     try:
         kind.load()(context_of(store, view, kind, nowhere, lambda event: None, should_stop, ranks))
     except Interrupted:
-        return "interrupted"
-    return "done"
+        return State.INTERRUPTED
+    return State.DONE

@@ -10,13 +10,14 @@ from experiments.run.attempt import Attempt
 from experiments.stages.kind import Ended, Kind, StageContext
 from experiments.store.folder import Store
 from experiments.store.lease import LockLost, StageBusy
+from experiments.store.states import State
 
 T = TypeVar("T")
 
 
 def attempt_together(
     store: Store, stage_ids: Sequence[str], kinds: Mapping[str, Kind], should_stop: Callable[[], bool]
-) -> dict[str, str]:
+) -> dict[str, State]:
     """Run recorded stages that share work (`experiments.plan.sharing`); returns the state of each, "busy" where others have it.
 
     Raises:
@@ -52,7 +53,7 @@ def _guarded(step: Callable[[], T], of: Attempt, unwritten: list[OSError]) -> T 
     try:
         return step()
     except (StageBusy, LockLost):
-        of.state = "busy"
+        of.state = State.BUSY
     except OSError as error:
         unwritten.append(error)
     return None

@@ -24,11 +24,12 @@ from experiments.stages.kind import Kind
 from experiments.stages.table import KINDS
 from experiments.store.folder import Store
 from experiments.store.lease import LockLost, StageBusy
+from experiments.store.states import State
 from yolact.errors import UserError
 from yolact.runtime.memory import keep_freed_memory
 
 DONE, FAILED, INTERRUPTED, BUSY = 0, 1, 3, 4
-_STATUS = {"done": DONE, "failed": FAILED, "interrupted": INTERRUPTED, "busy": BUSY}
+_STATUS = {State.DONE: DONE, State.FAILED: FAILED, State.INTERRUPTED: INTERRUPTED, State.BUSY: BUSY}
 PARENT_SECONDS = 0.25
 """How often a worker looks whether its parent still lives."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")

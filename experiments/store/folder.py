@@ -15,10 +15,9 @@ from typing import Any
 
 from experiments.store.durable import write_json
 from experiments.store.lease import Holder, read_holder
+from experiments.store.states import STORED, State
 from yolact.errors import UserError
 from yolact.runtime.files import digest
-
-STATES = ("planned", "running", "done", "failed", "interrupted")
 
 
 class StoreError(UserError):
@@ -29,7 +28,7 @@ class StoreError(UserError):
 class Status:
     """`status.json` of one stage; the fields of `docs/architecture.md`."""
 
-    state: str = "planned"
+    state: State = State.PLANNED
     started: str | None = None
     """ISO 8601, UTC: start of the last attempt."""
     finished: str | None = None
@@ -66,10 +65,10 @@ class StageView:
     def status(self) -> Status:
         """status.json. A stage that calls itself running while no living process holds it was interrupted."""
         status = self._written()
-        if status.state == "running" and self.worked_on is None:
+        if status.state == State.RUNNING and self.worked_on is None:
             status = self._written()  # it may have ended between the two looks
-            if status.state == "running":
-                return replace(status, state="interrupted")
+            if status.state == State.RUNNING:
+                return replace(status, state=State.INTERRUPTED)
         return status
 
     @property
@@ -79,8 +78,8 @@ class StageView:
         return None if holder is None or holder.stale else holder
 
     @property
-    def state(self) -> str:
-        """One of STATES."""
+    def state(self) -> State:
+        """One of STORED."""
         return self.status.state
 
     def _written(self) -> Status:
@@ -89,7 +88,10 @@ class StageView:
         if not path.exists():
             return Status()
         data = _read_json(path)
-        return Status(**{name: value for name, value in data.items() if name in Status.__dataclass_fields__})
+        if data.get("state") not in STORED:
+            raise StoreError(f"{path}: state is {data.get('state')!r}, not one of: {', '.join(STORED)}; it was changed by hand")
+        known = {name: value for name, value in data.items() if name in Status.__dataclass_fields__}
+        return Status(**{**known, "state": State(data["state"])})
 
     @property
     def result(self) -> Path:
@@ -99,7 +101,7 @@ class StageView:
             StoreError: the stage is not done.
         """
         state = self.state
-        if state != "done":
+        if state != State.DONE:
             raise StoreError(f"{self.folder}: the stage is {state}, so it has no result; run it with `yolact run`")
         return self.folder / "result"
 
@@ -141,8 +143,8 @@ class Store:
         """Whether the stage was ever recorded."""
         return (self.stage_folder(stage_id) / "stage.json").is_file()
 
-    def state(self, stage_id: str) -> str:
-        """One of STATES; "planned" where the stage was never recorded."""
+    def state(self, stage_id: str) -> State:
+        """One of STORED; "planned" where the stage was never recorded."""
         return StageView(self.stage_folder(stage_id)).state
 
     def records(self) -> list[StageView]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from experiments.store.contents import Contents, size
 from experiments.store.folder import StageView, Store, StoreError
 from experiments.store.lease import StageBusy, StageLock
+from experiments.store.states import State
 
 OLD_SECONDS = 3600.0
 """Files written aside outside of stage folders are left alone for this long: somebody may be writing them."""
@@ -39,7 +40,7 @@ def removable(contents: Contents, ids: Iterable[str], downstream: bool, queued: 
     """
     chosen = [contents.view(stage_id).id for stage_id in dict.fromkeys(ids)]
     above = contents.downstream(chosen)
-    kept = [stage_id for stage_id in above if contents.stages[stage_id].state != "planned"]
+    kept = [stage_id for stage_id in above if contents.stages[stage_id].state != State.PLANNED]
     if kept and not downstream:
         raise StoreError(
             f"{', '.join(kept)} build{'s' if len(kept) == 1 else ''} on what you want to remove; "
@@ -137,13 +138,13 @@ def _leftovers_in(folder: Path) -> Iterator[Leftover]:
             yield Leftover(folder, "not a stage: it has no stage.json", size(folder))
         return
     found = {"attempts": "an attempt that died", "lock": "the lock of a process that died"}
-    if view.state == "done":
+    if view.state == State.DONE:
         found["checkpoint"] = "the checkpoint of a finished stage"
     for name, why in found.items():
         if (folder / name).exists():
             yield Leftover(folder / name, why, size(folder / name))
     for path in sorted([*folder.glob(".*.tmp"), *folder.glob("checkpoint/.*.tmp")]):
-        if not (view.state == "done" and path.parent.name == "checkpoint"):
+        if not (view.state == State.DONE and path.parent.name == "checkpoint"):
             yield Leftover(path, "a file that was never finished", size(path))
 
 

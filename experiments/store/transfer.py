@@ -18,6 +18,7 @@ from experiments.store.contents import Contents
 from experiments.store.durable import sync_tree, write_json
 from experiments.store.folder import StageView, Store, StoreError
 from experiments.store.lease import StageBusy, StageLock
+from experiments.store.states import State
 
 HELD = ("lock", ".guard", "attempts", "job.json")
 """What belongs to whoever works on a stage here, and isn't copied."""
@@ -104,15 +105,15 @@ def _merge_stage(theirs: StageView, store: Store, done: Merged) -> None:
     if holder is not None:
         done.skipped[theirs.id] = f"process {holder.pid} on {holder.host} is working on it there"
         return
-    if theirs.state == "done" and theirs.damaged():
+    if theirs.state == State.DONE and theirs.damaged():
         done.skipped[theirs.id] = f"damaged there: {', '.join(theirs.damaged())}"
         return
     if not store.has(theirs.id):
         _bring(theirs, store)
         done.added.append(theirs.id)
-    elif theirs.state != "done":
+    elif theirs.state != State.DONE:
         done.kept.append(theirs.id)
-    elif store.state(theirs.id) != "done":
+    elif store.state(theirs.id) != State.DONE:
         _replace(theirs, store, done)
     elif store.stage(theirs.id).status.digests == theirs.status.digests:
         done.same.append(theirs.id)
@@ -216,7 +217,7 @@ def _copy_sources(source: Store, target: Store, ids: Iterable[str]) -> None:
 
 
 def _refuse_damaged(view: StageView) -> None:
-    damaged = view.damaged() if view.state == "done" else []
+    damaged = view.damaged() if view.state == State.DONE else []
     if damaged:
         files = ", ".join(damaged)
         raise StoreError(

@@ -13,6 +13,7 @@ from experiments.cli.common import results_option
 from experiments.plan.explain import difference
 from experiments.spec.resolve import flatten
 from experiments.store.folder import StageView, Store, StoreError
+from experiments.store.states import State
 from yolact.config.base import nearest
 
 RESULT_FILES = ("metrics.json", "speed.json", "summary.json")
@@ -75,7 +76,7 @@ def _stage_lines(kind: str, a: StageView, b: StageView) -> list[str]:
 
 
 def _result_lines(a: StageView, b: StageView) -> list[str]:
-    if a.state != "done" or b.state != "done":
+    if a.state != State.DONE or b.state != State.DONE:
         return []
     lines = []
     for name in RESULT_FILES:

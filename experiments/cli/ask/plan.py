@@ -17,8 +17,7 @@ from experiments.plan.budget import Budgets
 from experiments.plan.explain import Reason
 from experiments.plan.savings import Savings, savings
 from experiments.spec.resolve import flatten
-
-STYLES = {"cached": "green", "new": "cyan", "changed": "yellow", "failed": "red", "interrupted": "yellow", "running": "blue"}
+from experiments.store.states import COLOURS, Why
 
 
 @click.command()
@@ -54,7 +53,7 @@ def plan(explain: bool, as_json: bool, **options: Any) -> None:
 def summary(asked: Request, why: dict[str, Reason]) -> str:
     """`12 stages: 5 to run (5 new), 7 cached`."""
     words = Counter(why[stage_id].word for stage_id in asked.chosen)
-    cached = words.pop("cached", 0)
+    cached = words.pop(Why.CACHED, 0)
     kinds = ", ".join(f"{count} {word}" for word, count in words.items())
     todo = sum(words.values())
     return f"{asked.plan.name}: {len(asked.chosen)} stages, {todo} to run{f' ({kinds})' if kinds else ''}, {cached} cached"
@@ -65,7 +64,7 @@ def _show(asked: Request, why: dict[str, Reason]) -> None:
     budgets = Budgets(asked.store, asked.plan.stages)
     for stage_id, reason in why.items():
         if stage_id in asked.chosen:
-            text = f"[{STYLES[reason.word]}]{reason.word}[/] {escape(reason.detail)}"
+            text = f"[{COLOURS[reason.word]}]{reason.word}[/] {escape(reason.detail)}"
             takes = str(budgets.of(asked.plan.stages[stage_id])) if reason.runs else ""
             table.add_row(stage_id, escape(asked.plan.title(stage_id)), takes, text)
     console = make_console()

@@ -9,6 +9,7 @@ from experiments.cli.common import Request
 from experiments.cli.common import console as make_console
 from experiments.plan.throughput import Throughput, hours, known
 from experiments.plan.union import title
+from experiments.store.states import State
 
 
 def show(asked: Request, summary: str) -> None:
@@ -16,7 +17,7 @@ def show(asked: Request, summary: str) -> None:
     table = Table("spec", "row", "seed", "training", "hours", box=None, pad_edge=False)
     throughputs = known(asked.store)
     costs = {stage.id: hours(stage.content, throughputs) for stage in asked.plan.stages.values() if stage.kind == "train"}
-    done = {stage_id for stage_id in costs if asked.store.state(stage_id) == "done"}
+    done = {stage_id for stage_id in costs if asked.store.state(stage_id) == State.DONE}
     first: dict[str, str] = {}
     for part in asked.parts:
         labels = {variant["name"]: variant["label"] for variant in part.experiment["variants"]}
@@ -24,7 +25,7 @@ def show(asked: Request, summary: str) -> None:
             training = run.stages["train"]
             name = title(part, run.variant)
             owner = first.setdefault(training, name)
-            said = "done" if training in done else _hours(costs[training])
+            said = str(State.DONE) if training in done else _hours(costs[training])
             cells = (f"that of {owner}", "") if owner != name else (training, said)
             table.add_row(part.experiment["experiment"], escape(labels[run.variant]), str(run.seed), escape(cells[0]), cells[1])
     console = make_console()

@@ -16,6 +16,7 @@ from experiments.launch.inprocess import InProcess
 from experiments.launch.launcher import Launcher
 from experiments.launch.pool.pool import Pool
 from experiments.launch.slurm.cluster import Cluster, read_cluster
+from experiments.store.states import State
 from yolact.errors import UserError
 
 
@@ -98,10 +99,10 @@ def _ensure(asked: Request, console: Console) -> None:
 
 
 def _conclude(console: Console, outcome, asked) -> None:
-    failed = [stage_id for stage_id, state in outcome.states.items() if state == "failed"]
+    failed = [stage_id for stage_id, state in outcome.states.items() if state == State.FAILED]
     for stage_id in failed:
         console.print(f"failed: {asked.plan.title(stage_id)} ({asked.store.stage_folder(stage_id)})", markup=False)
-    left = sum(state != "done" for state in outcome.states.values())
+    left = sum(state != State.DONE for state in outcome.states.values())
     if left:
         console.print(f"{left} of {len(outcome.states)} stages are not done; the same command goes on from here")
     else:

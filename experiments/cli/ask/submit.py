@@ -12,6 +12,7 @@ from experiments.launch.slurm.record import unfinished_records
 from experiments.launch.slurm.state import cancel, scheduler_states
 from experiments.plan.build import Plan
 from experiments.store.folder import Store
+from experiments.store.states import State
 
 
 def submit(asked: Request, cluster: Cluster, cancel_dropped: bool, console: Console) -> int:
@@ -22,7 +23,7 @@ def submit(asked: Request, cluster: Cluster, cancel_dropped: bool, console: Cons
         submitted[event.stage_id] = event.data["job"].partition("_")[0]
 
     outcome = Slurm(cluster).run(asked.plan, asked.chosen, asked.store, note)
-    queued = sum(state == "submitted" for state in outcome.states.values()) - len(submitted)
+    queued = sum(state == State.SUBMITTED for state in outcome.states.values()) - len(submitted)
     jobs = ", ".join(sorted(set(submitted.values()), key=int))
     console.print(f"submitted {len(submitted)} stages{f' as jobs {jobs}' if jobs else ''}; {queued} were in the queue already")
     _dropped(asked, cancel_dropped, console)

@@ -18,7 +18,8 @@ from experiments.launch.slurm.state import queued_stages
 from experiments.store import gc as results_remove
 from experiments.store import transfer as results_transfer
 from experiments.store.contents import Contents, readable_size, size
-from experiments.store.folder import STATES, Store, StoreError
+from experiments.store.folder import Store, StoreError
+from experiments.store.states import STORED, State
 
 
 @click.group()
@@ -32,7 +33,7 @@ def results() -> None:
 
 @results.command()
 @click.option("--experiment", help="Stages of this experiment alone, such as nms-toy.")
-@click.option("--state", type=click.Choice(STATES), help="Stages in this state alone.")
+@click.option("--state", type=click.Choice(STORED), help="Stages in this state alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @results_option
 def ls(experiment: str | None, state: str | None, as_json: bool, results: Path) -> None:
@@ -211,7 +212,7 @@ def _row(contents: Contents, stage_id: str) -> dict[str, Any]:
 def _details(contents: Contents, stage_id: str) -> dict[str, Any]:
     view = contents.view(stage_id)
     status, env = view.status, view.env
-    damaged = view.damaged() if status.state == "done" else []
+    damaged = view.damaged() if status.state == State.DONE else []
     result = view.folder / "result"
     return {
         "stage": stage_id,

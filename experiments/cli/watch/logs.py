@@ -11,6 +11,7 @@ from experiments.cli.common import results_option
 from experiments.launch.status import event_line
 from experiments.store.contents import Contents
 from experiments.store.folder import Store, read_events
+from experiments.store.states import State
 
 FOLLOW_SECONDS = 0.5
 
@@ -31,7 +32,7 @@ def logs(stage: str, follow: bool, results: Path) -> None:
     view = Contents(Store(results)).view(stage)
     offset = 0
     while True:
-        going_on = follow and view.state in ("planned", "running")
+        going_on = follow and view.state in (State.PLANNED, State.RUNNING)
         events, offset = read_events(view.folder / "log.jsonl", offset)
         for event in events:
             click.echo(event_line(event))

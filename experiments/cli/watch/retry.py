@@ -16,6 +16,7 @@ from experiments.launch.status import situations
 from experiments.plan.recorded import stored_plan
 from experiments.store.contents import Contents
 from experiments.store.folder import Store, StoreError
+from experiments.store.states import State
 
 
 @click.command()
@@ -40,16 +41,16 @@ def retry(stages: tuple[str, ...], failed: bool, launcher: str, workers: int | N
     store = Store(results)
     contents = Contents(store)
     begun = _all_failed(contents) if failed else list(dict.fromkeys(stages))
-    done = [stage_id for stage_id in begun if contents.view(stage_id).state == "done"]
+    done = [stage_id for stage_id in begun if contents.view(stage_id).state == State.DONE]
     if done:
         raise StoreError(f"{', '.join(done)}: done already; `yolact results rm` removes what is to be made anew")
     console = Console(highlight=False)
     if not begun:
         console.print("nothing has failed")
         return 0
-    blocked = [stage_id for stage_id in contents.downstream(begun) if contents.stages[stage_id].state != "done"]
+    blocked = [stage_id for stage_id in contents.downstream(begun) if contents.stages[stage_id].state != State.DONE]
     plan = stored_plan(contents, [*begun, *blocked])
-    todo = [stage_id for stage_id in plan.stages if contents.stages[stage_id].state != "done"]
+    todo = [stage_id for stage_id in plan.stages if contents.stages[stage_id].state != State.DONE]
     console.print(f"{len(begun)} to run again, {len(todo) - len(begun)} with them", markup=False)
     chosen: Launcher = InProcess() if launcher == "inprocess" else Pool(workers=workers)
     with Report(plan.title, len(todo), console) as report:
@@ -59,4 +60,4 @@ def retry(stages: tuple[str, ...], failed: bool, launcher: str, workers: int | N
 
 def _all_failed(contents: Contents) -> list[str]:
     found = situations(contents.store, contents.stages)
-    return [stage_id for stage_id, situation in found.items() if situation.state in ("failed", "interrupted")]
+    return [stage_id for stage_id, situation in found.items() if situation.state in (State.FAILED, State.INTERRUPTED)]

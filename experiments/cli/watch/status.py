@@ -20,24 +20,16 @@ from experiments.cli.common import console as make_console
 from experiments.cli.common import results_option
 from experiments.cli.progress import duration
 from experiments.launch.status import situations
-from experiments.store.folder import STATES, Store
+from experiments.store.folder import Store
+from experiments.store.states import COLOURS, SHOWN, State
 
-STYLES = {
-    "done": "green",
-    "running": "blue",
-    "waiting": "cyan",
-    "failed": "red",
-    "interrupted": "yellow",
-    "planned": "dim",
-    "damaged": "red",
-}
-SHOWN = ("planned", "waiting", *STATES[1:], "damaged")
 _Rows = list[dict[str, Any]]
 _Collect = Callable[[Store], _Rows]
 _Show = Callable[[Store, _Rows], RenderableType]
 WATCH_SECONDS = 2.0
 IDLE_SECONDS = 10.0
 """How long nothing may run before a watch ends: between two stages, nothing does for a moment."""
+_GOING_ON = (State.RUNNING, State.WAITING)
 
 
 @click.command()
@@ -65,7 +57,7 @@ def status(experiment: str | None, watch: bool, results: Path, as_json: bool) ->
     else:
         rows = collect(store)
         click.echo(json.dumps(rows, indent=2)) if as_json else make_console().print(show(store, rows))
-    return int(any(row.get("state") == "damaged" or row.get("damaged") for row in rows))
+    return int(any(row.get("state") == State.DAMAGED or row.get(State.DAMAGED) for row in rows))
 
 
 def _watch(store: Store, collect: _Collect, show: _Show) -> _Rows:
@@ -104,11 +96,11 @@ class _Changes:
 
 
 def _going_on(rows: _Rows) -> bool:
-    return any(row.get("state") in ("running", "waiting") or row.get("running") or row.get("waiting") for row in rows)
+    return any(row.get("state") in _GOING_ON or any(row.get(state) for state in _GOING_ON) for row in rows)
 
 
 def _all_done(rows: _Rows) -> bool:
-    return all(row.get("state", "done") == "done" and not row.get("planned") for row in rows)
+    return all(row.get("state", State.DONE) == State.DONE and not row.get(State.PLANNED) for row in rows)
 
 
 def _counts(store: Store) -> _Rows:
@@ -117,13 +109,13 @@ def _counts(store: Store) -> _Rows:
     ids = {stage_id for record in records for run in record["runs"] for stage_id in run["stages"].values()}
     found = situations(store, ids, _warn)
     for situation in found.values():
-        if situation.state == "damaged":
+        if situation.state == State.DAMAGED:
             _warn(f"{situation.stage} is damaged: {situation.error}")
     for record in records:
         mine = {stage_id for run in record["runs"] for stage_id in run["stages"].values()}
         counts = Counter(found[stage_id].state for stage_id in mine)
         name = f"{record['experiment']}-{record['scale']}"
-        rows.append({"experiment": name, "data": record["data"]["name"], **{state: counts.get(state, 0) for state in SHOWN}})
+        rows.append({"experiment": name, "data": record["data"]["name"]} | {str(state): counts[state] for state in SHOWN})
     return rows
 
 
@@ -150,10 +142,10 @@ def _detail(store: Store, rows: _Rows) -> RenderableType:
     for row in rows:
         more = f" +{len(row['runs']) - 1}" if len(row["runs"]) > 1 else ""
         took = duration(row["wall_seconds"]) if row["wall_seconds"] else ""
-        state = f"[{STYLES[row['state']]}]{row['state']}[/]"
+        state = f"[{COLOURS[row['state']]}]{row['state']}[/]"
         said = next(iter((row["error"] or row["note"]).splitlines()), "")
         table.add_row(row["stage"], escape(row["runs"][0] + more), state, took, escape(said))
-    return Group(table, *(part for row in rows if row["state"] == "failed" for part in _account(row)))
+    return Group(table, *(part for row in rows if row["state"] == State.FAILED for part in _account(row)))
 
 
 def _warn(message: str) -> None:

@@ -8,13 +8,14 @@ from experiments.launch.pool.forkserver_client import Fork
 from experiments.launch.pool.processes import Crew
 from experiments.run.worker import BUSY, DONE, INTERRUPTED
 from experiments.store.folder import Store
+from experiments.store.states import State
 
 
 @dataclass(frozen=True)
 class Ending:
     """How a stage ended, or that it has to be started again."""
 
-    state: str
+    state: State
     """done | failed | interrupted | again"""
     message: str = ""
     alone: bool = False
@@ -31,29 +32,28 @@ def ending(store: Store, stage_id: str, code: int, workers: Crew | Fork, shared:
     if shared:
         return _of_several(store, stage_id, code, workers)
     if code == BUSY:
-        return Ending("again", workers.last_words())
-    if killed and store.state(stage_id) == "done":
-        return Ending(
-            "done"
-        )  # Python no longer hears signals while it closes down: Ctrl-C then ends what has published already
-    state = {DONE: "done", INTERRUPTED: "interrupted"}.get(code, "failed")
-    return Ending(state, "" if state == "done" else _why(store, stage_id, code, workers))
+        return Ending(State.AGAIN, workers.last_words())
+    if killed and store.state(stage_id) == State.DONE:
+        # Python no longer handles signals while it closes down: Ctrl-C then ends what has published already
+        return Ending(State.DONE)
+    state = {DONE: State.DONE, INTERRUPTED: State.INTERRUPTED}.get(code, State.FAILED)
+    return Ending(state, "" if state == State.DONE else _why(store, stage_id, code, workers))
 
 
 def _of_several(store: Store, stage_id: str, code: int, workers: Crew | Fork) -> Ending:
     status = store.stage(stage_id).status
-    if status.state in ("done", "failed"):
+    if status.state in (State.DONE, State.FAILED):
         return Ending(status.state, status.error["message"] if status.error else "")
-    if status.state == "running":
-        return Ending("again", "another process works on it")
-    if status.state == "interrupted" and code in (INTERRUPTED, BUSY):
-        return Ending("interrupted", "its worker was told to stop")
-    return Ending("again", f"{workers.killed() or workers.last_words()}; next it is tried alone", alone=True)
+    if status.state == State.RUNNING:
+        return Ending(State.AGAIN, "another process works on it")
+    if status.state == State.INTERRUPTED and code in (INTERRUPTED, BUSY):
+        return Ending(State.INTERRUPTED, "its worker was told to stop")
+    return Ending(State.AGAIN, f"{workers.killed() or workers.last_words()}; next it is tried alone", alone=True)
 
 
 def _why(store: Store, stage_id: str, code: int, workers: Crew | Fork) -> str:
     status, killed = store.stage(stage_id).status, workers.killed()
-    if status.state == "failed" and status.error:
+    if status.state == State.FAILED and status.error:
         return "; ".join(filter(None, (status.error["message"], killed)))
     if killed:
         return f"{killed}; `yolact run` goes on from its checkpoint"

@@ -33,6 +33,7 @@ from experiments.run.worker import THREAD_VARIABLES
 from experiments.stages.kind import MOST_TOGETHER, Kind
 from experiments.stages.table import KINDS
 from experiments.store.folder import Store, read_events
+from experiments.store.states import State
 from yolact.runtime.hardware import usable_cores, usable_memory_bytes
 
 POLL_SECONDS = 0.1
@@ -171,13 +172,13 @@ class _Running:
         shared = len(job.stages) > 1
         for stage in job.stages:
             ended = ending(self.store, stage.id, code, job.workers, shared)
-            self._note(stage, Ending("interrupted", ended.message) if ended.alone and stopping else ended)
+            self._note(stage, Ending(State.INTERRUPTED, ended.message) if ended.alone and stopping else ended)
         job.workers.close()
         return True
 
     def _note(self, stage: Stage, ended: Ending) -> None:
-        if ended.state == "again":
-            self.events(Event(stage.id, "waiting", {"message": ended.message}))
+        if ended.state == State.AGAIN:
+            self.events(Event(stage.id, State.WAITING, {"message": ended.message}))
             self.not_before[stage.id] = time.monotonic() + (0.0 if ended.alone else BUSY_SECONDS)
             if ended.alone:
                 self.unshared.add(stage.id)
@@ -185,7 +186,7 @@ class _Running:
             return
         self.events(Event(stage.id, ended.state, {"message": ended.message} if ended.message else {}))
         for blocked in self.queue.end(stage.id, ended.state):
-            self.events(Event(blocked, "blocked", {"by": stage.id}))
+            self.events(Event(blocked, State.BLOCKED, {"by": stage.id}))
 
     def _forward(self, job: _Job) -> None:
         """Pass on the complete lines that were added to the stages' logs."""

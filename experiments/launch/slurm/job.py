@@ -26,6 +26,7 @@ from experiments.run.worker import BUSY, FAILED, INTERRUPTED, limit_threads
 from experiments.stages.kind import Kind
 from experiments.store.folder import StageView, Store
 from experiments.store.lease import LockLost, StageBusy
+from experiments.store.states import State
 from yolact.errors import UserError
 from yolact.runtime.memory import keep_freed_memory
 
@@ -61,16 +62,16 @@ class StageJob:
             _leave(BUSY, str(error))
         except (UserError, OSError) as error:
             _leave(FAILED, describe(error))
-        if state == "failed":
+        if state == State.FAILED:
             _leave(FAILED, (view.status.error or {}).get("message", "the stage failed"))
-        if state == "interrupted" and leads:  # the other processes of a training just leave
+        if state == State.INTERRUPTED and leads:  # the other processes of a training just leave
             stop.leave(progress=_checkpoint(view) != before)
 
     def checkpoint(self) -> DelayedSubmission:
         """What submitit queues again: the same. All state lies in the stage's folder."""
         return DelayedSubmission(self)
 
-    def _attempt(self, store: Store, stop: _Stop) -> str:
+    def _attempt(self, store: Store, stop: _Stop) -> State:
         """The stage's end; waits where another process works on it."""
         told = False
         while not stop():
@@ -81,7 +82,7 @@ class StageJob:
                     print(f"waiting: {busy}", file=sys.stderr)
                     told = True
                 time.sleep(BUSY_SECONDS)
-        return "interrupted"
+        return State.INTERRUPTED
 
 
 class _Stop:
@@ -125,7 +126,7 @@ def _kinds(reference: str) -> Mapping[str, Kind]:
 def _leave_if_blocked(store: Store, view: StageView) -> None:
     for needed in view.record["inputs"].values():
         state = store.state(needed)
-        if state != "done":
+        if state != State.DONE:
             _leave(BLOCKED, f"{needed} is {state}; `yolact run` submits both again")
 
 

@@ -27,6 +27,7 @@ from experiments.run.worker import THREAD_VARIABLES
 from experiments.stages.kind import Kind
 from experiments.stages.table import KINDS
 from experiments.store.folder import Store
+from experiments.store.states import State
 from yolact.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ class Slurm:
                 submitted = self._submit(plan.name, array, dependency(array.stages, jobs), store, snapshot)
                 jobs |= submitted
                 for stage_id, job_id in submitted.items():
-                    events(Event(stage_id, "submitted", {"job": job_id}))
-        states = {stage_id: queue.states.get(stage_id, "submitted") for stage_id in queue.stages}
+                    events(Event(stage_id, State.SUBMITTED, {"job": job_id}))
+        states = {stage_id: queue.states.get(stage_id, State.SUBMITTED) for stage_id in queue.stages}
         return Outcome(states)
 
     def _submit(self, experiment: str, array: Array, waits_for: str | None, store: Store, snapshot: Path) -> dict[str, str]:
@@ -141,7 +142,7 @@ def _queued(plan: Plan, store: Store) -> dict[str, str]:
     doomed = []
     for stage in plan.stages.values():
         if stage.id in states and states[stage.id].alive:
-            hopeful = all(needed in jobs or store.state(needed) == "done" for needed in stage.inputs)
+            hopeful = all(needed in jobs or store.state(needed) == State.DONE for needed in stage.inputs)
             if hopeful:
                 jobs[stage.id] = states[stage.id].job_id
             else:

@@ -7,34 +7,35 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from experiments.store.states import JobState
 from yolact.errors import UserError
 
 SECONDS = 30.0
 """How long a command may take; a scheduler that is down lets its commands hang for minutes."""
 
 _STATES = {
-    "PENDING": "pending",
-    "REQUEUED": "pending",
-    "REQUEUE_FED": "pending",
-    "REQUEUE_HOLD": "pending",
-    "SPECIAL_EXIT": "pending",
-    "CONFIGURING": "pending",
-    "RUNNING": "running",
-    "COMPLETING": "running",
-    "STAGE_OUT": "running",
-    "SIGNALING": "running",
-    "RESIZING": "running",
-    "SUSPENDED": "suspended",
-    "STOPPED": "suspended",
-    "COMPLETED": "completed",
-    "CANCELLED": "cancelled",
-    "REVOKED": "cancelled",
-    "TIMEOUT": "timed out",
-    "DEADLINE": "timed out",
-    "OUT_OF_MEMORY": "out of memory",
-    "NODE_FAIL": "node failed",
-    "BOOT_FAIL": "node failed",
-    "PREEMPTED": "preempted",
+    "PENDING": JobState.PENDING,
+    "REQUEUED": JobState.PENDING,
+    "REQUEUE_FED": JobState.PENDING,
+    "REQUEUE_HOLD": JobState.PENDING,
+    "SPECIAL_EXIT": JobState.PENDING,
+    "CONFIGURING": JobState.PENDING,
+    "RUNNING": JobState.RUNNING,
+    "COMPLETING": JobState.RUNNING,
+    "STAGE_OUT": JobState.RUNNING,
+    "SIGNALING": JobState.RUNNING,
+    "RESIZING": JobState.RUNNING,
+    "SUSPENDED": JobState.SUSPENDED,
+    "STOPPED": JobState.SUSPENDED,
+    "COMPLETED": JobState.COMPLETED,
+    "CANCELLED": JobState.CANCELLED,
+    "REVOKED": JobState.CANCELLED,
+    "TIMEOUT": JobState.TIMED_OUT,
+    "DEADLINE": JobState.TIMED_OUT,
+    "OUT_OF_MEMORY": JobState.OUT_OF_MEMORY,
+    "NODE_FAIL": JobState.NODE_FAILED,
+    "BOOT_FAIL": JobState.NODE_FAILED,
+    "PREEMPTED": JobState.PREEMPTED,
 }
 
 
@@ -46,8 +47,7 @@ class SchedulerError(UserError):
 class Answer:
     """What SLURM says of one job."""
 
-    state: str
-    """One of `slurm_state.STATES`."""
+    state: JobState
     code: str = ""
     """Reason of a pending job, exit code such as "1:0" of an ended one."""
     node: str = ""
@@ -162,8 +162,8 @@ def _expand(ids: str) -> list[str]:
     return found
 
 
-def _word(state: str) -> str:
-    return _STATES.get(state.partition(" ")[0].rstrip("+"), "failed")
+def _word(state: str) -> JobState:
+    return _STATES.get(state.partition(" ")[0].rstrip("+"), JobState.FAILED)
 
 
 def _node(text: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from experiments.launch.slurm.query import Answer
 from experiments.store.folder import Store
+from experiments.store.states import JobState
 
 BLOCKED, TOO_SHORT = 5, 6
 """Exit statuses of `slurm_job` beside those of `experiments.run.worker`."""
@@ -46,23 +47,24 @@ def why_pending(store: Store, stage_id: str, answer: Answer) -> str:
     return _PENDING.get(code, code)
 
 
-def why_ended(answer: Answer, log: Path) -> tuple[str, str]:
+def why_ended(answer: Answer, log: Path) -> tuple[JobState, str]:
     """(state, reason) of an ended job. Without cgroups SLURM calls a job that was killed for its memory just failed."""
     last = _tail(log)
     status, _, number = answer.code.partition(":")
     killed = number == "9" or status in ("9", "137")
-    if answer.state == "out of memory" or (answer.state == "failed" and killed and _MEMORY.search(last)):
-        return "out of memory", "killed for its memory; raise `memory` in the cluster's file"
-    if answer.state == "failed":
-        return "failed", "killed by SIGKILL" if killed else _of_exit(status, last)
-    if answer.state == "cancelled" and answer.detail == "DependencyNeverSatisfied":
-        return "cancelled", "the stage it waited for failed"
-    if answer.state == "cancelled":
-        return "cancelled", answer.detail if answer.detail.startswith("by user") else "by scancel, or with what it waited for"
+    if answer.state == JobState.OUT_OF_MEMORY or (answer.state == JobState.FAILED and killed and _MEMORY.search(last)):
+        return JobState.OUT_OF_MEMORY, "killed for its memory; raise `memory` in the cluster's file"
+    if answer.state == JobState.FAILED:
+        return JobState.FAILED, "killed by SIGKILL" if killed else _of_exit(status, last)
+    if answer.state == JobState.CANCELLED and answer.detail == "DependencyNeverSatisfied":
+        return JobState.CANCELLED, "the stage it waited for failed"
+    if answer.state == JobState.CANCELLED:
+        by_user = answer.detail.startswith("by user")
+        return JobState.CANCELLED, answer.detail if by_user else "by scancel, or with what it waited for"
     reasons = {
-        "timed out": "stopped at the time limit before it had saved; raise `time` in the cluster's file",
-        "node failed": f"its node failed: {answer.node}" if answer.node else "its node failed",
-        "preempted": "preempted and not requeued",
+        JobState.TIMED_OUT: "stopped at the time limit before it had saved; raise `time` in the cluster's file",
+        JobState.NODE_FAILED: f"its node failed: {answer.node}" if answer.node else "its node failed",
+        JobState.PREEMPTED: "preempted and not requeued",
     }
     return answer.state, reasons.get(answer.state, "")
 

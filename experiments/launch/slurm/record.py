@@ -10,6 +10,7 @@ from pathlib import Path
 
 from experiments.store.durable import write_json
 from experiments.store.folder import Store, StoreError
+from experiments.store.states import State
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def unfinished_records(store: Store) -> Iterator[tuple[str, JobRecord]]:
 
 def _done(store: Store, stage_id: str) -> bool:
     try:
-        return store.state(stage_id) == "done"
+        return store.state(stage_id) == State.DONE
     except StoreError:  # a damaged status doesn't say so, and must not hide the jobs of other stages
         return False
 

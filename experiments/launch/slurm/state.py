@@ -19,20 +19,7 @@ from experiments.launch.slurm.query import Answer, ended, queued, scancel
 from experiments.launch.slurm.reasons import why_ended, why_pending
 from experiments.launch.slurm.record import JobRecord, note_cancelled, unfinished_records
 from experiments.store.folder import Store
-
-ALIVE = ("pending", "running", "suspended")
-STATES = (
-    *ALIVE,
-    "completed",
-    "failed",
-    "cancelled",
-    "timed out",
-    "out of memory",
-    "node failed",
-    "preempted",
-    "gone",
-    "unknown",
-)
+from experiments.store.states import ALIVE, JobState
 
 
 @dataclass(frozen=True)
@@ -41,8 +28,7 @@ class SchedulerState:
 
     job_id: str
     """As SLURM prints it, such as "12" or "12_3"."""
-    state: str
-    """One of STATES. "unknown" where this machine has no SLURM."""
+    state: JobState
     reason: str
     """In words: what a pending job waits for, why an ended one ended; "" where there is nothing to say."""
     node: str
@@ -76,7 +62,7 @@ def queued_stages(store: Store) -> set[str]:
     Raises:
         SchedulerError: SLURM doesn't answer.
     """
-    return {stage_id for stage_id, job in scheduler_states(store).items() if job.alive or job.state == "unknown"}
+    return {stage_id for stage_id, job in scheduler_states(store).items() if job.alive or job.state == JobState.UNKNOWN}
 
 
 def cancel(store: Store, stage_ids: Iterable[str]) -> list[str]:
@@ -105,16 +91,16 @@ def _state(store: Store, stage_id: str, record: JobRecord, answers: Mapping[str,
     answer = answers.get(record.job_id)
     log = record.log(store)
     if answer is None and record.cancelled:
-        return SchedulerState(record.job_id, "cancelled", _cancelled_by_us(""), "", log)
+        return SchedulerState(record.job_id, JobState.CANCELLED, _cancelled_by_us(""), "", log)
     if answer is None:
-        return SchedulerState(record.job_id, "gone", "the scheduler no longer knows the job", "", log)
+        return SchedulerState(record.job_id, JobState.GONE, "the scheduler no longer knows the job", "", log)
     found = SchedulerState(record.job_id, answer.state, "", answer.node, log)
-    if answer.state == "pending":
+    if answer.state == JobState.PENDING:
         return dataclasses.replace(found, reason=why_pending(store, stage_id, answer))
     if found.alive:
         return found
     state, reason = why_ended(answer, log)
-    if record.cancelled and state == "cancelled":  # sacct names who did, but not by what
+    if record.cancelled and state == JobState.CANCELLED:  # sacct names who did, but not by what
         reason = _cancelled_by_us(answer.node)
     return dataclasses.replace(found, state=state, reason=reason)
 
@@ -124,4 +110,4 @@ def _cancelled_by_us(node: str) -> str:
 
 
 def _without_scheduler(store: Store, record: JobRecord) -> SchedulerState:
-    return SchedulerState(record.job_id, "unknown", "this machine has no squeue to ask", "", record.log(store))
+    return SchedulerState(record.job_id, JobState.UNKNOWN, "this machine has no squeue to ask", "", record.log(store))
