@@ -25,7 +25,6 @@ _HOME = {
     "encode": "yolact.ops.boxes",
     "fast_nms": "yolact.ops.nms",
     "from_official": "yolact.models.checkpoint",
-    "iou": "yolact.ops.boxes",
     "load_weights": "yolact.models.checkpoint",
     "make_anchors": "yolact.ops.locations",
     "mask_loss": "yolact.models.one_stage.losses",

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torchvision.ops import box_iou
 
 from yolact.data.coco import Instances
 from yolact.errors import UserError
-from yolact.ops import boxes as box_ops
 from yolact.structures import Detections
 
 MATCH_IOU = 0.5
@@ -32,7 +32,7 @@ def match_objects(found: Detections, truth: Instances, same_class: bool = True) 
     matched = torch.full((len(found),), -1, dtype=torch.int64)
     if not len(found) or not len(truth):
         return matched
-    overlap = box_ops.iou(found.boxes.cpu(), truth.boxes).nan_to_num(0.0)  # nan: boxes without area, or not finite
+    overlap = box_iou(found.boxes.cpu(), truth.boxes).nan_to_num(0.0)  # nan: boxes without area, or not finite
     overlap[:, truth.crowd] = 0
     if same_class:
         overlap[found.labels.cpu()[:, None] != truth.labels] = 0

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+from torchvision.ops import box_area, box_convert, box_iou
 
 from yolact.config.model import MatchingConfig
-from yolact.ops import boxes as box_ops
+from yolact.ops.boxes import intersection
 
 NEUTRAL, BACKGROUND = -1, 0
 _TAKEN = -1.0
@@ -55,7 +56,7 @@ def match_batch(
         anchors: (P, 4) cxcywh.
         config: thresholds.
     """
-    corners = box_ops.center_to_corner(anchors)
+    corners = box_convert(anchors, "cxcywh", "xyxy")
     if any(len(each) for each in boxes):
         classes, objects = _by_overlap(boxes, labels, corners, config)
     else:
@@ -64,7 +65,7 @@ def match_batch(
     if config.crowd_iou < 1:
         for own, regions in zip(classes, crowds, strict=True):
             if len(regions):
-                covered = (box_ops.intersection(corners, regions) / box_ops.area(corners)[:, None]).amax(dim=1)
+                covered = (intersection(corners, regions) / box_area(corners)[:, None]).amax(dim=1)
                 own[(own <= BACKGROUND) & (covered > config.crowd_iou)] = NEUTRAL
     return [Matches(*each) for each in zip(classes, objects, strict=True)]
 
@@ -74,7 +75,7 @@ def _by_overlap(
 ) -> tuple[Tensor, Tensor]:
     """Classes and objects, (images, P) each."""
     counts = [len(each) for each in boxes]
-    overlap = box_ops.iou(pad_sequence(list(boxes), batch_first=True), corners)  # (images, n, P)
+    overlap = box_iou(pad_sequence(list(boxes), batch_first=True), corners)  # (images, n, P)
     for own, count in zip(overlap, counts, strict=True):
         own[count:] = _TAKEN
     best, objects = overlap.max(dim=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import clip_boxes_to_image
 
 _CHUNK_PIXELS = 2**24
 """Upsampled mask pixels held in float at a time: 64 MiB."""
@@ -66,7 +67,7 @@ def to_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = size
     x1, x2 = _ordered(boxes[:, 0] * width, boxes[:, 2] * width)
     y1, y2 = _ordered(boxes[:, 1] * height, boxes[:, 3] * height)
-    return torch.stack([x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)], dim=1)
+    return clip_boxes_to_image(torch.stack([x1, y1, x2, y2], dim=1), size)
 
 
 def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float = 0.5) -> Tensor:

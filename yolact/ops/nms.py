@@ -1,28 +1,33 @@
-"""Non-maximum suppression: from boxes and class scores to the detections that stay. One function per definition.
+"""Non-maximum suppression: from boxes and class scores to the survivors. One function per definition.
 
-P anchors, C classes. Scores are softmax probabilities of the foreground classes. Every function looks only at anchors whose
-best foreground probability is above `score_threshold`. Shapes are static (but for the greedy ones), so that the same code
-compiles: filtered entries carry the score -1 until the last line.
+P anchors, C classes, d survivors at most. Scores are softmax probabilities of the foreground classes. Only anchors whose best
+foreground probability is above `score_threshold` are candidates. Shapes of `fast_nms` and `cross_class_nms` don't depend on
+the data, so that the compiled engine runs the same code: absent survivors come last, with the score -1. The greedy methods
+return present survivors only.
 
 Source: paper section 3.5 (Fast NMS); reference `layers/functions/detection.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torch.nn import functional as F
+from torchvision.ops import batched_nms, box_iou
 
 from yolact.config.inference import InferenceConfig
-from yolact.ops import boxes as box_ops
+from yolact.runtime.compiler import materialize
 
+STATIC = ("fast", "cross_class")
+"""The methods whose shapes don't depend on the data."""
 _ABSENT = -1.0
+_GROUPS = 16
+_INDEX = 0xFFFFFFFF
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """Survivors of one image, best score first."""
 
     anchors: Tensor
@@ -30,11 +35,16 @@ class Kept:
     labels: Tensor
     """(n,) int64 in [0, C)."""
     scores: Tensor
-    """(n,) float32."""
+    """(n,) float32; -1 marks an absent one."""
+
+    def present(self) -> Kept:
+        """The survivors without the absent ones."""
+        count = int((self.scores > _ABSENT).sum())
+        return Kept(self.anchors[:count], self.labels[:count], self.scores[:count])
 
 
 def suppress(boxes: Tensor, scores: Tensor, config: InferenceConfig, image_size: int = 1) -> Kept:
-    """Apply the suppression that `config.suppression` names.
+    """Apply the suppression that `config.suppression` names; the present survivors.
 
     Args:
         boxes: (P, 4) float32 xyxy, decoded, as fractions of the input's side.
@@ -44,9 +54,9 @@ def suppress(boxes: Tensor, scores: Tensor, config: InferenceConfig, image_size:
     """
     passed = scores.amax(dim=1) > config.score_threshold
     if config.suppression == "fast":
-        return fast_nms(boxes, scores, passed, config)
+        return fast_nms(boxes, scores, passed, config).present()
     if config.suppression == "cross_class":
-        return cross_class_nms(boxes, scores, passed, config)
+        return cross_class_nms(boxes, scores, passed, config).present()
     if config.suppression == "standard":
         return standard_nms(boxes, scores, config)
     return traditional_nms(boxes, scores, config, image_size)
@@ -57,25 +67,27 @@ def fast_nms(boxes: Tensor, scores: Tensor, passed: Tensor, config: InferenceCon
 
     Of each class the best `pre_nms_top_k` boxes enter. Scores below the threshold stay in for anchors that passed by another
     class, unless `second_score_threshold`.
+
+    Args:
+        passed: (P,) bool: the candidates.
     """
-    per_class = torch.where(passed, scores.t(), _ABSENT)  # (C, P)
-    top, anchor = _top(per_class, config.pre_nms_top_k)  # (C, m)
-    overlap = box_ops.iou(boxes[anchor], boxes[anchor]).triu_(diagonal=1)  # (C, m, m)
-    stays = (overlap.amax(dim=1) <= config.nms_iou) & (top > _ABSENT)
+    top, anchor = best(torch.where(passed, scores.t(), _ABSENT), config.pre_nms_top_k)  # (C, q)
+    stays = (_worst_overlap(boxes[anchor]) <= config.nms_iou) & (top > _ABSENT)
     if config.second_score_threshold:
-        stays &= top > config.score_threshold
-    label = torch.arange(len(per_class), device=boxes.device)[:, None].expand_as(anchor)
-    return _best(anchor.reshape(-1), label.reshape(-1), torch.where(stays, top, _ABSENT).reshape(-1), config.max_detections)
+        stays = stays & (top > config.score_threshold)
+    score, index = best(torch.where(stays, top, _ABSENT).reshape(1, -1), config.max_detections)
+    return Kept(anchor.reshape(-1)[index[0]], index[0] // top.shape[1], score[0])
 
 
 def cross_class_nms(boxes: Tensor, scores: Tensor, passed: Tensor, config: InferenceConfig) -> Kept:
     """Fast NMS over all classes at once: each anchor stands for its best class, the best `pre_nms_top_k` anchors enter."""
-    best, label = scores.max(dim=1)
-    top, anchor = _top(torch.where(passed, best, _ABSENT), config.pre_nms_top_k)
-    overlap = box_ops.iou(boxes[anchor], boxes[anchor]).triu_(diagonal=1)
-    stays = overlap.amax(dim=0) <= config.nms_iou
-    cap = config.max_detections if config.cap_cross_class else len(top)
-    return _best(anchor, label[anchor], torch.where(stays, top, _ABSENT), cap)
+    highest, label = scores.max(dim=1)
+    top, anchor = best(torch.where(passed, highest, _ABSENT)[None], config.pre_nms_top_k)  # (1, q)
+    stays = _worst_overlap(boxes[anchor]) <= config.nms_iou
+    cap = config.max_detections if config.cap_cross_class else top.shape[1]
+    score, index = best(torch.where(stays, top, _ABSENT), cap)
+    chosen = anchor[0, index[0]]
+    return Kept(chosen, label[chosen], score[0])
 
 
 def standard_nms(boxes: Tensor, scores: Tensor, config: InferenceConfig) -> Kept:
@@ -100,20 +112,29 @@ def _greedy(boxes: Tensor, scores: Tensor, config: InferenceConfig, threshold: f
     return Kept(anchor[stays], label[stays], score[stays])
 
 
-def _best(anchor: Tensor, label: Tensor, score: Tensor, cap: int) -> Kept:
-    top, index = _top(score, cap)
-    index = index[: int((top > _ABSENT).sum())]
-    return Kept(anchor[index], label[index], score[index])
-
-
-def _top(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` largest float32 scores along the last dimension and their indices; of equal ones the first come first.
+def best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Values and indices (r, q) of the `count` largest of each row of (r, p) float32 scores; ties keep their order.
 
     Confident scores are often equal, and `topk` leaves their order open. A score's bits, ordered as the score is, followed by
-    the index, make keys that differ; sorting everything instead takes ten times as long.
+    the index, make keys that differ; sorting everything instead takes ten times as long. The largest of a row lie in the
+    groups whose own largest are largest, so that most of a long row is read once.
     """
-    length = scores.shape[-1]
-    bits = scores.contiguous().view(torch.int32).long() << 32
+    length = scores.shape[1]
+    count = min(count, length)
     from_the_end = torch.arange(length, 0, -1, device=scores.device)
-    index = (bits | from_the_end).topk(min(count, length), dim=-1).indices
-    return scores.gather(-1, index), index
+    keys = (scores.contiguous().view(torch.int32).to(torch.int64) << 32) | from_the_end
+    if length > 2 * _GROUPS * count:
+        missing = -length % _GROUPS
+        groups = F.pad(keys, (0, missing), value=torch.iinfo(torch.int64).min).reshape(len(keys), _GROUPS, -1)
+        leading = groups.amax(dim=1).topk(count, dim=1).indices
+        keys = groups.gather(2, leading[:, None].expand(-1, _GROUPS, -1)).reshape(len(keys), -1)
+    chosen = keys.topk(count, dim=1).values
+    return (chosen >> 32).to(torch.int32).view(torch.float32), length - (chosen & _INDEX)
+
+
+def _worst_overlap(boxes: Tensor) -> Tensor:
+    """The largest IoU (r, q) of each of (r, q, 4) boxes with one before it in its row; 0 for the first."""
+    # coordinate by coordinate, as vectors are read; else inductor decodes each box again for every pair
+    corners = materialize(boxes.permute(2, 0, 1).contiguous()).permute(1, 2, 0)
+    place = torch.arange(boxes.shape[1], device=boxes.device)
+    return torch.where(place[:, None] < place, box_iou(corners, corners), 0.0).amax(dim=1)

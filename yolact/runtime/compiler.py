@@ -1,6 +1,8 @@
-"""The C++ compiler that torch compiles for the CPU with."""
+"""torch's compiler: the C++ compiler it needs on the CPU, and a barrier for Inductor's fusion."""
 
 from __future__ import annotations
+
+from torch import Tensor
 
 from yolact.errors import UserError
 
@@ -25,3 +27,11 @@ def require_compiler(setting: str, otherwise: str, kind: type[UserError]) -> Non
             f"{setting} needs a C++ compiler on the CPU: install g++ (on Debian: apt install g++), "
             f"name one by the environment variable CXX, or set {otherwise}"
         ) from error
+
+
+def materialize(values: Tensor) -> Tensor:
+    """Return the same values, and make Inductor store them; otherwise it recomputes cheap producers in every consumer.
+
+    Inductor stores what a view by strides is taken of.
+    """
+    return values.as_strided(values.shape, values.stride())

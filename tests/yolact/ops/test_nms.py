@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.reference import slow_yolact
 from yolact.config import InferenceConfig
-from yolact.ops.nms import suppress
+from yolact.ops.nms import best, cross_class_nms, fast_nms, suppress
 
 SIZE = 550
 METHODS = ("fast", "standard", "traditional", "cross_class")
@@ -141,3 +141,30 @@ def test_many_classes_far_outside_the_image_dont_meet(method):
     boxes = np.concatenate([corner, corner + 40], 1).astype(np.float32)
     kept = check(boxes, np.eye(80) * 0.9, InferenceConfig(suppression=method))
     assert len(kept.anchors) == 80
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 4), st.integers(1, 900), st.integers(1, 40), st.integers(1, 30), st.integers(0, 2**31))
+def test_the_best_come_in_order_and_of_equal_ones_the_first(rows, length, count, levels, seed):
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randint(-1, levels, (rows, length), generator=generator) / levels
+    value, index = best(scores, count)
+    expected = scores.sort(dim=1, descending=True, stable=True)
+    assert torch.equal(value, expected.values[:, :count]) and torch.equal(index, expected.indices[:, :count])
+
+
+@pytest.mark.parametrize("method", [fast_nms, cross_class_nms])
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.sampled_from([0.0, 0.3, 0.99]), st.integers(0, 2**31))
+def test_static_shapes_absent_survivors_last(method, seed, anchors, threshold, top_k):
+    """The number of survivors follows from the sizes and the caps only; `present` cuts off the absent ones."""
+    boxes, scores = (torch.tensor(each, dtype=torch.float32) for each in random_case(seed, anchors, 4, levels=12))
+    config = InferenceConfig(score_threshold=threshold, pre_nms_top_k=1 + top_k % 70, max_detections=15)
+    kept = method(boxes, scores, scores.amax(dim=1) > threshold, config)
+    candidates = min(anchors, config.pre_nms_top_k) * (4 if method is fast_nms else 1)
+    assert len(kept.scores) == len(kept.anchors) == len(kept.labels)
+    assert len(kept.scores) == (min(candidates, 15) if method is fast_nms or config.cap_cross_class else candidates)
+    there = kept.scores >= 0
+    assert there.tolist() == sorted(there.tolist(), reverse=True)
+    for trimmed, whole in zip(kept.present(), kept, strict=True):
+        assert torch.equal(trimmed, whole[: int(there.sum())])

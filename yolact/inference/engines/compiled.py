@@ -23,11 +23,12 @@ from yolact.inference.engines.eager import check_precision
 from yolact.inference.engines.network_graph import NetworkGraph
 from yolact.inference.engines.packages import compiled
 from yolact.inference.engines.passes.plain_conv import is_plain
-from yolact.inference.engines.suppression import STATIC, SuppressionGraph
+from yolact.inference.engines.suppression import SuppressionGraph
 from yolact.inference.postprocess import detect, in_pixels
 from yolact.models.base import resize
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.one_stage.model import YolactModel, level_sizes
+from yolact.ops.nms import STATIC
 from yolact.runtime.memory import keep_freed_memory
 from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections, RawOutputs

@@ -124,8 +124,8 @@ def _sources(graph: nn.Module) -> list[Path]:
     """The files that say what the graph computes: those of its modules, and the functions that they share."""
     files = {inspect.getfile(type(module)) for module in graph.modules() if not type(module).__module__.startswith("torch.fx")}
     library = Path(__file__).resolve().parents[2]
-    shared = [library / name for name in ("ops/locations.py", "ops/boxes.py", "ops/masks.py", "models/padding.py")]
-    shared += (library / "inference" / "engines").rglob("*.py")
+    shared = [library / "models" / "padding.py", library / "runtime" / "compiler.py"]
+    shared += [*(library / "ops").glob("*.py"), *(library / "inference" / "engines").rglob("*.py")]
     return sorted({Path(file) for file in files if "torch" not in Path(file).parts} | set(shared))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision.ops import box_iou
 
 from yolact.config.inference import InferenceConfig
 from yolact.config.measure import CoefficientsConfig
@@ -28,7 +29,6 @@ from yolact.measures.context import Look, steps
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.one_stage.model import YolactModel
 from yolact.ops import masks as mask_ops
-from yolact.ops.boxes import iou as box_iou
 from yolact.runtime.files import write_json, written_aside
 from yolact.structures import Detections
 

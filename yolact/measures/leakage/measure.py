@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.ops import box_iou
 
 from yolact.config.inference import InferenceConfig
 from yolact.config.measure import LeakageConfig
@@ -33,7 +34,6 @@ from yolact.evaluation.objects import MATCH_IOU, chosen, mask_iou, masks_of, mat
 from yolact.interventions.base import reassembled
 from yolact.measures.context import Look, steps
 from yolact.measures.leakage.worst import Worst
-from yolact.ops import boxes as box_ops
 from yolact.runtime.files import write_json, write_text
 from yolact.structures import Detections
 
@@ -90,7 +90,7 @@ def rows_of(own: Detections, pairs: Tensor, truth: Instances, inference: Inferen
         pairs: (q,) int64 their objects.
     """
     real = truth.masks.bool()
-    overlap = box_ops.iou(truth.boxes, truth.boxes).nan_to_num(0.0)
+    overlap = box_iou(truth.boxes, truth.boxes).nan_to_num(0.0)
     same = truth.labels[:, None] == truth.labels
     overlap[~same | truth.crowd | torch.eye(len(truth), dtype=torch.bool)] = 0
     rows: dict[int, Row] = {
@@ -116,7 +116,7 @@ def rows_of(own: Detections, pairs: Tensor, truth: Instances, inference: Inferen
         rows[number] |= {
             "found": 1,
             "score": float(own.scores[place]),
-            "box_iou": float(box_ops.iou(box[None], truth.boxes[number : number + 1])),
+            "box_iou": float(box_iou(box[None], truth.boxes[number : number + 1])),
             "mask_iou": float(mask_iou(mask[None], real[number : number + 1])),
             **_leak(mask, real[number], others & same[number][:, None, None], others & ~same[number][:, None, None]),
             "merged": _merged(mask, others[same[number] & ~truth.crowd], _inside(box, mask.shape)),

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import box_iou
 
 from yolact.config.measure import ProbesConfig
 from yolact.data.synthetic.probe_images import SOLID, Places, figure_five, moved, places, solid
@@ -30,7 +31,6 @@ from yolact.measures.probes import translation
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.one_stage.model import YolactModel
 from yolact.ops import masks as mask_ops
-from yolact.ops.boxes import iou
 from yolact.runtime.files import write_json, written_aside
 from yolact.structures import Detections
 
@@ -244,7 +244,7 @@ def _match(found: Detections, covered: NDArray[np.bool_]) -> int | None:
     """The detection whose box overlaps the object's most, by MATCH_IOU at least."""
     if not len(found):
         return None
-    overlaps = iou(found.boxes, torch.tensor([box_of(covered)], dtype=found.boxes.dtype, device=found.boxes.device))[:, 0]
+    overlaps = box_iou(found.boxes, torch.tensor([box_of(covered)], dtype=found.boxes.dtype, device=found.boxes.device))[:, 0]
     best = int(overlaps.argmax())
     return best if float(overlaps[best]) >= MATCH_IOU else None
 

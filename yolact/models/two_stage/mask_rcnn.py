@@ -230,7 +230,7 @@ def _fast(boxes: Tensor, scores: Tensor, inference: InferenceConfig) -> _Survivo
         scores: (P, C) probabilities of the foreground classes.
     """
     passed = scores.amax(dim=1) > inference.score_threshold
-    kept = [fast_nms(boxes[:, c], scores[:, c : c + 1], passed, inference) for c in range(scores.shape[1])]
+    kept = [fast_nms(boxes[:, c], scores[:, c : c + 1], passed, inference).present() for c in range(scores.shape[1])]
     labels = torch.cat([each.labels + c for c, each in enumerate(kept)])
     proposals = torch.cat([each.anchors for each in kept])
     best, order = torch.cat([each.scores for each in kept]).sort(descending=True, stable=True)

@@ -14,9 +14,8 @@ from yolact.inference.engines.network_graph import NetworkGraph
 from yolact.inference.engines.passes.folding import fold_batch_norm
 from yolact.inference.engines.passes.plain_conv import is_plain
 from yolact.inference.engines.passes.upsampled_conv import UpsampledConv
-from yolact.inference.engines.suppression import best, cross_class_nms, fast_nms
 from yolact.models.backbones import build_backbone
-from yolact.ops import masks, nms
+from yolact.ops import masks
 
 CPU = torch.device("cpu")
 
@@ -83,41 +82,6 @@ def test_upsampling_and_convolution_change_places(height, width, seed):
 )
 def test_only_plain_convolutions_change_places(options, replaced):
     assert is_plain(nn.Conv2d(3, 3, 3, padding=1, **options)) is replaced
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.integers(1, 4), st.integers(1, 900), st.integers(1, 40), st.integers(1, 30), st.integers(0, 2**31))
-def test_the_best_come_in_order_and_of_equal_ones_the_first(rows, length, count, levels, seed):
-    generator = torch.Generator().manual_seed(seed)
-    scores = torch.randint(-1, levels, (rows, length), generator=generator) / levels
-    value, index = best(scores, count)
-    expected = scores.sort(dim=1, descending=True, stable=True)
-    assert torch.equal(value, expected.values[:, :count]) and torch.equal(index, expected.indices[:, :count])
-
-
-@pytest.mark.parametrize("second", [False, True])
-@pytest.mark.parametrize("suppression", ["fast", "cross_class"])
-@settings(deadline=None, max_examples=25)
-@given(st.integers(0, 2**31), st.integers(1, 300), st.sampled_from([0.0, 0.3, 0.99]))
-def test_suppression_is_the_references(suppression, second, seed, anchors, threshold):
-    generator = torch.Generator().manual_seed(seed)
-    corner = torch.rand(anchors, 2, generator=generator)
-    boxes = torch.cat([corner, corner + 0.05 + torch.rand(anchors, 2, generator=generator) * 0.4], 1)
-    scores = torch.randint(0, 12, (anchors, 4), generator=generator) / 12  # many ties
-    config = InferenceConfig(
-        suppression=suppression,
-        score_threshold=threshold,
-        second_score_threshold=second,
-        pre_nms_top_k=20,
-        max_detections=15,
-        cap_cross_class=second,
-    )
-    expected = nms.suppress(boxes, scores, config)
-    anchor, label, score = (fast_nms if suppression == "fast" else cross_class_nms)(boxes, scores, config)
-    there = score >= 0
-    assert there.tolist() == sorted(there.tolist(), reverse=True), "absent ones come last"
-    assert torch.equal(score[there], expected.scores)
-    assert torch.equal(anchor[there], expected.anchors) and torch.equal(label[there], expected.labels)
 
 
 @settings(deadline=None, max_examples=40)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yolact.inference.engines.passes.stored import stored
+from yolact.runtime.compiler import materialize
 
 
 class UpsampledConv(nn.Module):
@@ -31,7 +31,7 @@ class UpsampledConv(nn.Module):
         mixed = F.conv2d(maps, self.taps).permute(0, 2, 3, 1).reshape(n, height, width, 9, -1)
         taps = mixed.unbind(3)
         by_row = [_doubled(taps[first : first + 3], dim=2) for first in (0, 3, 6)]
-        by_column = [_doubled(stored(torch.stack(three)).unbind(0), dim=1) for three in zip(*by_row, strict=True)]
+        by_column = [_doubled(materialize(torch.stack(three)).unbind(0), dim=1) for three in zip(*by_row, strict=True)]
         rows = [torch.stack([F.relu(each + self.bias) for each in row], dim=3) for row in zip(*by_column, strict=True)]
         return torch.stack(rows, dim=2).reshape(n, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yolact.inference.engines.passes.plain_conv import is_plain
-from yolact.inference.engines.passes.stored import stored
+from yolact.runtime.compiler import materialize
 
 _TILE = 4
 _INPUT = (
@@ -61,7 +61,7 @@ class WinogradConv(nn.Module):
         rows = _transformed(mixed.unbind(3), _OUTPUT, dim=3)  # (n, down, across, 4, 6, o)
         made = _transformed([each.transpose(2, 3) for each in rows.unbind(4)], _OUTPUT, dim=4)  # (n, down, 4, across, 4, o)
         made = made.reshape(n, _TILE * down, _TILE * across, -1)[:, :height, :width]
-        return stored(made + self.bias).permute(0, 3, 1, 2)
+        return materialize(made + self.bias).permute(0, 3, 1, 2)
 
 
 def takes_the_place_of(conv: nn.Conv2d) -> bool:
