@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from experiments.datasets.datasets import Dataset, declared_names, find_dataset
 from experiments.plan.build import DataInfo, Plan, build_plan
+from experiments.plan.estimate import Estimates
 from experiments.plan.explain import Reason, reasons
 from experiments.plan.union import together
 from experiments.spec.document import SpecError
@@ -34,6 +36,11 @@ class Request:
     datasets: tuple[Dataset, ...]
     parts: tuple[Plan, ...]
     """The plan of each spec asked for."""
+
+    @cached_property
+    def estimates(self) -> Estimates:
+        """What stages are expected to take, from the results folder as it is when first needed."""
+        return Estimates(self.store, self.plan.stages)
 
     @property
     def together(self) -> bool:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from experiments.store.states import COLOURS, ENDS, State
+from yolact.runtime.units import duration
 
 if TYPE_CHECKING:
     from experiments.launch.launcher import Event
@@ -108,13 +109,3 @@ class _Clock:
             rate = steps / seconds
             parts += [f"{rate:.1f} it/s", f"{duration((total - done) / rate)} left"]
         return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """`42 s`, `3 min 05 s`, `2 h 10 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

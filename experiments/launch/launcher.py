@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from experiments.graph import longest_paths, reach, reversed_arrows
 from experiments.plan.build import Plan, Stage
-from experiments.plan.expected import Expected
+from experiments.plan.estimate import Estimates, lengths
 from experiments.store.folder import Store
 from experiments.store.states import State
 
@@ -59,48 +60,44 @@ class Queue:
     """Which stages wait, can start, and are over. The longest remaining path goes first."""
 
     def __init__(self, plan: Plan, chosen: set[str], store: Store) -> None:
-        wanted = _with_inputs(plan, chosen)
+        wanted = {*chosen, *reach(chosen, lambda stage_id: plan.stages[stage_id].inputs)}
         self.stages = {stage_id: stage for stage_id, stage in plan.stages.items() if stage_id in wanted}
         self.states = {stage_id: State.DONE for stage_id in self.stages if store.state(stage_id) == State.DONE}
-        self.running: set[str] = set()
-        self._dependants: dict[str, list[str]] = {stage_id: [] for stage_id in self.stages}
-        for stage_id, stage in self.stages.items():
-            for needed in stage.inputs:
-                self._dependants[needed].append(stage_id)
-        self.expected = Expected(store, self.stages)
-        self._left: dict[str, float] = {}
-        for stage_id in reversed(self.stages):
-            after = max((self._left[other] for other in self._dependants[stage_id]), default=0.0)
-            self._left[stage_id] = self.expected.seconds(self.stages[stage_id]) + after
+        self.estimates = Estimates(store, self.stages)
+        self._dependants = reversed_arrows({stage_id: stage.inputs for stage_id, stage in self.stages.items()})
+        length = lengths(self.estimates, self.stages)
+        self._remaining = longest_paths(self._dependants, length.__getitem__)
+        self._place = {stage_id: place for place, stage_id in enumerate(self.stages)}
+        self._ready = {stage_id for stage_id in self.stages if self._can_start(stage_id)}
 
     def ready(self) -> list[Stage]:
         """Stages that could start now, the longest remaining path first."""
-        waiting = [s for s in self.stages.values() if s.id not in self.states and s.id not in self.running]
-        free = [s for s in waiting if all(self.states.get(needed) == State.DONE for needed in s.inputs)]
-        return sorted(free, key=lambda stage: -self._left[stage.id])
+        ordered = sorted(self._ready, key=lambda stage_id: (-self._remaining[stage_id], self._place[stage_id]))
+        return [self.stages[stage_id] for stage_id in ordered]
 
     def start(self, stage_id: str) -> None:
-        self.running.add(stage_id)
+        self._ready.discard(stage_id)
 
     def put_back(self, stage_id: str) -> None:
         """The stage did not start after all."""
-        self.running.discard(stage_id)
+        self._ready.add(stage_id)
 
     def end(self, stage_id: str, state: State) -> list[str]:
         """Note how a stage ended; returns the stages that a failure blocks."""
-        self.running.discard(stage_id)
+        self._ready.discard(stage_id)
         self.states[stage_id] = state
+        if state == State.DONE:
+            self._ready |= {other for other in self._dependants[stage_id] if self._can_start(other)}
         if state != State.FAILED:
             return []
-        blocked: list[str] = []
-        pending = list(self._dependants[stage_id])
-        while pending:
-            other = pending.pop()
-            if other not in self.states:
-                self.states[other] = State.BLOCKED
-                blocked.append(other)
-                pending.extend(self._dependants[other])
+        blocked = [other for other in reach([stage_id], self._dependants.__getitem__) if other not in self.states]
+        self.states |= dict.fromkeys(blocked, State.BLOCKED)
         return blocked
+
+    def _can_start(self, stage_id: str) -> bool:
+        if stage_id in self.states:
+            return False
+        return all(self.states.get(needed) == State.DONE for needed in self.stages[stage_id].inputs)
 
     def outcome(self, stopped: bool) -> Outcome:
         return Outcome({stage_id: self.states.get(stage_id, State.INTERRUPTED) for stage_id in self.stages}, stopped)
@@ -111,14 +108,3 @@ def record_stages(queue: Queue, store: Store) -> None:
     for stage_id, stage in queue.stages.items():
         if queue.states.get(stage_id) != State.DONE:
             store.write_stage(stage_id, stage.record)
-
-
-def _with_inputs(plan: Plan, chosen: set[str]) -> set[str]:
-    wanted: set[str] = set()
-    pending = list(chosen)
-    while pending:
-        stage_id = pending.pop()
-        if stage_id not in wanted:
-            wanted.add(stage_id)
-            pending.extend(plan.stages[stage_id].inputs)
-    return wanted

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from experiments.graph import in_order
 from experiments.spec.config import RunConfig
 from experiments.spec.document import SpecError
 from experiments.spec.resolve import Resolved, resolve
 from experiments.spec.schema import LoadedScale, LoadedSpec
 from experiments.spec.variants import Setting, Variant, check_names, reference_of, seeds_of, variants_of
-from experiments.stages.kind import Fields, Kind
-from experiments.stages.table import KINDS, with_inputs
+from experiments.stages.kind import Kind
+from experiments.stages.table import KINDS
 from experiments.store.folder import processes
 from yolact.config import Config
 from yolact.runtime.files import digest
@@ -142,7 +143,7 @@ def build_plan(
     resolved = {variant.name: resolve(spec, scale, variant, settings) for variant in variants}
     check_names(spec, scale, variants)
     chosen = tuple(seeds) if seeds is not None else seeds_of(spec, scale)
-    wanted = with_inputs(measure or ("train", *spec.spec.measure), kinds)
+    wanted = in_order(measure or ("train", *spec.spec.measure), lambda kind: kinds[kind].inputs)
     if "train" in wanted and "train" not in data.splits:
         raise SpecError(f"data set {data.name!r} has no split 'train' to learn from; it has: {', '.join(data.splits)}")
     weights = _Files()
@@ -173,8 +174,10 @@ class _Parts:
     def stage(self, name: str, kind: Kind, ids: Mapping[str, str], seed: int) -> Stage:
         if name not in self.fields:
             read = kind.fields(self.config, self.split)
-            fields, files = self.weights.by_digest(_plain(read, Config.to_data))
-            self.fields[name] = fields, self.weights.by_digest(_plain(read, Config.essence))[0], files
+            plain = {field: value.to_data() if isinstance(value, Config) else value for field, value in read.items()}
+            essence = plain | {field: value.essence(plain[field]) for field, value in read.items() if isinstance(value, Config)}
+            fields, files = self.weights.by_digest(plain)
+            self.fields[name] = fields, self.weights.by_digest(essence)[0], files
         fields, essence, files = self.fields[name]
         content = {
             "kind": name,
@@ -234,10 +237,6 @@ def _with_value(fields: dict[str, Any], field: tuple[str, ...], value: Any) -> d
     return {**fields, first: _with_value(fields[first], tuple(rest), value) if rest else value}
 
 
-def _plain(fields: Fields, write: Callable[[Config], dict[str, Any]]) -> dict[str, Any]:
-    return {name: write(value) if isinstance(value, Config) else value for name, value in fields.items()}
-
-
 def stage_id(content: Mapping[str, Any]) -> str:
     """kind-<first 16 hex digits of the SHA-256 of the content's canonical JSON>."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -285,8 +284,9 @@ def _experiment(spec, scale, data: DataInfo, split: str, variants: list[Variant]
 def _changes(variant: Variant, config: RunConfig) -> dict[str, Any]:
     """The variant's own settings with the values they came to, stand-ins included."""
     changes = {}
+    plain = config.to_data()
     for setting in variant.settings:
-        value: Any = config.to_data()
+        value: Any = plain
         for part in setting.path:
             value = value[part]
         changes[setting.field] = value

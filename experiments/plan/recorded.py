@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from experiments.graph import in_order
 from experiments.plan.build import Plan, Run, Stage
 from experiments.store.contents import Contents
 
@@ -14,20 +15,12 @@ def stored_plan(contents: Contents, ids: Iterable[str]) -> Plan:
     Raises:
         StoreError: one of them was never recorded.
     """
-    ordered: dict[str, Stage] = {}
-
-    def add(stage_id: str) -> None:
-        if stage_id in ordered:
-            return
+    stages: dict[str, Stage] = {}
+    for stage_id in in_order(ids, lambda stage_id: contents.view(stage_id).record["inputs"].values()):
         record = contents.view(stage_id).record
-        for needed in record["inputs"].values():
-            add(needed)
         content = {key: value for key, value in record.items() if key not in ("id", "location")}
-        ordered[stage_id] = Stage(stage_id, content, record["location"])
-
-    for stage_id in ids:
-        add(stage_id)
-    return Plan("retry", {}, ordered, tuple(_runs(contents, ordered)), {})
+        stages[stage_id] = Stage(stage_id, content, record["location"])
+    return Plan("retry", {}, stages, tuple(_runs(contents, stages)), {})
 
 
 def _runs(contents: Contents, stages: dict[str, Stage]) -> list[Run]:

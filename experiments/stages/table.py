@@ -96,18 +96,3 @@ KINDS: Mapping[str, Kind] = {
     "errors": Kind(1, _errors, "experiments.stages.measure:errors", inputs=("predict",)),
     "stability": Kind(1, _look("stability"), "experiments.stages.measure:stability", inputs=("train",)),
 }
-
-
-def with_inputs(measure: tuple[str, ...], kinds: Mapping[str, Kind] = KINDS) -> list[str]:
-    """These kinds and all they build on, every kind after its inputs."""
-    ordered: list[str] = []
-
-    def add(name: str) -> None:
-        for needed in kinds[name].inputs:
-            add(needed)
-        if name not in ordered:
-            ordered.append(name)
-
-    for name in measure:
-        add(name)
-    return ordered

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from experiments.graph import reach, reversed_arrows
 from experiments.store.folder import StageView, Store, StoreError
 from yolact.config.base import nearest
 
@@ -49,11 +50,7 @@ class Contents:
     @cached_property
     def dependants(self) -> dict[str, list[str]]:
         """By stage id, the recorded stages that take it as an input."""
-        found: dict[str, list[str]] = {}
-        for view in self.stages.values():
-            for needed in view.record["inputs"].values():
-                found.setdefault(needed, []).append(view.id)
-        return found
+        return reversed_arrows({view.id: view.record["inputs"].values() for view in self.stages.values()})
 
     def view(self, stage_id: str) -> StageView:
         """A recorded stage.
@@ -72,12 +69,12 @@ class Contents:
 
     def downstream(self, ids: Iterable[str]) -> list[str]:
         """The recorded stages that build on these, directly or not, without these themselves."""
-        return _reach(ids, self.dependants)
+        return reach(ids, lambda stage_id: self.dependants.get(stage_id, ()))
 
     def upstream(self, ids: Iterable[str]) -> list[str]:
         """The stages that these build on, directly or not, without these themselves."""
-        inputs = {stage_id: list(view.record["inputs"].values()) for stage_id, view in self.stages.items()}
-        return _reach(ids, inputs)
+        inputs = {stage_id: view.record["inputs"].values() for stage_id, view in self.stages.items()}
+        return reach(ids, lambda stage_id: inputs.get(stage_id, ()))
 
     def stages_of(self, experiment: str) -> list[str]:
         """Ids of an experiment's recorded stages and of what they build on.
@@ -88,18 +85,6 @@ class Contents:
         runs = self.store.experiment(experiment)["runs"]
         ids = list(dict.fromkeys(stage_id for run in runs for stage_id in run["stages"].values()))
         return [stage_id for stage_id in [*ids, *self.upstream(ids)] if stage_id in self.stages]
-
-
-def _reach(ids: Iterable[str], arrows: Mapping[str, list[str]]) -> list[str]:
-    begun = set(ids)
-    found: dict[str, None] = {}
-    pending = list(begun)
-    while pending:
-        for other in arrows.get(pending.pop(), []):
-            if other not in found and other not in begun:
-                found[other] = None
-                pending.append(other)
-    return list(found)
 
 
 def size(path: Path) -> int:
@@ -114,11 +99,3 @@ def _bytes(path: Path) -> int:
         return path.lstat().st_size
     except OSError:
         return 0
-
-
-def readable_size(count: int) -> str:
-    """`0.3 MiB`, `120 MiB`, `1.4 GiB`."""
-    mebibytes = count / 2**20
-    if mebibytes < 10:
-        return f"{mebibytes:.1f} MiB"
-    return f"{mebibytes:.0f} MiB" if mebibytes < 1024 else f"{mebibytes / 1024:.1f} GiB"

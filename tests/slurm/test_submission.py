@@ -13,7 +13,7 @@ from experiments.launch.slurm.cluster import Cluster, read_cluster
 from experiments.launch.slurm.launcher import Slurm
 from experiments.launch.slurm.limits import shortfalls
 from experiments.launch.slurm.query import _expand
-from experiments.plan.budget import Budget
+from experiments.plan.estimate import Estimate
 from experiments.spec.document import SpecError
 from experiments.store.folder import Store
 from tests.support.processes import fakes
@@ -223,7 +223,7 @@ def test_stages_that_were_measured_to_need_more_are_warned_of(store):
 
     class Measured:
         def of(self, stage):
-            return Budget(90 * 60.0, 3 * 2**30, 1)
+            return Estimate(90 * 60.0, 3 * 2**30)
 
     warnings = dict(shortfalls(plan.stages.values(), Cluster.from_data({"time": 60, "memory": 2}), Measured()))
     assert set(warnings) == set(plan.stages)

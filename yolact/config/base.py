@@ -46,14 +46,19 @@ class Config(BaseModel):
         """The value as plain data (dicts, lists, numbers, strings, None), with every default filled in."""
         return self.model_dump(mode="json")
 
-    def essence(self) -> dict[str, Any]:
+    def essence(self, plain: dict[str, Any] | None = None) -> dict[str, Any]:
         """`to_data` without the fields that hold their default: what an id hashes, so that a field that is added later with a
-        default that changes nothing leaves every id as it was. `kind` always stays, for it says whose fields these are."""
+        default that changes nothing leaves every id as it was. `kind` always stays, for it says whose fields these are.
+
+        Args:
+            plain: `to_data()` of this value, if it is at hand.
+        """
+        plain = self.to_data() if plain is None else plain
         kept = {}
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if name == "kind" or field.is_required() or value != field.get_default(call_default_factory=True):
-                kept[name] = value.essence() if isinstance(value, Config) else self.to_data()[name]
+                kept[name] = value.essence(plain[name]) if isinstance(value, Config) else plain[name]
         return kept
 
     def replace(self, **fields: Any) -> Self:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from experiments.cli.common import results_option
+from yolact.runtime.units import readable_size
 
 
 @click.command()
@@ -35,4 +36,4 @@ def gallery(experiment: str, scale: str, variant: str | None, seed: int | None, 
             click.echo(f"\r{done} of {images} images", nl=done == images, err=True)
 
     made = make_gallery(results, experiment, scale, variant, seed, out, progress)
-    click.echo(f"{made.index}\n{made.images} images, {made.k} prototypes, {made.size / 1e6:.1f} MB")
+    click.echo(f"{made.index}\n{made.images} images, {made.k} prototypes, {readable_size(made.size)}")

@@ -13,9 +13,8 @@ from rich.table import Table
 from experiments.cli.ask import rows
 from experiments.cli.common import Request, plan_options, request
 from experiments.cli.common import console as make_console
-from experiments.plan.budget import Budgets
 from experiments.plan.explain import Reason
-from experiments.plan.savings import Savings, savings
+from experiments.plan.sharing import Savings, savings
 from experiments.spec.resolve import flatten
 from experiments.store.states import COLOURS, Why
 
@@ -28,7 +27,7 @@ def plan(explain: bool, as_json: bool, **options: Any) -> None:
     """What a question would run, and why. Needs neither a GPU nor the data.
 
     Time and memory are those of stages alike that ran here before; "unknown" where there are none. With --all, every row of
-    every table is listed with its training, which is done once, and the hours that a measurement of the same network says.
+    every table is listed with its training, which is done once, and its hours.
     The last line says what sharing saves against running every variant by itself.
 
     \b
@@ -61,11 +60,10 @@ def summary(asked: Request, why: dict[str, Reason]) -> str:
 
 def _show(asked: Request, why: dict[str, Reason]) -> None:
     table = Table("stage", "variant · seed · kind", "takes", "reason", box=None, pad_edge=False)
-    budgets = Budgets(asked.store, asked.plan.stages)
     for stage_id, reason in why.items():
         if stage_id in asked.chosen:
             text = f"[{COLOURS[reason.word]}]{reason.word}[/] {escape(reason.detail)}"
-            takes = str(budgets.of(asked.plan.stages[stage_id])) if reason.runs else ""
+            takes = str(asked.estimates.of(asked.plan.stages[stage_id])) if reason.runs else ""
             table.add_row(stage_id, escape(asked.plan.title(stage_id)), takes, text)
     console = make_console()
     console.print(table)
@@ -83,7 +81,7 @@ def _say_sharing(asked: Request, why: dict[str, Reason]) -> None:
 
 def _savings(asked: Request, why: dict[str, Reason]) -> Savings:
     todo = {stage_id for stage_id in asked.chosen if why[stage_id].runs}
-    return savings(asked.plan, todo, Budgets(asked.store, asked.plan.stages))
+    return savings(asked.plan, todo, asked.estimates)
 
 
 def _explain(asked: Request) -> None:
@@ -95,15 +93,14 @@ def _explain(asked: Request) -> None:
 
 
 def _as_data(asked: Request, why: dict[str, Reason]) -> dict[str, Any]:
-    budgets = Budgets(asked.store, asked.plan.stages)
     stages = [
         {
             **stage.record,
             "title": asked.plan.title(stage.id),
             "reason": why[stage.id].word,
             "detail": why[stage.id].detail,
-            "seconds": budgets.of(stage).seconds,
-            "memory_bytes": budgets.of(stage).memory_bytes,
+            "seconds": asked.estimates.of(stage).seconds,
+            "memory_bytes": asked.estimates.of(stage).memory_bytes,
         }
         for stage in asked.plan.stages.values()
         if stage.id in asked.chosen

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from experiments.cli.common import Request
 from experiments.cli.common import console as make_console
-from experiments.plan.throughput import Throughput, hours, known
+from experiments.plan.estimate import Estimate
 from experiments.plan.union import title
 from experiments.store.states import State
 
@@ -15,8 +15,7 @@ from experiments.store.states import State
 def show(asked: Request, summary: str) -> None:
     """Print the rows, then how many trainings there are and how many hours those that aren't done take."""
     table = Table("spec", "row", "seed", "training", "hours", box=None, pad_edge=False)
-    throughputs = known(asked.store)
-    costs = {stage.id: hours(stage.content, throughputs) for stage in asked.plan.stages.values() if stage.kind == "train"}
+    costs = {stage.id: asked.estimates.of(stage) for stage in asked.plan.stages.values() if stage.kind == "train"}
     done = {stage_id for stage_id in costs if asked.store.state(stage_id) == State.DONE}
     first: dict[str, str] = {}
     for part in asked.parts:
@@ -32,18 +31,18 @@ def show(asked: Request, summary: str) -> None:
     console.print(table)
     console.print(summary, markup=False)
     console.print(_total(costs, done, sum(len(part.runs) for part in asked.parts)), markup=False)
-    for citation in dict.fromkeys(cost[1].citation for cost in costs.values() if cost is not None):
+    for citation in dict.fromkeys(cost.source.citation for cost in costs.values() if cost.source is not None):
         console.print(f"measured: {citation}", markup=False)
 
 
-def _total(costs: dict[str, tuple[float, Throughput] | None], done: set[str], rows: int) -> str:
-    left = [cost for stage_id, cost in costs.items() if stage_id not in done]
-    measured = [cost[0] for cost in left if cost is not None]
-    unknown = len(left) - len(measured)
-    parts = [f"{sum(measured):.1f} hours for {len(measured)} of them"] * bool(measured)
-    parts += [f"unknown for {unknown}: no training of the same network was measured"] * bool(unknown)
+def _total(costs: dict[str, Estimate], done: set[str], rows: int) -> str:
+    left = [cost.seconds for stage_id, cost in costs.items() if stage_id not in done]
+    known = [seconds for seconds in left if seconds is not None]
+    unknown = len(left) - len(known)
+    parts = [f"{sum(known) / 3600:.1f} hours for {len(known)} of them"] * bool(known)
+    parts += [f"unknown for {unknown}: no training alike was measured"] * bool(unknown)
     return f"{rows} rows, {len(costs)} distinct trainings, {len(done)} done; the others take: {'; '.join(parts) or 'nothing'}"
 
 
-def _hours(cost: tuple[float, Throughput] | None) -> str:
-    return "unknown" if cost is None else f"{cost[0]:.2f}"
+def _hours(cost: Estimate) -> str:
+    return "unknown" if cost.seconds is None else f"{cost.seconds / 3600:.2f}"

@@ -13,13 +13,13 @@ from rich.table import Table
 
 from experiments.cli.common import console as make_console
 from experiments.cli.common import results_option
-from experiments.cli.progress import duration
 from experiments.launch.slurm.state import queued_stages
 from experiments.store import gc as results_remove
 from experiments.store import transfer as results_transfer
-from experiments.store.contents import Contents, readable_size, size
+from experiments.store.contents import Contents, size
 from experiments.store.folder import Store, StoreError
 from experiments.store.states import STORED, State
+from yolact.runtime.units import duration, readable_size
 
 
 @click.group()

@@ -18,10 +18,10 @@ from rich.text import Text
 
 from experiments.cli.common import console as make_console
 from experiments.cli.common import results_option
-from experiments.cli.progress import duration
 from experiments.launch.status import situations
 from experiments.store.folder import Store
 from experiments.store.states import COLOURS, SHOWN, State
+from yolact.runtime.units import duration
 
 _Rows = list[dict[str, Any]]
 _Collect = Callable[[Store], _Rows]

@@ -19,7 +19,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from experiments.datasets.fetch.meter import Meter, size
+from experiments.datasets.fetch.meter import Meter
 from experiments.datasets.fetch.request import (
     DownloadError,
     RangeError,
@@ -32,6 +32,7 @@ from experiments.datasets.fetch.request import (
 )
 from yolact.errors import UserError
 from yolact.runtime import files
+from yolact.runtime.units import readable_size
 
 DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds of rest before each further try; tries that brought new bytes don't count."""
@@ -66,7 +67,7 @@ def download(url: str, path: Path, meter: Meter, check: Callable[[Path], None] |
                 part.unlink()
                 note.unlink(missing_ok=True)
                 raise
-            raise DownloadError(f"{error} ({size(kept)} are kept in {part}, where the same command goes on)") from None
+            raise DownloadError(f"{error} ({readable_size(kept)} are kept in {part}, where the same command goes on)") from None
         if check:
             try:
                 check(part)
@@ -96,7 +97,9 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     """Raise DownloadError unless the disk that `folder` lies on has `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise DownloadError(f"{folder}: {what} needs {size(needed)} of disk space, {size(free)} are free; make room")
+        raise DownloadError(
+            f"{folder}: {what} needs {readable_size(needed)} of disk space, {readable_size(free)} are free; make room"
+        )
 
 
 def _retrying(url: str, attempt: Callable[[], Any], progress: Callable[[], int]) -> Any:

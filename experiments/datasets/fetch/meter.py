@@ -7,19 +7,21 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-from experiments.cli.progress import LINE_SECONDS
+from yolact.runtime.units import readable_size
 
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+LINE_SECONDS = 15.0
+"""Between two lines where there is no terminal."""
 
 
-def size(count: float) -> str:
-    """`512 bytes`, `1.5 MB`, `19.3 GB`."""
-    unit = 0
-    while count >= 999.95 and unit < len(_UNITS) - 1:
-        count, unit = count / 1000, unit + 1
-    return f"{count:.0f} {_UNITS[unit]}" if unit == 0 else f"{count:.1f} {_UNITS[unit]}"
+class _Transferred(ProgressColumn):
+    """`1.0 MiB of 19.3 GiB, 20.0 MiB/s`."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(_done(task.completed, task.total) + (f", {readable_size(speed)}/s" if speed else ""))
 
 
 class Meter:
@@ -34,8 +36,8 @@ class Meter:
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-            self._progress = Progress(*columns, TimeRemainingColumn(), console=self.console)
+            columns = (TextColumn("{task.description}"), BarColumn(), _Transferred(), TimeRemainingColumn())
+            self._progress = Progress(*columns, console=self.console)
             self._progress.start()
         return self
 
@@ -57,8 +59,12 @@ class Meter:
             self._progress.update(self._task, completed=done, total=total)
         elif time.monotonic() - self._last_line > LINE_SECONDS:
             self._last_line = time.monotonic()
-            self.say(f"{self._what}: {size(done)}" + (f" of {size(total)}" if total else ""))
+            self.say(f"{self._what}: {_done(done, total)}")
 
     def say(self, line: str) -> None:
         """Print a line, above the bars where there are any."""
         self.console.print(line, markup=False, soft_wrap=True)
+
+
+def _done(done: float, total: float | None) -> str:
+    return readable_size(done) + (f" of {readable_size(total)}" if total else "")

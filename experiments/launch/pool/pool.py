@@ -26,7 +26,7 @@ from experiments.launch.pool.endings import Ending, ending
 from experiments.launch.pool.forkserver_client import Fork, Template
 from experiments.launch.pool.processes import Crew
 from experiments.plan.build import Plan, Stage
-from experiments.plan.sharing import common
+from experiments.plan.sharing import batch_key
 from experiments.run.forkserver import PARENT
 from experiments.run.interrupts import counted_interrupts
 from experiments.run.worker import THREAD_VARIABLES
@@ -121,7 +121,7 @@ class _Running:
         return [first, *(stage for stage in ready[1:] if self._common(stage) == key)][:MOST_TOGETHER]
 
     def _common(self, stage: Stage) -> str | None:
-        return None if stage.id in self.unshared else common(stage, self.queue.stages, self.pool.kinds)
+        return None if stage.id in self.unshared else batch_key(stage, self.queue.stages, self.pool.kinds)
 
     def _alone(self, stage: Stage) -> bool:
         return self.pool.kinds[stage.kind].exclusive
@@ -136,10 +136,15 @@ class _Running:
             return False
         if first.content["device"] == "cuda" and any(stage.content["device"] == "cuda" for stage in running):
             return False
-        held = sum(self.queue.expected.memory_bytes(stage) for stage in (first, *running))
+        held = sum(self._memory_bytes(stage) for stage in (first, *running))
         if self.pool.memory_bytes is not None and held > self.pool.memory_bytes:
             return False
         return sum(each.threads * each.processes for each in (first, *running)) <= self.pool.cores
+
+    def _memory_bytes(self, stage: Stage) -> int:
+        """Main memory that a stage alike has held at most; 0 if unknown, or if the figure is of a graphics card."""
+        known = self.queue.estimates.of(stage).memory_bytes or 0
+        return known * stage.processes if stage.content["device"] == "cpu" else 0
 
     def _start(self, stages: list[Stage]) -> None:
         logs = {stage.id: self.store.stage_folder(stage.id) / "log.jsonl" for stage in stages}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from experiments.plan.build import Plan, Stage
-from experiments.plan.expected import work
+from experiments.plan.estimate import relative_length
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ def arrays_of(plan: Plan, chosen: Iterable[str], unfinished: set[str], largest: 
     arrays: list[Array] = []
     place: dict[str, int] = {}
     for (depth, kind, _, shape), stages in sorted(groups.items()):
-        ordered = sorted(stages, key=lambda stage: (min((place.get(i, 0) for i in stage.inputs), default=0), -work(stage)))
+        first_input = {stage.id: min((place.get(needed, 0) for needed in stage.inputs), default=0) for stage in stages}
+        ordered = sorted(stages, key=lambda stage: (first_input[stage.id], -relative_length(stage)))
         place |= {stage.id: number for number, stage in enumerate(ordered)}
         for first in range(0, len(ordered), largest):
             arrays.append(Array(kind, depth, *shape, tuple(ordered[first : first + largest])))

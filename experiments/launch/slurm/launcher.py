@@ -21,7 +21,6 @@ from experiments.launch.slurm.query import SchedulerError, largest_array, scance
 from experiments.launch.slurm.record import write_record
 from experiments.launch.slurm.snapshot import take_snapshot
 from experiments.launch.slurm.state import scheduler_states
-from experiments.plan.budget import Budgets
 from experiments.plan.build import Plan
 from experiments.run.worker import THREAD_VARIABLES
 from experiments.stages.kind import Kind
@@ -61,7 +60,7 @@ class Slurm:
         todo = [stage_id for stage_id in queue.stages if stage_id not in queue.states and stage_id not in jobs]
         if todo:
             check_partitions(self.cluster, [plan.stages[stage_id].kind for stage_id in todo])
-            for stage_id, warning in shortfalls([plan.stages[s] for s in todo], self.cluster, Budgets(store, plan.stages)):
+            for stage_id, warning in shortfalls([plan.stages[s] for s in todo], self.cluster, queue.estimates):
                 events(Event(stage_id, "warning", {"message": warning}))
             snapshot = take_snapshot(store)
             for array in arrays_of(plan, todo, {*todo, *jobs}, largest_array()):

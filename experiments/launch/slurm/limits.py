@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from experiments.cli.progress import duration
 from experiments.launch.slurm.cluster import Cluster
 from experiments.launch.slurm.query import PartitionLimits, partition_limits, partitions
-from experiments.plan.budget import Budgets
 from experiments.plan.build import Stage
+from experiments.plan.estimate import Estimates
 from yolact.config.base import nearest
 from yolact.errors import UserError
+from yolact.runtime.units import duration, readable_size
 
 
 def check_partitions(cluster: Cluster, kinds: Iterable[str]) -> None:
@@ -48,14 +48,13 @@ def missing_partitions(cluster: Cluster) -> Iterator[str]:
             yield f"partition: this cluster has no {name!r}{nearest(name, known)}"
 
 
-def shortfalls(stages: Iterable[Stage], cluster: Cluster, budgets: Budgets) -> Iterator[tuple[str, str]]:
+def shortfalls(stages: Iterable[Stage], cluster: Cluster, estimates: Estimates) -> Iterator[tuple[str, str]]:
     """(stage id, warning) of stages that were measured to need more than they are about to get."""
     for stage in stages:
-        asked, expected = cluster.resources(stage.kind), budgets.of(stage)
+        asked, expected = cluster.resources(stage.kind), estimates.of(stage)
         if expected.seconds is not None and expected.seconds > asked.time * 60:
             then = "it will save itself and be queued again" if stage.kind == "train" else "it cannot save itself: raise time"
             yield stage.id, f"expected to take {duration(expected.seconds)}, the time limit is {asked.time} min; {then}"
-        if expected.memory_bytes and asked.memory and stage.content["device"] == "cpu":
-            needed = expected.memory_bytes / 2**30
-            if needed > asked.memory:
-                yield stage.id, f"expected to need {needed:.1f} GiB, memory gives it {asked.memory:g}; raise memory"
+        needed = expected.memory_bytes or 0
+        if asked.memory and stage.content["device"] == "cpu" and needed > asked.memory * 2**30:
+            yield stage.id, f"expected to need {readable_size(needed)}, memory gives it {asked.memory:g} GiB; raise memory"

@@ -8,7 +8,8 @@ from dataclasses import asdict
 import pytest
 
 from experiments.plan.build import DataInfo, build_plan
-from experiments.plan.throughput import hours, known, measured
+from experiments.plan.estimate import Estimates
+from experiments.plan.measured import Throughputs, measured
 from experiments.plan.union import together
 from experiments.spec.schema import load_scale, load_spec, names
 from experiments.store.durable import write_json
@@ -48,36 +49,42 @@ def test_every_stage_stands_once_and_after_its_inputs():
     assert whole.title(whole.runs[0].stages["train"]).startswith("activations: relu-tanh +")
 
 
+def train_of(plan):
+    return plan.stages[plan.runs[0].stages["train"]]
+
+
 def test_throughput_is_the_median_interval_and_holds_for_the_same_network_alone(tmp_path):
     store = Store(tmp_path)
     long, other = plan_of("nms"), plan_of("main")
-    stage = long.stages[long.runs[0].stages["train"]]
+    stage = train_of(long)
     training(store, stage)
-    found = known(store, tmp_path / "none")
-    assert [one.seconds_per_iteration for one in found] == [pytest.approx(0.5)]
-    assert stage.id in found[0].citation
-    assert "A GPU" in found[0].citation
-    taken = {run.variant: hours(other.stages[run.stages["train"]].content, found) for run in other.runs}
-    assert taken["yolact-550"][0] == pytest.approx(2000 * 0.5 / 3600)
-    assert taken["yolact-400"] is taken["r50"] is None
-    second = plan_of("main", seeds=(1,))
-    assert hours(second.stages[second.runs[0].stages["train"]].content, found) is not None
+    found = Throughputs(store.records(), tmp_path / "none")
+    one = found.of(stage.content)
+    assert one.seconds_per_iteration == pytest.approx(0.5)
+    assert stage.id in one.citation
+    assert "A GPU" in one.citation
+    fitting = {run.variant: found.of(other.stages[run.stages["train"]].content) for run in other.runs}
+    assert fitting["yolact-550"] is one
+    assert fitting["yolact-400"] is fitting["r50"] is None
+    assert found.of(train_of(plan_of("main", seeds=(1,))).content) is one
+    assert Estimates(store, long.stages).of(stage).seconds == pytest.approx(2000 * 0.5)
+    threads = {**stage.content, "threads": 7}
+    assert found.of(threads) is None, "on a processor, its threads count"
 
 
 @pytest.mark.parametrize("kept", [{"state": "failed"}, {"steps": 3}])
 def test_what_failed_or_was_too_short_measures_nothing(tmp_path, kept):
     store, plan = Store(tmp_path), plan_of("sbd")
-    training(store, plan.stages[plan.runs[0].stages["train"]], **kept)
-    assert list(measured(store)) == []
+    training(store, train_of(plan), **kept)
+    assert measured(store) == []
 
 
 def test_committed_measurements_are_read_and_older_ones_lack_newer_fields(tmp_path):
     store, plan = Store(tmp_path / "results"), plan_of("sbd")
-    stage = plan.stages[plan.runs[0].stages["train"]]
+    stage = train_of(plan)
     training(store, stage)
-    row = asdict(next(measured(store)))
+    row = asdict(measured(store)[0])
     del row["fields"]["model.fpn.extra_from"]
     (tmp_path / "reference" / "gpu").mkdir(parents=True)
     (tmp_path / "reference" / "gpu" / "throughput.json").write_text(json.dumps([row]))
-    found = known(Store(tmp_path / "empty"), tmp_path / "reference")
-    assert hours(stage.content, found)[1].stage == stage.id
+    assert Throughputs([], tmp_path / "reference").of(stage.content).stage == stage.id

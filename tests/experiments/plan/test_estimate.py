@@ -7,7 +7,7 @@ import json
 import pytest
 
 from experiments.cli.main import call
-from experiments.plan.budget import UNKNOWN, Budgets, budget
+from experiments.plan.estimate import Estimate, Estimates
 from experiments.store.folder import Store
 from tests.experiments.plan.test_build import plan_for
 
@@ -57,17 +57,18 @@ def store(tmp_path):
 )
 def test_what_is_alike_is_scaled_by_its_work(store, settings, kind, seconds):
     planned = stages(*settings, seeds=(1,))
-    found = Budgets(store, {stage.id: stage for stage in planned.values()}).of(planned[kind])
+    found = Estimates(store, {stage.id: stage for stage in planned.values()}).of(planned[kind])
     assert found.seconds == (pytest.approx(seconds) if seconds else None)
-    assert (found == UNKNOWN) is (seconds is None)
+    assert (found == Estimate()) is (seconds is None)
 
 
 def test_the_median_time_and_the_largest_memory_count(store):
     for seed, seconds, memory in ((1, 60.0, 3 * 2**30), (2, 1000.0, 2**20)):
         finish(store, stages(LENGTH, seeds=(seed,))["train"], seconds, memory)
     finish(store, stages(LENGTH, seeds=(3,))["train"], 1.0, 2**40, state="failed")
-    found = budget(stages(LENGTH, seeds=(9,))["train"], store)
-    assert (found.seconds, found.memory_bytes, found.measured) == (pytest.approx(60.0), 3 * 2**30, 3)
+    planned = stages(LENGTH, seeds=(9,))["train"]
+    found = Estimates(store, {planned.id: planned}).of(planned)
+    assert (found.seconds, found.memory_bytes) == (pytest.approx(60.0), 3 * 2**30)
     assert str(found) == "1 min 00 s, 3.0 GiB"
 
 
@@ -79,3 +80,35 @@ def test_plan_shows_them(store, capsys):
     assert call([*arguments, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["stages"]
     assert all({"seconds", "memory_bytes"} <= row.keys() for row in rows)
+
+
+def test_an_untrained_network_counts_among_its_like_only(store):
+    """Its work is 0 iterations; trained ones say nothing of it, nor it of them."""
+    untrained = stages("training.iterations=0")
+    finish(store, untrained["train"], 3.0)
+    finish(store, stages("training.iterations=0", seeds=(1,))["train"], 5.0)
+    planned = [stages("training.iterations=0", seeds=(2,))["train"], stages("training.iterations=400")["train"]]
+    found = Estimates(store, {stage.id: stage for stage in planned})
+    assert [found.of(stage).seconds for stage in planned] == [pytest.approx(4.0), pytest.approx(200.0)]
+
+
+def test_two_commands_on_one_folder_with_an_untrained_network(tmp_path, capsys):
+    """README's order: one question with `training.iterations: 0`, then another in the same results folder."""
+    store = Store(tmp_path)
+    for stage in stages("training.iterations=0").values():
+        finish(store, stage, 3.0)
+    assert call(["plan", "oracle", "--results", str(tmp_path)]) == 0
+    assert call(["plan", "--all", "--results", str(tmp_path)]) == 0
+    assert "unknown" in capsys.readouterr().out
+
+
+def test_plan_and_plan_all_agree(store, capsys):
+    arguments = ["--set", LENGTH, "--seeds", "5", "--results", str(store.root), "--json"]
+    seconds = []
+    for asked in ("quickstart", "--all"):
+        assert call(["plan", asked, *arguments]) == 0
+        rows = json.loads(capsys.readouterr().out)["stages"]
+        seconds.append({row["id"]: row["seconds"] for row in rows})
+    one, every = seconds
+    assert set(one.values()) != {None}
+    assert one == {stage_id: every[stage_id] for stage_id in one}

@@ -1,0 +1,56 @@
+"""Walks over a graph without circles, given as {node: the nodes that its arrows lead to}; every walk is linear.
+
+A node that the mapping lacks has no arrows. With {stage: its inputs} arrows lead to what a stage needs; `reversed_arrows` gives
+{stage: what needs it}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+Node = TypeVar("Node")
+Arrows = Mapping[Node, Iterable[Node]]
+
+
+def reversed_arrows(arrows: Arrows[Node]) -> dict[Node, list[Node]]:
+    """{node: the nodes whose arrows lead to it}, every node of `arrows` among the keys."""
+    found: dict[Node, list[Node]] = {node: [] for node in arrows}
+    for node, others in arrows.items():
+        for other in others:
+            found.setdefault(other, []).append(node)
+    return found
+
+
+def reach(begin: Iterable[Node], follow: Callable[[Node], Iterable[Node]]) -> list[Node]:
+    """The nodes that `begin` leads to, directly or not, without those of `begin` themselves; nearer ones first."""
+    seen = dict.fromkeys(begin)
+    pending, begun = list(seen), len(seen)
+    for node in pending:  # grows meanwhile
+        for other in follow(node):
+            if other not in seen:
+                seen[other] = None
+                pending.append(other)
+    return pending[begun:]
+
+
+def in_order(wanted: Iterable[Node], needs: Callable[[Node], Iterable[Node]]) -> list[Node]:
+    """The wanted nodes and all that they need, directly or not, each after what it needs."""
+    ordered: dict[Node, None] = {}
+    pending = [(node, False) for node in reversed(list(wanted))]
+    while pending:
+        node, complete = pending.pop()
+        if complete:
+            ordered[node] = None
+        elif node not in ordered:
+            pending.append((node, True))
+            pending += [(other, False) for other in reversed(list(needs(node))) if other not in ordered]
+    return list(ordered)
+
+
+def longest_paths(arrows: Arrows[Node], length: Callable[[Node], float]) -> dict[Node, float]:
+    """{node: the length of the longest path that begins at it, its own included}."""
+    found: dict[Node, float] = {}
+    for node in in_order(arrows, lambda each: arrows.get(each, ())):
+        found[node] = length(node) + max((found[other] for other in arrows.get(node, ())), default=0.0)
+    return found

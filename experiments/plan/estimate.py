@@ -1,0 +1,164 @@
+"""How long a stage will take and how much memory, from earlier stages: the one estimator of a command.
+
+A training takes its iterations at the throughput measured for the same network (`experiments.plan.measured`). Any other stage,
+and a training whose network was not measured, takes as long as stages alike: of the same kind, device, threads and size of
+network (model kind, backbone, image size). Trainings alike are scaled by their work, iterations × images per iteration; other
+kinds are compared within one data set.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments.plan.build import Stage
+from experiments.plan.measured import Throughput, Throughputs
+from experiments.store.folder import StageView, Store
+from experiments.store.states import State
+from yolact.runtime.units import duration, readable_size
+
+_Key = tuple[Any, ...]
+_TWO_STAGES = 10
+"""How much longer Mask R-CNN trains than YOLACT at the same size: about so much on a CPU."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a stage is expected to take; None where nothing alike was measured."""
+
+    seconds: float | None = None
+    """Wall-clock time on its own."""
+    memory_bytes: int | None = None
+    """Most memory that any stage alike has held: of the graphics card where it ran on one, else of the machine."""
+    sharable_seconds: float | None = None
+    """What of the time is saved if another stage on the same inputs shares its work; None where it can't, or unknown."""
+    source: Throughput | None = None
+    """The measured throughput that the time follows from; None if it is that of stages alike."""
+
+    def __str__(self) -> str:
+        if self.seconds is None:
+            return "unknown"
+        return duration(self.seconds) + (f", {readable_size(self.memory_bytes)}" if self.memory_bytes else "")
+
+
+@dataclass
+class _Alike:
+    """What stages alike took."""
+
+    seconds_per_work: list[float] = field(default_factory=list)
+    memory_bytes: int = 0
+    sharable_seconds: list[float] = field(default_factory=list)
+
+    def add(self, view: StageView) -> None:
+        status = view.status
+        assert status.wall_seconds is not None
+        shared = status.shared or {"stages": 1, "seconds": 0.0}
+        on_its_own = status.wall_seconds + shared["seconds"] * (1 - 1 / shared["stages"])
+        self.seconds_per_work.append(on_its_own / _work(view.record))
+        if status.shared:
+            self.sharable_seconds.append(shared["seconds"])
+        self.memory_bytes = max(self.memory_bytes, status.peak_memory_bytes or 0)
+
+
+class Estimates:
+    """Estimates from a results folder, which is read once.
+
+    Args:
+        planned: stages that may not be recorded yet, by id; a stage's network is that of the training it builds on.
+    """
+
+    def __init__(self, store: Store, planned: Mapping[str, Stage]) -> None:
+        views = store.records()
+        self._networks: dict[str, _Key | list[str]] = {view.id: _network_or_inputs(view.record) for view in views}
+        self._networks |= {stage_id: _network_or_inputs(stage.content) for stage_id, stage in planned.items()}
+        self._alike: dict[_Key, _Alike] = {}
+        trainings = []
+        for view in views:
+            status = view.status
+            if status.state == State.DONE and view.kind == "train":
+                trainings.append(view)
+            key = self._key(view.record)
+            if status.state == State.DONE and status.wall_seconds and key is not None:
+                self._alike.setdefault(key, _Alike()).add(view)
+        self._throughputs = Throughputs(trainings)
+        self._made: dict[str, Estimate] = {}
+
+    def of(self, stage: Stage) -> Estimate:
+        """What the stage is expected to take."""
+        if stage.id not in self._made:
+            self._made[stage.id] = self._estimate(stage)
+        return self._made[stage.id]
+
+    def _estimate(self, stage: Stage) -> Estimate:
+        key = self._key(stage.content)
+        alike = self._alike.get(key, _Alike()) if key is not None else _Alike()
+        memory, sharable = alike.memory_bytes or None, alike.sharable_seconds
+        shared = statistics.median(sharable) if sharable else None
+        iterations = _iterations(stage.content)
+        source = self._throughputs.of(stage.content) if iterations else None
+        if source is not None and iterations:
+            return Estimate(iterations * source.seconds_per_iteration, memory, shared, source)
+        if not alike.seconds_per_work:
+            return Estimate()
+        return Estimate(statistics.median(alike.seconds_per_work) * _work(stage.content), memory, shared)
+
+    def _key(self, content: Mapping[str, Any]) -> _Key | None:
+        network = self._network(_network_or_inputs(content))
+        if network is None:
+            return None
+        training = content["fields"].get("training", {})
+        data = None if training else content["data"]
+        untrained = _iterations(content) == 0
+        return content["kind"], content["device"], content["threads"], data, training.get("precision"), untrained, network
+
+    def _network(self, known: _Key | list[str]) -> _Key | None:
+        """Size of the network that a stage trains or builds on; None if that training is neither planned nor recorded."""
+        while not isinstance(known, tuple):
+            found = next((needed for needed in known if needed in self._networks), None)
+            if found is None:
+                return None
+            known = self._networks[found]
+        return known
+
+
+def lengths(estimates: Estimates, stages: Mapping[str, Stage]) -> dict[str, float]:
+    """By id, what each stage takes: in seconds if anything like it was measured, else in units of `relative_length` scaled to
+    seconds by the stages that were."""
+    relative = {stage_id: relative_length(stage) for stage_id, stage in stages.items()}
+    seconds = {stage_id: estimates.of(stage).seconds for stage_id, stage in stages.items()}
+    ratios = [known / relative[stage_id] for stage_id, known in seconds.items() if known]
+    unit = statistics.median(ratios) if ratios else 1.0
+    return {stage_id: unit * relative[stage_id] if known is None else known for stage_id, known in seconds.items()}
+
+
+def relative_length(stage: Stage) -> float:
+    """A rough measure of a stage's length: input pixels of a training, in units of a small evaluation; 1 for other kinds."""
+    fields = stage.content["fields"]
+    training = fields.get("training")
+    if not isinstance(training, Mapping):
+        return 1.0
+    model = fields.get("model", {})
+    pixels = model.get("image_size", 128) ** 2 * (_TWO_STAGES if model.get("kind") == "mask_rcnn" else 1)
+    return max(1.0, training["iterations"] * training["batch_size"] * pixels / 1e7)
+
+
+def _network_or_inputs(content: Mapping[str, Any]) -> _Key | list[str]:
+    """Kind, backbone and image size of the model that a stage trains; of one that trains none, the ids of its inputs."""
+    model = content["fields"].get("model")
+    if isinstance(model, Mapping):
+        return model.get("kind"), model.get("backbone", {}).get("name"), model.get("image_size")
+    return list(content["inputs"].values())
+
+
+def _iterations(content: Mapping[str, Any]) -> int | None:
+    """Iterations of a training, 0 if its network stays untrained; None for other kinds."""
+    training = content["fields"].get("training")
+    return training["iterations"] if isinstance(training, Mapping) else None
+
+
+def _work(content: Mapping[str, Any]) -> float:
+    """What the time of stages alike is proportional to."""
+    iterations = _iterations(content)
+    return float(iterations * content["fields"]["training"]["batch_size"]) if iterations else 1.0
