@@ -17,6 +17,7 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 
 from yolact.ops import rle
+from yolact.ops.resampling import taps
 
 
 @dataclass(frozen=True)
@@ -139,13 +140,9 @@ class _Samples:
 
 
 def _samples(length: int, side: int) -> _Samples:
-    """Of `length` pixels resized to `side`, pixel centres at halves, as torch computes them in float32."""
-    scale = np.float64(np.float32(length / side))
-    # one rounding for product and sum, as a fused multiplication and addition has
-    source = np.maximum(((np.arange(side) + 0.5) * scale - 0.5).astype(np.float32), np.float32(0))
-    first = np.minimum(source.astype(np.int64), length - 1)
-    share = np.clip(source - first.astype(np.float32), 0, 1).astype(np.float32)
-    return _Samples(first, np.minimum(first + 1, length - 1), share[:, None])
+    """Of `length` pixels resized to `side`, as torch's interpolation on the CPU reads them."""
+    low, high, share = taps(length, side, fused=True)
+    return _Samples(low.numpy(), high.numpy(), share.numpy()[:, None])
 
 
 def _decoded(lengths: NDArray[np.int64], box: NDArray[np.int64], height: int) -> Patch:

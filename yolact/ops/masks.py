@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import clip_boxes_to_image
 
+from yolact.ops.resampling import stretch_matrix
+
 _CHUNK_PIXELS = 2**24
 """Upsampled mask pixels held in float at a time: 64 MiB."""
 
@@ -85,24 +87,14 @@ def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float 
     whole = boxes.trunc()
     parts = []
     for mask, box in zip(masks.split(chunk), whole.split(chunk), strict=True):
-        rows = _stretch(box[:, 1], box[:, 3], size[0], masks.shape[-2])  # (n, H, s)
-        columns = _stretch(box[:, 0], box[:, 2], size[1], masks.shape[-1])  # (n, W, s)
+        rows = stretch_matrix(box[:, 1], box[:, 3], size[0], masks.shape[-2])  # (n, H, s)
+        columns = stretch_matrix(box[:, 0], box[:, 2], size[1], masks.shape[-1])  # (n, W, s)
         parts.append(rows @ mask @ columns.transpose(1, 2) > threshold)
     return torch.cat(parts)
 
 
 def _instances_at_once(size: tuple[int, int]) -> int:
     return max(1, _CHUNK_PIXELS // max(1, size[0] * size[1]))
-
-
-def _stretch(start: Tensor, end: Tensor, length: int, samples: int) -> Tensor:
-    """(n, length, samples) weights of bilinear resizing of `samples` values onto pixels [start, end); 0 elsewhere."""
-    pixel = torch.arange(length, device=start.device, dtype=start.dtype)
-    scale = samples / (end - start).clamp(min=1)
-    source = ((pixel + 0.5 - start[:, None]) * scale[:, None] - 0.5).clamp(0, samples - 1)
-    hat = (1 - (source[:, :, None] - torch.arange(samples, device=start.device)).abs()).clamp(min=0)
-    inside = (pixel >= start[:, None]) & (pixel < end[:, None])
-    return hat * inside[:, :, None]
 
 
 def _ordered(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

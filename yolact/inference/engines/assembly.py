@@ -5,21 +5,20 @@ n instances, k prototypes of (h, w), image (H, W).
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor, nn
 
 from yolact.config.inference import InferenceConfig
 from yolact.ops import masks as mask_ops
+from yolact.ops.resampling import matrix, taps
 
 _CHUNK_VALUES = 2**24
 """Values of masks with all columns held in float at a time: 64 MiB."""
 
 
 class AssemblyGraph(nn.Module):
-    """Coefficients (n, k), prototypes (k, h, w), boxes (n, 4) xyxy fractions, `weights` (w, W) of the columns and
-    `samples` of the rows to masks (n, H, W) bool."""
+    """Coefficients (n, k), prototypes (k, h, w), boxes (n, 4) xyxy fractions, `matrix` (w, W) of the columns and
+    `taps` of the rows to masks (n, H, W) bool."""
 
     def __init__(self, config: InferenceConfig) -> None:
         super().__init__()
@@ -37,27 +36,6 @@ class AssemblyGraph(nn.Module):
         return wide[:, low] * (1 - share[:, None]) + wide[:, high] * share[:, None] > config.mask_threshold
 
 
-@lru_cache(maxsize=64)
-def samples(length: int, count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Where bilinear interpolation (corners not aligned) reads `count` values from `length`: the two indices, (count,) int64,
-    and the second's share, (count,) float32."""
-    with torch.inference_mode(False):
-        scale = torch.tensor(length, dtype=torch.float32) / count
-        place = ((torch.arange(count, dtype=torch.float32) + 0.5) * scale - 0.5).clamp(min=0)
-        low = place.long().clamp(max=length - 1)
-        high = (low + 1).clamp(max=length - 1)
-        return low.to(device), high.to(device), (place - low).to(device)
-
-
-@lru_cache(maxsize=64)
-def weights(length: int, count: int, device: torch.device) -> Tensor:
-    """The same as a matrix (length, count) float32, by which rows of `length` values are multiplied."""
-    low, high, share = samples(length, count, device)
-    with torch.inference_mode(False):
-        place = torch.arange(length, device=device)[:, None]
-        return (place == low) * (1 - share) + (place == high) * share
-
-
 def masks_by_box(
     coefficients: Tensor, prototypes: Tensor, boxes: Tensor, size: tuple[int, int], config: InferenceConfig
 ) -> Tensor:
@@ -68,7 +46,7 @@ def masks_by_box(
     k, height, width = prototypes.shape
     logits = (coefficients @ prototypes.reshape(k, -1)).reshape(-1, height, width)
     found = torch.zeros((len(logits), *size), dtype=torch.bool)
-    across, down = weights(width, size[1], logits.device), weights(height, size[0], logits.device).t()
+    across, down = matrix(width, size[1], logits.device), matrix(height, size[0], logits.device).t()
     x_spans = _spans(boxes[:, 0], boxes[:, 2], width, size[1], config)
     y_spans = _spans(boxes[:, 1], boxes[:, 3], height, size[0], config)
     for mask, out, (left, right, x1, x2), (top, bottom, y1, y2) in zip(logits, found, x_spans, y_spans, strict=True):
@@ -84,7 +62,7 @@ def _spans(one: Tensor, other: Tensor, length: int, count: int, config: Inferenc
     ends = torch.stack([first - config.crop_padding, last + config.crop_padding]).nan_to_num().ceil().clamp(0, length).long()
     if not config.crop:
         ends = torch.tensor([[0], [length]]).repeat(1, len(one))
-    low, high, _ = samples(length, count, one.device)
+    low, high, _ = taps(length, count, one.device)
     reached = torch.stack([torch.searchsorted(high, ends[0]), torch.searchsorted(low, ends[1])])
     return torch.cat([ends, reached]).t().tolist()
 

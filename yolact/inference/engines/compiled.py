@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.export import Dim
 
 from yolact.config.inference import InferenceConfig
-from yolact.inference.engines.assembly import AssemblyGraph, instances_at_once, masks_by_box, samples, weights
+from yolact.inference.engines.assembly import AssemblyGraph, instances_at_once, masks_by_box
 from yolact.inference.engines.chosen_parameters import ChosenParameters, ParameterRows
 from yolact.inference.engines.eager import check_precision
 from yolact.inference.engines.network_graph import NetworkGraph
@@ -29,6 +29,7 @@ from yolact.models.base import resize
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.one_stage.model import YolactModel, level_sizes
 from yolact.ops.nms import STATIC
+from yolact.ops.resampling import matrix, taps
 from yolact.runtime.memory import keep_freed_memory
 from yolact.runtime.profiling import Sections, no_sections
 from yolact.structures import Detections, RawOutputs
@@ -146,7 +147,7 @@ class CompiledEngine:
             return masks_by_box(parameters, maps, boxes, size, inference)
         config = _only(inference, "crop crop_padding mask_threshold")
         height, width = maps.shape[-2:]
-        columns, rows = weights(width, size[1], self.device), samples(height, size[0], self.device)
+        columns, rows = matrix(width, size[1], self.device), taps(height, size[0], self.device)
         dims = {name: Dim(name, min=2, max=2**16) for name in ("n", "height", "width")}
         free, line = {0: dims["n"]}, {0: dims["height"]}
         shapes = (free, None, free, {1: dims["width"]}, (line, line, line))

@@ -9,13 +9,14 @@ from torch.nn import functional as F
 
 from tests.support.networks import SIZE, TINY, TINY_FC_MASK, tiny_model
 from yolact.config import BackboneConfig, InferenceConfig, PrototypeConfig
-from yolact.inference.engines.assembly import AssemblyGraph, masks_by_box, samples, weights
+from yolact.inference.engines.assembly import AssemblyGraph, masks_by_box
 from yolact.inference.engines.network_graph import NetworkGraph
 from yolact.inference.engines.passes.folding import fold_batch_norm
 from yolact.inference.engines.passes.plain_conv import is_plain
 from yolact.inference.engines.passes.upsampled_conv import UpsampledConv
 from yolact.models.backbones import build_backbone
 from yolact.ops import masks
+from yolact.ops.resampling import matrix, taps
 
 CPU = torch.device("cpu")
 
@@ -92,7 +93,7 @@ def test_masks_are_the_references(seed, n, h, w, height, width, crop):
     prototypes, coefficients = torch.rand(6, h, w, generator=generator), torch.randn(n, 6, generator=generator)
     boxes = torch.rand(n, 4, generator=generator) * 1.4 - 0.2
     config = InferenceConfig(crop=crop)
-    found = AssemblyGraph(config)(coefficients, prototypes, boxes, weights(w, width, CPU), samples(h, height, CPU))
+    found = AssemblyGraph(config)(coefficients, prototypes, boxes, matrix(w, width), taps(h, height))
     soft = masks.assemble(prototypes, coefficients, boxes if crop else None, config.crop_padding)
     expected = masks.binarize(soft, (height, width), config.mask_threshold)
     for masks_found in (found, masks_by_box(coefficients, prototypes, boxes, (height, width), config)):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from yolact.ops.resampling import FAR, NEAR
 from yolact.runtime.compiler import materialize
 
 
@@ -50,13 +51,13 @@ def _doubled(three: Sequence[Tensor], dim: int) -> tuple[Tensor, Tensor]:
         return maps.index_select(dim, index)
 
     even = (
-        (0.75 * at(left, before) + 0.25 * left) * not_first
-        + (0.25 * at(middle, before) + 0.75 * middle)
-        + (0.75 * right + 0.25 * at(right, after))
+        (NEAR * at(left, before) + FAR * left) * not_first
+        + (FAR * at(middle, before) + NEAR * middle)
+        + (NEAR * right + FAR * at(right, after))
     )
     odd = (
-        (0.25 * at(left, before) + 0.75 * left)
-        + (0.75 * middle + 0.25 * at(middle, after))
-        + (0.25 * right + 0.75 * at(right, after)) * not_last
+        (FAR * at(left, before) + NEAR * left)
+        + (NEAR * middle + FAR * at(middle, after))
+        + (FAR * right + NEAR * at(right, after)) * not_last
     )
     return even, odd

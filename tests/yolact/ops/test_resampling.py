@@ -1,0 +1,58 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from yolact.ops.resampling import FAR, NEAR, matrix, stretch_matrix, taps
+
+sides = st.integers(1, 700)
+
+
+@settings(max_examples=100, deadline=None)
+@given(sides, sides)
+def test_taps_are_those_of_interpolation(length, count):
+    low, high, share = taps(length, count, fused=True)
+    assert low.dtype == high.dtype == torch.int64 and share.dtype == torch.float32
+    assert (low <= high).all() and (high <= length - 1).all() and (share >= 0).all() and (share <= 1).all()
+    values = torch.rand(1, 1, length, generator=torch.Generator().manual_seed(length))
+    expected = F.interpolate(values, size=count, mode="linear", align_corners=False)[0, 0]
+    found = values[0, 0, low] * (1 - share) + values[0, 0, high] * share
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-7)
+
+
+@settings(max_examples=100, deadline=None)
+@given(sides, sides)
+def test_one_rounding_more_moves_a_share_by_less_than_the_position_resolves(length, count):
+    stepwise, fused = taps(length, count), taps(length, count, fused=True)
+    positions = [each.low + each.share.double() for each in (stepwise, fused)]
+    assert (positions[0] - positions[1]).abs().max() <= 2.0**-22 * length
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_the_matrix_is_the_taps(length, count):
+    values = torch.rand(3, length, generator=torch.Generator().manual_seed(count))
+    low, high, share = taps(length, count)
+    expected = values[:, low] * (1 - share) + values[:, high] * share
+    torch.testing.assert_close(values @ matrix(length, count), expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 40), st.integers(1, 40), st.integers(1, 20))
+def test_stretching_is_resizing_inside_the_span_and_zero_outside(start, span, samples):
+    weights = stretch_matrix(torch.tensor([float(start)]), torch.tensor([float(start + span)]), 90, samples)[0]
+    torch.testing.assert_close(weights[start : start + span], matrix(samples, span).t(), rtol=0, atol=1e-5)
+    assert not weights[:start].any() and not weights[start + span :].any()
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 64])
+def test_doubling_has_two_weights(length):
+    low, high, share = taps(length, 2 * length)
+    pixel = torch.arange(length)
+    dense = torch.zeros(2 * length, length).scatter_add_(1, torch.stack([low, high], 1), torch.stack([1 - share, share], 1))
+    expected = torch.zeros(2 * length, length)
+    for odd, other in ((0, (pixel - 1).clamp(min=0)), (1, (pixel + 1).clamp(max=length - 1))):
+        expected[odd::2].index_put_((pixel, pixel), torch.tensor(NEAR), accumulate=True)
+        expected[odd::2].index_put_((pixel, other), torch.tensor(FAR), accumulate=True)
+    assert torch.equal(dense, expected)
