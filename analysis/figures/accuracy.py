@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from analysis.figures.picture import Picture
 from analysis.figures.style import GROUND, INK, colours, house_style, label_rows, legend, marker, new_figure, seeds, spaced
 from analysis.results.experiment import Experiment, MissingResult
-from analysis.tables.metrics import METRICS, Metric
+from experiments.store.metrics import Metric
 
 SIZES = {"APs": "small\n(< 32² px)", "APm": "medium\n(32² to 96² px)", "APl": "large\n(> 96² px)"}
 """COCO's area ranges, in pixels of the original image."""
@@ -29,7 +29,7 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
     Raises:
         MissingResult: no variant has it.
     """
-    metric = METRICS[experiment.headline[0]]
+    metric = experiment.metrics[experiment.headline[0]]
     rows = measured(table, metric.name)
     names = rows["variant"].tolist()
     figure = spaced(new_figure(1.5 + 0.42 * len(names)))
@@ -43,8 +43,11 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
         left.errorbar(row.mean, place, xerr=spread, fmt=sign, color=colour, capsize=4, markersize=7)
         _draw_change(right, place, row, colour, sign)
     reference = experiment.variant(experiment.reference).label
-    left.set(xlabel=f"{metric.label} ({metric.unit})", title="ours")
-    right.set(xlabel=f"change of {metric.label} (points)", title=textwrap.fill(f"against {reference}", 28))
+    left.set(xlabel=metric.heading, title="ours")
+    right.set(
+        xlabel=f"change of {metric.label}" + (f" ({metric.change_unit})" if metric.unit else ""),
+        title=textwrap.fill(f"against {reference}", 28),
+    )
     label_rows(left, experiment, names)
     right.grid(axis="x")
     right.tick_params(axis="y", length=0)
@@ -59,7 +62,9 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
         f"standard deviation; ticks below are single seeds ({seeds(rows['n'])}). Right: paired change against the reference "
         "with its 95 % interval, beside the change that the paper prints for its own data."
     )
-    alt = f"{words(metric)} in percent. " + " ".join(f"{row.label}: {row.mean:.1f}." for row in rows.itertuples())
+    alt = f"{words(metric)} in {metric.unit or 'numbers'}. " + " ".join(
+        f"{row.label}: {row.mean:.{metric.decimals}f}." for row in rows.itertuples()
+    )
     columns = ["variant", "mean", "sd", "n", "change", "low", "high", "method", "clearly", "paper", "paper_change"]
     return Picture("accuracy", figure, caption, alt, rows[columns])
 
@@ -67,7 +72,7 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
 @house_style
 def accuracy_by_size(experiment: Experiment, table: pd.DataFrame) -> Picture:
     """AP by size of object for every variant, of masks or of boxes as in the headline; raises as `accuracy` does."""
-    prefix = experiment.headline[0].partition("_")[0]
+    prefix = "box" if experiment.metrics[experiment.headline[0]].iou_type == "bbox" else "mask"
     rows = table[table["metric"].isin([f"{prefix}_{size}" for size in SIZES]) & table["mean"].notna()]
     if rows.empty:
         raise MissingResult("no variant has an AP by size of object")
@@ -93,7 +98,7 @@ def accuracy_by_size(experiment: Experiment, table: pd.DataFrame) -> Picture:
         f"{prefix.capitalize()} AP by size of object on {experiment.data}, scale {experiment.scale}: mean over seeds with the "
         f"sample standard deviation ({seeds(rows['n'])}). COCO's area ranges, in pixels of the original image."
     )
-    values = [f"{row.label}, {METRICS[row.metric].label}: {row.mean:.1f}." for row in rows.itertuples()]
+    values = [f"{row.label}, {experiment.metrics[row.metric].label}: {row.mean:.1f}." for row in rows.itertuples()]
     alt = f"{prefix.capitalize()} AP by size. {' '.join(values)}"
     return Picture("accuracy_by_size", figure, caption, alt, rows[["variant", "metric", "mean", "sd", "n"]])
 
@@ -101,7 +106,7 @@ def accuracy_by_size(experiment: Experiment, table: pd.DataFrame) -> Picture:
 def words(metric: Metric) -> str:
     """`Mask AP (COCO, IoU .50:.95)`."""
     text = metric.label[0].upper() + metric.label[1:]
-    return f"{text} (COCO, IoU .50:.95)" if metric.coco_name == "AP" else text
+    return f"{text} (COCO, IoU .50:.95)" if metric.iou_type and metric.coco_name == "AP" else text
 
 
 def measured(table: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -11,13 +11,13 @@ from analysis.figures.accuracy import measured, unique_legend, words
 from analysis.figures.picture import Picture
 from analysis.figures.style import GROUND, INK, colours, house_style, legend, marker, new_figure, seeds
 from analysis.results.experiment import Experiment, MissingResult
-from analysis.tables.metrics import METRICS
 from analysis.tables.pareto import dominator, front
+from experiments.store.metrics import Metric
 
 
 @house_style
 def accuracy_against_latency(experiment: Experiment, table: pd.DataFrame, hardware: str) -> Picture:
-    """The first headline metric against latency, both with their spread over seeds, and the Pareto front of their means.
+    """The headline accuracy against latency, both with their spread over seeds, and the Pareto front of their means.
 
     Args:
         hardware: what the latency was measured on.
@@ -25,7 +25,7 @@ def accuracy_against_latency(experiment: Experiment, table: pd.DataFrame, hardwa
     Raises:
         MissingResult: no variant has both.
     """
-    metric = METRICS[experiment.headline[0]]
+    metric = accuracy_metric(experiment)
     wide = {name: measured(table, name).set_index("variant") for name in (metric.name, "latency_ms")}
     names = [name for name in experiment.colour_order if all(name in frame.index for frame in wide.values())]
     if not names:
@@ -42,7 +42,7 @@ def accuracy_against_latency(experiment: Experiment, table: pd.DataFrame, hardwa
         axes.plot(*zip(*(points[name] for name in best), strict=True), ":", color=INK, linewidth=1.2, zorder=0,
                   label="Pareto front")  # fmt: skip
     _draw_published(axes, experiment, metric.name)
-    axes.set(xlabel="latency per image (ms), shorter is better", ylabel=f"{metric.label} ({metric.unit})")
+    axes.set(xlabel="latency per image (ms), shorter is better", ylabel=metric.heading)
     axes.grid()
     legend(figure, *unique_legend(axes))
     data = pd.DataFrame(
@@ -58,10 +58,24 @@ def accuracy_against_latency(experiment: Experiment, table: pd.DataFrame, hardwa
         f"{_published_words(experiment)}"
     )
     places = [
-        f"{row.variant}: {row[metric.name]:.1f} % at {row.latency_ms:.1f} ms{', on the front' if row.on_front else ''}."
+        f"{row.variant}: {row[metric.name]:.{metric.decimals}f} {metric.unit} at {row.latency_ms:.1f} ms"
+        f"{', on the front' if row.on_front else ''}."
         for _, row in data.iterrows()
     ]
     return Picture("accuracy_against_latency", figure, caption, " ".join(places), data)
+
+
+def accuracy_metric(experiment: Experiment) -> Metric:
+    """The first headline metric that is no time and of which more is better.
+
+    Raises:
+        MissingResult: there is none.
+    """
+    for name in experiment.headline:
+        metric = experiment.metrics[name]
+        if metric.kind != "speed" and metric.better == "higher":
+            return metric
+    raise MissingResult("no headline metric is an accuracy, of which more is better")
 
 
 def _draw_published(axes: Axes, experiment: Experiment, metric: str) -> None:

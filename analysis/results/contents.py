@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from yolact.errors import UserError
@@ -93,6 +94,18 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=lambda pairs: Contents(pairs, path))
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The rows of a CSV file.
+
+    Raises:
+        MissingResult: it isn't one.
+    """
+    try:
+        return pd.read_csv(path)
     except _UNREADABLE as error:
         raise _unreadable(path, error) from None
 

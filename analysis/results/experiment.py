@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.results.contents import Contents, MissingResult, opened, read_json
 from experiments.store.folder import StageView, Store
+from experiments.store.metrics import Metric, metrics_in
 from yolact.errors import UserError
 
 T = TypeVar("T")
@@ -71,6 +72,8 @@ class Experiment:
             Published(row["label"], row.get("source") or self.paper_source, row["values"])
             for row in record.get("published") or ()
         )
+        self.metrics: Mapping[str, Metric] = metrics_in(record)
+        """By name: all that a table may show."""
         self._runs = {(run["variant"], run["seed"]): run["stages"] for run in record["runs"]}
         self._views: dict[str, StageView] = {}
         self._states: dict[str, str] = {}

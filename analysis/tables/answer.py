@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.results.experiment import Experiment
 from analysis.tables.layout import signed
-from analysis.tables.metrics import METRICS
+from experiments.store.metrics import Metric
 
 
 def answer(experiment: Experiment, table: pd.DataFrame) -> str:
@@ -17,33 +17,36 @@ def answer(experiment: Experiment, table: pd.DataFrame) -> str:
     Args:
         table: of `tables.summary`.
     """
-    metric = METRICS[experiment.headline[0]]
+    metric = experiment.metrics[experiment.headline[0]]
     rows = table[table["metric"] == metric.name]
     where = f"on {experiment.data} at scale {experiment.scale}"
     reference = rows[rows["variant"] == experiment.reference]
     label = experiment.variant(experiment.reference).label
     if reference.empty or math.isnan(reference.iloc[0]["mean"]):
         return f"No answer yet: the reference, {label}, has no {metric.label} {where}."
-    groups = _groups(rows[rows["variant"] != experiment.reference])
+    groups = _groups(rows[rows["variant"] != experiment.reference], metric)
     parts = [_clause(verdict, members) for verdict, members in groups.items() if members]
-    own = f"against {label} ({metric.label} {_value(reference.iloc[0])})"
+    own = f"against {label} ({metric.label} {_value(reference.iloc[0], metric)})"
     if not parts:
-        return f"{_capital(where)}, {label} reaches a {metric.label} of {_value(reference.iloc[0])}; nothing else was run."
+        return (
+            f"{_capital(where)}, {label} reaches a {metric.label} of {_value(reference.iloc[0], metric)}; nothing else was run."
+        )
     return f"{_capital(where)}, {own}: {'; '.join(parts)}."
 
 
-def _groups(rows: pd.DataFrame) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {
-        name: [] for name in ("clearly worse", "clearly better", "not clearly different", "undecided on one seed", "unknown")
-    }
+def _groups(rows: pd.DataFrame, metric: Metric) -> dict[str, list[str]]:
+    less, more = {"higher": ("worse", "better"), "lower": ("better", "worse"), None: ("lower", "higher")}[metric.better]
+    names = (f"clearly {word}" for word in sorted((less, more), reverse=True))
+    groups: dict[str, list[str]] = {name: [] for name in (*names, "not clearly different", "undecided on one seed", "unknown")}
     for row in rows.itertuples():
         if math.isnan(row.change):
             groups["unknown"].append(row.label)
             continue
-        ends = "" if math.isnan(row.low) else f", 95 % interval {signed(row.low)} to {signed(row.high)}"
-        said = f"{row.label} ({signed(row.change)} points{ends})"
+        low, high, change = (signed(number, metric.decimals) for number in (row.low, row.high, row.change))
+        ends = "" if math.isnan(row.low) else f", 95 % interval {low} to {high}"
+        said = f"{row.label} ({' '.join(filter(None, (change, metric.change_unit)))}{ends})"
         if row.clearly:
-            groups["clearly better" if row.change > 0 else "clearly worse"].append(said)
+            groups[f"clearly {more if row.change > 0 else less}"].append(said)
         elif row.method in ("none", "images of one seed"):
             groups["undecided on one seed"].append(said)
         else:
@@ -51,8 +54,10 @@ def _groups(rows: pd.DataFrame) -> dict[str, list[str]]:
     return groups
 
 
-def _value(row: pd.Series) -> str:
-    return f"{row['mean']:.1f} %, ONE SEED" if row["n"] == 1 else f"{row['mean']:.1f} ± {row['sd']:.1f} %, n = {row['n']}"
+def _value(row: pd.Series, metric: Metric) -> str:
+    unit = f" {metric.unit}" if metric.unit else ""
+    mean = f"{row['mean']:.{metric.decimals}f}"
+    return f"{mean}{unit}, ONE SEED" if row["n"] == 1 else f"{mean} ± {row['sd']:.{metric.decimals}f}{unit}, n = {row['n']}"
 
 
 def _clause(verdict: str, members: list[str]) -> str:

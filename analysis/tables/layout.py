@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.results.experiment import Experiment, Published
-from analysis.tables.metrics import METRICS, Metric
+from experiments.store.metrics import Metric
 
 CLEARLY = "*"
 SINGLE = "ONE SEED"
@@ -37,22 +37,30 @@ def headline_tables(experiment: Experiment, summary: pd.DataFrame, names: tuple[
     Args:
         names: other metrics in the place of the experiment's headline.
     """
-    metrics = [METRICS[name] for name in names or experiment.headline if name in set(summary["metric"])]
+    metrics = [experiment.metrics[name] for name in names or experiment.headline if name in set(summary["metric"])]
     return [
         _headline_table(experiment, summary, metric, _notes(experiment, summary) if metric is metrics[-1] else [])
         for metric in metrics
     ]
 
 
-def detail_table(experiment: Experiment, summary: pd.DataFrame) -> Table:
-    """Per variant every other metric: ours ± spread."""
-    metrics = [METRICS[name] for name in dict.fromkeys(summary["metric"]) if name not in experiment.headline]
-    header = ("variant", *(f"{metric.label} ({metric.unit})" for metric in metrics))
+def detail_tables(experiment: Experiment, summary: pd.DataFrame) -> list[Table]:
+    """Per variant every other metric: ours ± spread. Accuracy and speed in one table, each measure's scalars in another."""
+    groups: dict[str, list[Metric]] = {"metric": []}
+    for name in dict.fromkeys(summary["metric"]):
+        metric = experiment.metrics[name]
+        if name not in experiment.headline:
+            groups.setdefault("metric" if metric.kind in ("coco", "speed") else metric.kind, []).append(metric)
+    return [_detail_table(experiment, summary, group, metrics) for group, metrics in groups.items() if metrics]
+
+
+def _detail_table(experiment: Experiment, summary: pd.DataFrame, group: str, metrics: list[Metric]) -> Table:
+    header = ("variant", *(metric.heading for metric in metrics))
     rows = tuple(
         (_name(experiment, variant.name), *(spread(_row(summary, variant.name, metric), metric) for metric in metrics))
         for variant in experiment.variants
     )
-    title = f"Every other metric: {experiment.data}, scale {experiment.scale}"
+    title = f"Every other {group if group == 'metric' else 'scalar of ' + group}: {experiment.data}, scale {experiment.scale}"
     return Table(title, header, rows, (), tuple(variant.name for variant in experiment.variants))
 
 
@@ -100,7 +108,7 @@ def over(row: pd.Series) -> str:
 def _headline_table(experiment: Experiment, summary: pd.DataFrame, metric: Metric, notes: list[str]) -> Table:
     header: tuple[str, ...] = (
         "variant",
-        f"ours ({metric.unit})",
+        f"ours ({metric.unit})" if metric.unit else "ours",
         "change [95 % interval]",
         "interval over",
         "paper",
@@ -172,7 +180,7 @@ def _hole_notes(experiment: Experiment, summary: pd.DataFrame) -> list[str]:
     """Each reason for a hole once, with its metrics where it doesn't concern all of a variant."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in summary[summary["holes"] != ""].itertuples():
-        found.setdefault((row.label, row.holes), []).append(METRICS[row.metric].label)
+        found.setdefault((row.label, row.holes), []).append(experiment.metrics[row.metric].label)
     every = summary["metric"].nunique()
     return [
         f"Missing, {label}{'' if len(metrics) == every else ' (' + ', '.join(metrics) + ')'}: {reason}."

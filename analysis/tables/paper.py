@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.results.experiment import Experiment, Variant
 from analysis.tables.layout import PUBLISHED, SINGLE, Table
-from analysis.tables.metrics import METRICS, Metric
+from experiments.store.metrics import Metric
 
 IN_THE_PAPER = "in the paper"
 """Label of the rows with printed values."""
@@ -26,7 +26,7 @@ def paper_table(experiment: Experiment, summary: pd.DataFrame, notes: tuple[str,
         the paper's values; at the end the methods that were not run here.
     """
     metrics = _metrics(experiment)
-    header = ("", "seeds", *(f"{metric.label} ({metric.unit})" for metric in metrics))
+    header = ("", "seeds", *(metric.heading for metric in metrics))
     rows, names = [], []
     for variant in experiment.variants:
         rows.append((variant.label, _seeds(summary, variant), *(_ours(summary, variant, metric) for metric in metrics)))
@@ -43,7 +43,7 @@ def paper_table(experiment: Experiment, summary: pd.DataFrame, notes: tuple[str,
 def _metrics(experiment: Experiment) -> list[Metric]:
     rows = [*(variant.paper for variant in experiment.variants), *(method.values for method in experiment.published)]
     printed = {name for row in rows for name in row}
-    return [metric for name, metric in METRICS.items() if name in (printed or experiment.headline)]
+    return [metric for name, metric in experiment.metrics.items() if name in (printed or experiment.headline)]
 
 
 def _seeds(summary: pd.DataFrame, variant: Variant) -> str:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis.results.experiment import Experiment, MissingResult, Variant
 from analysis.statistics.intervals import Difference, over_images, over_seeds, sample_sd
-from analysis.tables.metrics import METRICS, Metric, value
+from analysis.tables.metrics import value
+from experiments.store.metrics import Metric
 
 SUMMARY = ("variant", "label", "metric", "unit", "mean", "sd", "n", "planned", "change", "low", "high", "method", "clearly",
            "paper", "paper_change", "minus_paper", "holes")  # fmt: skip
@@ -28,7 +29,7 @@ def tidy(experiment: Experiment) -> pd.DataFrame:
     """
     planned = set(experiment.kinds())
     wanted = _by_iou_wanted(experiment)
-    metrics = [m for m in METRICS.values() if m.kind in planned and (not m.by_iou or m.iou_type in wanted)]
+    metrics = [m for m in experiment.metrics.values() if m.kind in planned and (not m.by_iou or m.iou_type in wanted)]
     rows = [
         _row(experiment, variant.name, seed, metric)
         for variant in experiment.variants
@@ -55,7 +56,7 @@ def summary(experiment: Experiment) -> pd.DataFrame:
     for variant in experiment.variants:
         differences = changes(experiment, numbers, variant.name)
         for name in numbers["metric"].unique():
-            rows.append(_summary_row(experiment, numbers, variant, METRICS[name], differences.get(name)))
+            rows.append(_summary_row(experiment, numbers, variant, experiment.metrics[name], differences.get(name)))
     return pd.DataFrame(rows, columns=list(SUMMARY))
 
 
@@ -88,7 +89,7 @@ def best_variant(experiment: Experiment, table: pd.DataFrame) -> Variant:
     rows = table[(table["metric"] == metric) & table["mean"].notna()]
     if rows.empty:
         raise MissingResult(f"no variant has a {metric}")
-    index = rows["mean"].idxmax() if METRICS[metric].higher_is_better else rows["mean"].idxmin()
+    index = rows["mean"].idxmin() if experiment.metrics[metric].better == "lower" else rows["mean"].idxmax()
     return experiment.variant(str(rows.loc[index, "variant"]))
 
 
@@ -98,7 +99,13 @@ def published(experiment: Experiment) -> pd.DataFrame:
     `variant` and all columns of our own values are empty, `label` and `paper` are filled, `method` is "published".
     """
     rows = [
-        {"label": row.label, "metric": name, "unit": METRICS[name].unit, "method": "published", "paper": float(number)}
+        {
+            "label": row.label,
+            "metric": name,
+            "unit": experiment.metrics[name].unit,
+            "method": "published",
+            "paper": float(number),
+        }
         for row in experiment.published
         for name, number in row.values.items()
     ]
@@ -132,7 +139,8 @@ def _over_images(experiment: Experiment, variant: str, seeds: dict[str, Differen
     shared = experiment.shares_training(variant, experiment.reference)
     found = {}
     for prefix, iou_type in (("mask", "segm"), ("box", "bbox")):
-        headline = [METRICS[name].coco_name for name in experiment.headline if METRICS[name].iou_type == iou_type]
+        asked = [experiment.metrics[name] for name in experiment.headline]
+        headline = [metric.coco_name for metric in asked if metric.iou_type == iou_type]
         compared = dict.fromkeys((*COMPARED_BY_IMAGES, *headline))
         names = tuple(name for name in compared if f"{prefix}_{name}" in seeds)
         pairs = match_files(experiment, variant, experiment.reference)
@@ -167,7 +175,8 @@ def _rules(experiment: Experiment, variant: str, seed: int) -> str:
 def _by_iou_wanted(experiment: Experiment) -> set[str | None]:
     """IoU types of which a headline or paper value names an AP at an uncommon threshold."""
     named = {*experiment.headline, *(name for variant in experiment.variants for name in variant.paper)}
-    return {METRICS[name].iou_type for name in named if name in METRICS and METRICS[name].by_iou}
+    asked = [experiment.metrics[name] for name in named if name in experiment.metrics]
+    return {metric.iou_type for metric in asked if metric.by_iou}
 
 
 def _summary_row(

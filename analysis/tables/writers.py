@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from analysis.results.experiment import Experiment
-from analysis.tables.layout import SINGLE, Table, detail_table, headline_tables
+from analysis.tables.layout import SINGLE, Table, detail_tables, headline_tables
 from analysis.tables.tidy import published, summary
 
 _TEXT_WIDTH = 100
@@ -109,7 +109,7 @@ def render(experiment: Experiment, form: str) -> str:
     if form == "csv":
         return summary_csv(experiment, found)
     writer = {"markdown": markdown, "latex": latex, "text": text}[form]
-    return "\n".join(writer(table) for table in (*headline_tables(experiment, found), detail_table(experiment, found)))
+    return "\n".join(writer(table) for table in (*headline_tables(experiment, found), *detail_tables(experiment, found)))
 
 
 FORMATS = ("markdown", "csv", "latex", "text")

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from functools import cache
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
-from yolact.config import (
-    CoefficientsConfig,
-    Config,
-    ErrorsConfig,
-    EvaluationConfig,
-    InferenceConfig,
-    LeakageConfig,
-    ModelConfig,
-    ProbesConfig,
-    PrototypesConfig,
-    RedundancyConfig,
-    ResponsesConfig,
-    SpeedConfig,
-    StabilityConfig,
-    TrainingConfig,
-    YolactConfig,
-)
+from yolact.config import Config, EvaluationConfig, InferenceConfig, ModelConfig, SpeedConfig, TrainingConfig, YolactConfig
+from yolact.measures import NAMES, UnknownMeasure, declarations
 
 
 class RuntimeConfig(Config):
@@ -47,21 +33,16 @@ class RuntimeConfig(Config):
 
 
 class RunConfig(Config):
-    """One run: a network, its training, its use, what is measured, and on what machine. The data set is the scale's choice."""
+    """One run: a network, its training, its use, how it is judged, and on what machine. The data set is the scale's choice.
+
+    `run_config` adds a field for each measure.
+    """
 
     model: ModelConfig = YolactConfig()
     training: TrainingConfig = TrainingConfig()
     inference: InferenceConfig = InferenceConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     speed: SpeedConfig = SpeedConfig()
-    prototypes: PrototypesConfig = PrototypesConfig()
-    responses: ResponsesConfig = ResponsesConfig()
-    probes: ProbesConfig = ProbesConfig()
-    redundancy: RedundancyConfig = RedundancyConfig()
-    coefficients: CoefficientsConfig = CoefficientsConfig()
-    leakage: LeakageConfig = LeakageConfig()
-    errors: ErrorsConfig = ErrorsConfig()
-    stability: StabilityConfig = StabilityConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 
     @model_validator(mode="after")
@@ -73,3 +54,21 @@ class RunConfig(Config):
                 f"(runtime.devices {self.runtime.devices} × runtime.nodes {self.runtime.nodes}); change one of them"
             )
         return self
+
+
+@cache
+def run_config(outside: tuple[str, ...] = ()) -> type[RunConfig]:
+    """`RunConfig` with the configuration of every measure, under its name.
+
+    Args:
+        outside: import paths of measures from outside the package.
+
+    Raises:
+        UnknownMeasure: one of them is no measure, or has the name of another field.
+    """
+    fields: dict[str, Any] = {}
+    for measure in declarations((*NAMES, *outside)):
+        if measure.name in fields or measure.name in RunConfig.model_fields or not measure.name.isidentifier():
+            raise UnknownMeasure(f"measure {measure.name!r}: its name is no identifier, or that of another field; change it")
+        fields[measure.name] = (measure.config, measure.config())
+    return create_model("RunConfig", __base__=RunConfig, __doc__=RunConfig.__doc__, **fields)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.spec.config import RunConfig
+from experiments.spec.config import RunConfig, run_config
 from experiments.spec.document import SpecError, parse_scalar
 from experiments.spec.schema import LoadedScale, LoadedSpec, Scale
 from experiments.spec.variants import Setting, Variant, scale_names, settings_of
@@ -42,7 +42,7 @@ def resolve(spec: LoadedSpec, scale: LoadedScale, variant: Variant, extra: Itera
         SpecError: naming file, line, field and, for a name, the nearest valid one.
     """
     known = scale_names(scale)
-    layers = _Layers(scale)
+    layers = _Layers(scale, run_config(tuple(spec.outside())))
     layers.lay(f"preset {spec.spec.preset}", _preset(spec), mapped=True)
     layers.lay_scale(settings_of(scale.document, ("set",), scale.name, known))
     layers.lay("spec", settings_of(spec.document, ("base",), scale.name, known), mapped=True)
@@ -81,6 +81,7 @@ def flatten(data: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[s
 @dataclass
 class _Layers:
     scale_file: LoadedScale
+    config: type[RunConfig]
     values: dict[tuple[str, ...], Any] = field(default_factory=dict)
     places: dict[tuple[str, ...], tuple[str, str]] = field(default_factory=dict)
     """{path: (layer, file:line)}, in the order laid."""
@@ -122,7 +123,7 @@ class _Layers:
 
     def validate(self, variant: Variant) -> RunConfig:
         try:
-            return RunConfig.from_data(_nest(self.values))
+            return self.config.from_data(_nest(self.values))
         except ConfigError as error:
             place = self._blamed(error)
             raise SpecError(f"{place}: {error} (variant {variant.name!r})") from None
@@ -154,7 +155,7 @@ class _Layers:
 
     def _replace_branch(self, setting: Setting, layer: str) -> None:
         branch = setting.path[:-1]
-        kinds = _kinds(branch)
+        kinds = _kinds(self.config, branch)
         kind = kinds.get(CUSTOM if ":" in str(setting.value) else str(setting.value))
         if kind is None:
             return
@@ -209,9 +210,9 @@ def _preset(spec: LoadedSpec) -> tuple[Setting, ...]:
     return tuple(Setting(path, value, "") for path, value in flatten(plain).items())
 
 
-def _kinds(branch: tuple[str, ...]) -> dict[str, type[Config]]:
+def _kinds(config: type[RunConfig], branch: tuple[str, ...]) -> dict[str, type[Config]]:
     """{kind: class} of a field that is a choice of several, {} of any other."""
-    classes: list[type[Config]] = [RunConfig]
+    classes: list[type[Config]] = [config]
     for part in branch:
         fields = [cls.model_fields[part] for cls in classes if part in cls.model_fields]
         classes = [config for found in fields for config in configs_in(found.annotation)]

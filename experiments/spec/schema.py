@@ -6,25 +6,41 @@ field as it was (a grid must name it). Fields are dotted paths of `RunConfig`, o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from experiments.spec.document import Document, SpecError, read_document
 from yolact.config import Config
 from yolact.config.base import nearest
+from yolact.measures import IMPORT_PATH, NAMES, UnknownMeasure, declaration
+from yolact.measures.declaration import Measure
 
 HERE = Path(__file__).parents[1]
 MOST_SEED = 2**63 - 1
 """The largest that torch's generators take."""
 Seeds = tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...]
 Settings = dict[str, Any]
-Measure = Literal[
-    "coco", "speed", "prototypes", "responses", "probes", "redundancy", "coefficients", "leakage", "errors", "stability"
+MEASURED = ("coco", "speed", *NAMES)
+"""Kinds of stages that measure something of a trained network."""
+
+
+def _measured(name: str) -> str:
+    if name not in MEASURED and not re.fullmatch(IMPORT_PATH, name):
+        raise ValueError(f"unknown measure {name!r}{nearest(name, list(MEASURED))}")
+    return name
+
+
+Measured = Annotated[
+    str,
+    AfterValidator(_measured),
+    WithJsonSchema({"anyOf": [{"enum": list(MEASURED)}, {"type": "string", "pattern": f"^({IMPORT_PATH})$"}]}),
 ]
+"""One of MEASURED, or the import path of a measure's declaration (`yolact.measures.declaration.Measure`)."""
 
 
 class VariantSpec(Config):
@@ -71,8 +87,8 @@ class Spec(Config):
     """The published configuration to start from (`yolact/config/presets.py`)."""
     reference: str | dict[str, str]
     """The variant that changes are measured against; per scale where its name differs."""
-    measure: tuple[Measure, ...] = ("coco",)
-    """Kinds of stages to run beside training; what they need is added."""
+    measure: tuple[Measured, ...] = ("coco",)
+    """Kinds of stages to run beside training, or measures by import path; what they need is added."""
     headline: Annotated[tuple[str, ...], Field(min_length=1)] = ("mask_AP", "fps")
     """Metrics that get a table of their own; the first is the one that answers the question."""
     data: str | dict[str, str] | None = None
@@ -119,6 +135,21 @@ class Loaded:
 @dataclass(frozen=True)
 class LoadedSpec(Loaded):
     spec: Spec
+
+    def outside(self) -> dict[str, Measure]:
+        """{import path: declaration} of its measures from outside the package.
+
+        Raises:
+            SpecError: an import path leads to no measure.
+        """
+        found = {}
+        for place, name in enumerate(self.spec.measure):
+            if name not in MEASURED:
+                try:
+                    found[name] = declaration(name)
+                except UnknownMeasure as error:
+                    raise self.document.error(("measure", str(place)), f"measure: {error}") from None
+        return found
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,8 @@ from typing import Any
 
 from experiments.spec.document import Document
 from experiments.spec.schema import LoadedScale, LoadedSpec, Seeds, at_scale, names
+from experiments.store.metrics import METRICS, metrics_of
 from yolact.config.base import nearest
-
-IOUS = tuple(range(50, 100, 5))
-"""COCO's IoU thresholds in percent."""
-METRICS = (
-    *(f"{kind}_{name}" for kind in ("mask", "box") for name in ("AP", "APs", "APm", "APl", *(f"AP{iou}" for iou in IOUS))),
-    "fps",
-    "latency_ms",
-)
 
 
 @dataclass(frozen=True)
@@ -177,9 +170,10 @@ def _check_paper(loaded: LoadedSpec, valid: list[str]) -> None:
 
 
 def _check_metrics(loaded: LoadedSpec, where: tuple[str, ...], metrics: Iterable[str]) -> None:
+    known = [*METRICS, *(metric.name for measure in loaded.outside().values() for metric in metrics_of(measure))]
     for metric in metrics:
-        if metric not in METRICS:
-            hint = nearest(metric, list(METRICS))
+        if metric not in known:
+            hint = nearest(metric, known)
             raise loaded.document.error((*where, metric), f"{where[0]}: unknown metric {metric!r}{hint}")
 
 

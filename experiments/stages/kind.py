@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,8 @@ class Kind:
     function: str
     """"module:function", imported only where the stage runs."""
     inputs: tuple[str, ...] = ()
+    measure: str = ""
+    """Name or import path of the measure (`yolact.measures.declaration`) that the function gets as its argument `measure`."""
     seeded: bool = False
     exclusive: bool = False
     """Runs alone on its machine, since it measures time."""
@@ -91,13 +94,15 @@ class Kind:
 
     def load(self) -> Callable[[StageContext], None]:
         """The function itself."""
-        return _load(self.function)
+        function = load(self.function)
+        return partial(function, measure=self.measure) if self.measure else function
 
     def load_together(self) -> Callable[[Sequence[StageContext]], list[Ended]]:
         """The function that does several stages at once."""
-        return _load(self.together)
+        return load(self.together)
 
 
-def _load(reference: str) -> Callable[..., Any]:
+def load(reference: str) -> Callable[..., Any]:
+    """What "module:name" names."""
     module, _, name = reference.partition(":")
     return getattr(import_module(module), name)

@@ -5,12 +5,14 @@ A kind's `version` is bumped by hand whenever the bytes of its result change for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
 from experiments.spec.config import RunConfig
 from experiments.stages.kind import Fields, Kind
+from yolact.measures import declarations
+from yolact.measures.declaration import Measure
 from yolact.runtime.hardware import planned_device_name
 
 
@@ -66,13 +68,15 @@ def _speed(config: RunConfig, split: str) -> Fields:
     }
 
 
-def _errors(config: RunConfig, split: str) -> Fields:
-    return {"errors": config.errors, "split": split}
+def _measure(measure: Measure) -> Kind:
+    """The kind of a measure. Through images it also reads the fields of inference."""
 
+    def fields(config: RunConfig, split: str) -> Fields:
+        seen = {"inference": config.inference} if measure.input == "train" else {}
+        return {**seen, measure.name: getattr(config, measure.name), "split": split}
 
-def _look(name: str) -> Callable[[RunConfig, str], Fields]:
-    """Fields of a kind that looks at the network through images: its own, those of inference, and the split."""
-    return lambda config, split: {"inference": config.inference, name: getattr(config, name), "split": split}
+    function = f"experiments.stages.measure:of_{measure.input}"
+    return Kind(measure.version, fields, function, inputs=(measure.input,), measure=measure.name)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -87,12 +91,5 @@ KINDS: Mapping[str, Kind] = {
     ),
     "coco": Kind(1, _coco, "experiments.stages.evaluate:coco", inputs=("predict",)),
     "speed": Kind(1, _speed, "experiments.stages.evaluate:speed", inputs=("train",), exclusive=True),
-    "prototypes": Kind(1, _look("prototypes"), "experiments.stages.measure:prototypes", inputs=("train",)),
-    "responses": Kind(1, _look("responses"), "experiments.stages.measure:responses", inputs=("train",)),
-    "probes": Kind(1, _look("probes"), "experiments.stages.measure:probes", inputs=("train",)),
-    "redundancy": Kind(1, _look("redundancy"), "experiments.stages.measure:redundancy", inputs=("train",)),
-    "coefficients": Kind(1, _look("coefficients"), "experiments.stages.measure:coefficients", inputs=("train",)),
-    "leakage": Kind(1, _look("leakage"), "experiments.stages.measure:leakage", inputs=("train",)),
-    "errors": Kind(1, _errors, "experiments.stages.measure:errors", inputs=("predict",)),
-    "stability": Kind(1, _look("stability"), "experiments.stages.measure:stability", inputs=("train",)),
+    **{measure.name: _measure(measure) for measure in declarations()},
 }

@@ -1,11 +1,12 @@
 """Configuration values, grouped by the part of the library that owns them. Nothing here imports torch.
 
-`base` holds the common class and the error it raises; `model`, `engine`, `inference`, `interventions`,
-`training` and `measure` hold the fields.
+`base` has the common class and the error it raises; `model`, `engine`, `inference`, `interventions`, `training` and
+`evaluation` have the fields. Those of a measure stand with the measure (`yolact/measures/`).
 """
 
 from yolact.config.base import Config, ConfigError
 from yolact.config.engine import EngineConfig
+from yolact.config.evaluation import EvaluationConfig, SpeedConfig
 from yolact.config.inference import InferenceConfig
 from yolact.config.interventions import (
     KeepConfig,
@@ -14,18 +15,6 @@ from yolact.config.interventions import (
     OracleConfig,
     PaddingConfig,
     ProjectConfig,
-)
-from yolact.config.measure import (
-    CoefficientsConfig,
-    ErrorsConfig,
-    EvaluationConfig,
-    LeakageConfig,
-    ProbesConfig,
-    PrototypesConfig,
-    RedundancyConfig,
-    ResponsesConfig,
-    SpeedConfig,
-    StabilityConfig,
 )
 from yolact.config.model import (
     AnchorConfig,
@@ -50,20 +39,17 @@ __all__ = [
     "AnchorConfig",
     "AugmentationConfig",
     "BackboneConfig",
-    "CoefficientsConfig",
     "Config",
     "ConfigError",
     "CustomMaskConfig",
     "CustomModelConfig",
     "EngineConfig",
-    "ErrorsConfig",
     "EvaluationConfig",
     "FCMaskConfig",
     "FPNConfig",
     "HeadConfig",
     "InferenceConfig",
     "KeepConfig",
-    "LeakageConfig",
     "LossConfig",
     "MaskBranchConfig",
     "MaskRCNNConfig",
@@ -74,14 +60,9 @@ __all__ = [
     "NoiseConfig",
     "OracleConfig",
     "PaddingConfig",
-    "ProbesConfig",
     "ProjectConfig",
     "PrototypeConfig",
-    "PrototypesConfig",
-    "RedundancyConfig",
-    "ResponsesConfig",
     "SpeedConfig",
-    "StabilityConfig",
     "TrainingConfig",
     "YolactConfig",
 ]

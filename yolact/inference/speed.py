@@ -19,8 +19,8 @@ import torchvision
 from torch import Tensor
 
 from yolact.config.engine import EngineConfig
+from yolact.config.evaluation import SpeedConfig
 from yolact.config.inference import InferenceConfig
-from yolact.config.measure import SpeedConfig
 from yolact.errors import UserError
 from yolact.inference.engines import section_names
 from yolact.runtime.hardware import device_name, hardware

@@ -9,8 +9,9 @@ import pandas as pd
 from analysis.interventions.compression.read import prototypes_of
 from analysis.results.experiment import Experiment, MissingResult
 from analysis.statistics.intervals import Difference, over_images, over_seeds, sample_sd
-from analysis.tables.metrics import METRICS, value
+from analysis.tables.metrics import value
 from analysis.tables.tidy import COMPARED_BY_IMAGES, match_files
+from experiments.store.metrics import METRICS
 
 STEPS = (
     ("coefficients", "predicting the coefficients", None, "coefficients"),

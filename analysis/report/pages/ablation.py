@@ -10,7 +10,7 @@ from analysis.report.pages.base import Page
 from analysis.report.pages.pieces import Html
 from analysis.tables import tidy as tables
 from analysis.tables import writers
-from analysis.tables.layout import detail_table, headline_tables
+from analysis.tables.layout import detail_tables, headline_tables
 
 
 class AblationPage(Page):
@@ -18,16 +18,17 @@ class AblationPage(Page):
 
     def tables(self) -> Html:
         """A table per headline metric, and the other metrics folded away; table.csv and table.md hold them too."""
-        headline, detail = headline_tables(self.experiment, self.table), detail_table(self.experiment, self.table)
+        headline, details = headline_tables(self.experiment, self.table), detail_tables(self.experiment, self.table)
         links = ""
         if self.output is not None:
             (self.output / "table.csv").write_text(writers.summary_csv(self.experiment, self.table), encoding="utf-8")
-            text = "\n".join(writers.markdown(table) for table in (*headline, detail))
+            text = "\n".join(writers.markdown(table) for table in (*headline, *details))
             (self.output / "table.md").write_text(text, encoding="utf-8")
             links = '<p class="files"><a href="table.csv" download>CSV</a><a href="table.md" download>Markdown</a></p>'
         shades = colours(self.experiment)
         shown = "".join(writers.as_html(table, shades) for table in headline)
-        more = f"<details><summary>All other metrics</summary>{writers.as_html(detail, shades)}</details>"
+        others = "".join(writers.as_html(table, shades) for table in details)
+        more = f"<details><summary>All other metrics</summary>{others}</details>"
         return Html(f"{shown}{links}{more}")
 
     def accuracy(self) -> Html:

@@ -18,7 +18,6 @@ from analysis.results import provenance
 from analysis.results.experiment import Experiment, load
 from analysis.tables import tidy as tables
 from analysis.tables.answer import answer
-from analysis.tables.metrics import METRICS
 
 STAGES = {
     "stage": "stage",
@@ -91,10 +90,10 @@ class Page:
         rows = []
         for (variant, seed), own in numbers.groupby(["variant", "seed"], sort=False):
             cells = own.set_index("metric")
-            values = "".join(_linked(cells.loc[name], METRICS[name].decimals) for name in metrics)
+            values = "".join(_linked(cells.loc[name], self.experiment.metrics[name].decimals) for name in metrics)
             label = html.escape(self.experiment.variant(variant).label)
             rows.append(f'<tr><th scope="row">{label}</th><td>{seed}</td>{values}</tr>')
-        columns = [f"{METRICS[name].label} ({METRICS[name].unit})" for name in metrics]
+        columns = [self.experiment.metrics[name].heading for name in metrics]
         return Html(box("Every run", ["variant", "seed", *columns], rows))
 
     def stages(self) -> Html:

@@ -15,7 +15,7 @@ from analysis.measures.leakage.read import leakage_sentence, rates, spread
 from analysis.report.pages.base import Page
 from analysis.report.pages.pieces import Html
 from analysis.tables.columns import Column
-from analysis.tables.metrics import METRICS
+from experiments.store.metrics import METRICS
 
 TYPES = (
     Column("label", "variant"),

@@ -8,6 +8,7 @@ import math
 import pandas as pd
 
 from analysis import figures
+from analysis.figures.latency import accuracy_metric
 from analysis.figures.picture import Picture
 from analysis.figures.speed import PROTOCOL, protocol, read_protocols, read_speeds
 from analysis.figures.style import colours
@@ -16,7 +17,6 @@ from analysis.report.pages.pieces import Html, box, hole
 from analysis.results.experiment import MissingResult
 from analysis.tables import writers
 from analysis.tables.layout import headline_tables
-from analysis.tables.metrics import METRICS
 
 
 class SpeedPage(Page):
@@ -62,11 +62,11 @@ class SpeedPage(Page):
     def _beaten(self) -> pd.DataFrame:
         label = {variant.name: variant.label for variant in self.experiment.variants}
         found = self._against_latency().data.sort_values("latency_ms")
-        metric = METRICS[self.experiment.headline[0]]
+        metric = accuracy_metric(self.experiment)
         return pd.DataFrame({
             "variant": found["variant"].map(label),
-            "latency (ms)": found["latency_ms"].round(METRICS["latency_ms"].decimals),
-            f"{metric.label} ({metric.unit})": found[metric.name].round(metric.decimals),
+            "latency (ms)": found["latency_ms"].round(self.experiment.metrics["latency_ms"].decimals),
+            metric.heading: found[metric.name].round(metric.decimals),
             "on the front": found["on_front"].astype(object),
             "beaten in both by": found["beaten_by"].map(label),
         })  # fmt: skip

@@ -13,6 +13,7 @@ from experiments.cli.common import results_option
 from experiments.plan.explain import difference
 from experiments.spec.resolve import flatten
 from experiments.store.folder import StageView, Store, StoreError
+from experiments.store.metrics import METRICS, Metric
 from experiments.store.states import State
 from yolact.config.base import nearest
 
@@ -76,17 +77,31 @@ def _stage_lines(kind: str, a: StageView, b: StageView) -> list[str]:
 
 
 def _result_lines(a: StageView, b: StageView) -> list[str]:
+    """The metrics that differ, by name and in their units; then the other numbers of the results, by where they stand."""
     if a.state != State.DONE or b.state != State.DONE:
         return []
-    lines = []
+    read = [metric for metric in METRICS.values() if metric.kind == a.kind]
+    lines = [line for metric in read if (line := _metric_line(metric, a, b))]
+    shown = {(metric.file, metric.path) for metric in read}
     for name in RESULT_FILES:
         before, after = (_numbers(view.result / name) for view in (a, b))
         for path in before:
-            if path in after and before[path] != after[path]:
+            if path in after and before[path] != after[path] and (name, path) not in shown:
                 change = after[path] - before[path]
                 lines.append(f"{'.'.join(path)}: {before[path]:.4g} -> {after[path]:.4g} ({change:+.4g})")
     same = a.status.digests == b.status.digests
     return [*lines, "the same bytes" if same else f"files differ: {', '.join(_differing(a, b))}"]
+
+
+def _metric_line(metric: Metric, a: StageView, b: StageView) -> str:
+    """The change of a metric; "" where the two do not differ, or one of them has no value."""
+    try:
+        before, after = (metric.read(view.result) for view in (a, b))
+    except (OSError, KeyError, ValueError):
+        return ""
+    if before == after:
+        return ""
+    return f"{metric.name}: {before:.4g} -> {after:.4g} ({after - before:+.4g}) {metric.unit}".rstrip()
 
 
 def _differing(a: StageView, b: StageView) -> list[str]:

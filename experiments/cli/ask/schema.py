@@ -6,11 +6,11 @@ import json
 
 import click
 
-from experiments.spec.config import RunConfig
+from experiments.spec.config import run_config
 from experiments.spec.schema import Scale, Spec
 from yolact.config import Config
 
-WHAT: dict[str, type[Config]] = {"spec": Spec, "scale": Scale, "config": RunConfig}
+WHAT: dict[str, type[Config]] = {"spec": Spec, "scale": Scale, "config": run_config()}
 
 
 @click.command()

@@ -193,10 +193,10 @@ def test_no_default_changes_unnoticed():
 
 
 def _config_classes():
-    from experiments.spec.config import RunConfig
+    from experiments.spec.config import run_config
     from yolact.config.base import configs_in
 
-    found, open_ = {}, [field.annotation for field in RunConfig.model_fields.values()]
+    found, open_ = {}, [field.annotation for field in run_config().model_fields.values()]
     while open_:
         for cls in configs_in(open_.pop()):
             if cls.__name__ not in found:

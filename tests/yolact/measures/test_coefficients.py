@@ -12,9 +12,8 @@ from scipy.optimize import minimize
 
 from tests.support.oracles import FC_MASK, INFERENCE, MODEL, boxes, found_with, no_truth, none_found, planted_image, truth_of
 from tests.support.planted import planted
-from yolact.config import CoefficientsConfig
 from yolact.evaluation.objects import mask_iou
-from yolact.measures.coefficients import fitting
+from yolact.measures.coefficients import CoefficientsConfig, fitting
 from yolact.measures.coefficients.fitting import best_coefficients, coverage, fit
 from yolact.measures.coefficients.measure import activation, measure, of_image
 from yolact.measures.context import Look, Stopped

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from tests.support.error_scenes import random_set
-from yolact.config import ErrorsConfig
 from yolact.errors import UserError
 from yolact.evaluation.coco import METRICS, evaluate_files
 from yolact.evaluation.tide import FIXES
+from yolact.measures.errors import ErrorsConfig
 from yolact.measures.errors.measure import measure
 
 

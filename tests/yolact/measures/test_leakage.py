@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from tests.support.networks import TINY, TINY_FC_MASK, tiny_model
-from yolact.config import InferenceConfig, LeakageConfig
+from yolact.config import InferenceConfig
 from yolact.config.data import ShapesConfig
 from yolact.data.coco import CocoSplit, Instances
 from yolact.data.patches import Patches
 from yolact.data.synthetic.shapes import generate_shapes
 from yolact.measures.context import Look
+from yolact.measures.leakage import LeakageConfig
 from yolact.measures.leakage.measure import COLUMNS, matched_pairs, measure, rows_of
 from yolact.measures.leakage.worst import KEPT, Worst
 from yolact.structures import Detections

@@ -10,11 +10,12 @@ from torch.nn import functional as F
 
 from tests.support.networks import TINY, tiny_model
 from tests.yolact.data.synthetic.test_probe_images import split_of
-from yolact.config import FCMaskConfig, InferenceConfig, ProbesConfig
+from yolact.config import FCMaskConfig, InferenceConfig
 from yolact.data.coco import CocoSplit
 from yolact.data.synthetic.probe_images import places
 from yolact.data.synthetic.sprites import Sprite, drawn
 from yolact.measures.context import Look, Stopped
+from yolact.measures.probes import ProbesConfig
 from yolact.measures.probes import measure as probes
 from yolact.measures.probes.measure import largest_stride, measure, moved_objects, neighbours, plain_colours, shown, summary
 from yolact.measures.probes.translation import total_effects

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from yolact.config import InferenceConfig, PrototypesConfig
+from yolact.config import InferenceConfig
 from yolact.measures.context import Look, Stopped
-from yolact.measures.prototypes.measure import collect, most_annotated, picture_worthy
+from yolact.measures.prototypes import PrototypesConfig
+from yolact.measures.prototypes.measure import measure, most_annotated, picture_worthy
 from yolact.structures import Detections
 
 
@@ -48,7 +49,7 @@ class FakeModel:
 
 
 def run(folder, model, images=2):
-    summary = collect(folder, Look(model, FakeSplit(), InferenceConfig(), "cpu"), PrototypesConfig(images=images))
+    summary = measure(folder, Look(model, FakeSplit(), InferenceConfig(), "cpu"), PrototypesConfig(images=images))
     with np.load(folder / "prototypes.npz", allow_pickle=False) as file:
         return summary, dict(file)
 
@@ -86,14 +87,14 @@ def test_only_one_image_is_held_at_a_time(tmp_path):
             written.append(aside.stat().st_size)
             return torch.randint(0, 256, (3, 300, 300), dtype=torch.uint8)
 
-    collect(tmp_path, Look(FakeModel(), Watching(), InferenceConfig(), "cpu"), PrototypesConfig(images=3))
+    measure(tmp_path, Look(FakeModel(), Watching(), InferenceConfig(), "cpu"), PrototypesConfig(images=3))
     assert written == sorted(set(written)) and written[2] > written[1] + 3 * 300 * 300
 
 
 def test_asked_to_stop_it_leaves_no_file(tmp_path):
     look = Look(FakeModel(), FakeSplit(), InferenceConfig(), "cpu", should_stop=lambda: True)
     with pytest.raises(Stopped, match="0 of 2"):
-        collect(tmp_path, look, PrototypesConfig(images=2))
+        measure(tmp_path, look, PrototypesConfig(images=2))
     assert not list(tmp_path.iterdir())
 
 
@@ -137,7 +138,7 @@ def test_yolacts_masks_are_its_kept_prototypes_times_coefficients(tmp_path):
     torch.manual_seed(0)
     model = build_model(config, num_classes=2).eval()
     uncropped = InferenceConfig(score_threshold=0.0, crop=False)
-    collect(tmp_path, Look(model, FakeSplit(), uncropped, "cpu"), PrototypesConfig(images=1))
+    measure(tmp_path, Look(model, FakeSplit(), uncropped, "cpu"), PrototypesConfig(images=1))
     with np.load(tmp_path / "prototypes.npz", allow_pickle=False) as file:
         prototypes, coefficients = torch.from_numpy(file["0_prototypes"]), torch.from_numpy(file["0_coefficients"])
         masks = file["0_masks"]

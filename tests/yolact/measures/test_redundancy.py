@@ -9,9 +9,10 @@ import torch
 
 from tests.support.networks import TINY, TINY_FC_MASK, tiny_model
 from tests.support.planted import CLASSES, planted
-from yolact.config import InferenceConfig, RedundancyConfig
+from yolact.config import InferenceConfig
 from yolact.errors import UserError
 from yolact.measures.context import Look, Stopped
+from yolact.measures.redundancy import RedundancyConfig
 from yolact.measures.redundancy.measure import measure
 from yolact.measures.redundancy.moments import PrototypeMoments
 from yolact.structures import Detections

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tests.support.networks import TINY_FC_MASK, tiny_model
 from tests.support.planted import planted
-from yolact.config import InferenceConfig, ResponsesConfig
+from yolact.config import InferenceConfig
 from yolact.errors import UserError
 from yolact.measures.context import Look
-from yolact.measures.responses import association
+from yolact.measures.responses import ResponsesConfig, association
 from yolact.measures.responses import measure as responses
 from yolact.measures.responses.measure import measure, prototypes
 from yolact.measures.responses.regions import nowhere, regions

@@ -14,7 +14,6 @@ from PIL import Image
 
 from yolact.config import InferenceConfig
 from yolact.config.data import ShapesConfig
-from yolact.config.measure import StabilityConfig
 from yolact.data.coco import CocoSplit
 from yolact.data.synthetic.camera import moving_camera
 from yolact.data.synthetic.motion import FINE, Frame, moving_shapes
@@ -22,6 +21,7 @@ from yolact.data.synthetic.scenes import CLASSES, box_of
 from yolact.data.synthetic.shapes import generate_shapes
 from yolact.errors import UserError
 from yolact.measures.context import Look, Stopped
+from yolact.measures.stability import StabilityConfig
 from yolact.measures.stability import measure as stability
 from yolact.measures.stability.tracking import greedy, look_at, motion_between, steady_iou, undisturbed
 from yolact.structures import Detections

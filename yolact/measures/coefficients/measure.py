@@ -20,10 +20,10 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from yolact.config.inference import InferenceConfig
-from yolact.config.measure import CoefficientsConfig
 from yolact.data.coco import Instances
 from yolact.evaluation.objects import chosen, mask_iou, masks_of, match_objects
 from yolact.interventions.oracle import limit_masks
+from yolact.measures.coefficients import CoefficientsConfig
 from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, crop_fractions
 from yolact.measures.context import Look, steps
 from yolact.models.masks.prototypes import PrototypeBranch

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from yolact.config import ErrorsConfig
 from yolact.data.annotations import read_annotations
 from yolact.evaluation.boundary import boundary_ap
 from yolact.evaluation.inputs import IouType, prepare_detections, prepare_ground_truth
 from yolact.evaluation.results import read_records
 from yolact.evaluation.tide import error_budget, find
+from yolact.measures.errors import ErrorsConfig
 from yolact.runtime.files import write_json
 
 

@@ -28,11 +28,11 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from yolact.config.inference import InferenceConfig
-from yolact.config.measure import LeakageConfig
 from yolact.data.coco import Instances
 from yolact.evaluation.objects import MATCH_IOU, chosen, mask_iou, masks_of, match_objects
 from yolact.interventions.base import reassembled
 from yolact.measures.context import Look, steps
+from yolact.measures.leakage import LeakageConfig
 from yolact.measures.leakage.worst import Worst
 from yolact.runtime.files import write_json, write_text
 from yolact.structures import Detections

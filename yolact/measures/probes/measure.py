@@ -22,12 +22,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
-from yolact.config.measure import ProbesConfig
 from yolact.data.synthetic.probe_images import SOLID, Places, figure_five, moved, places, solid
 from yolact.data.synthetic.scenes import box_of
 from yolact.data.synthetic.sprites import Sprite, sprites
 from yolact.measures.context import Look, steps
-from yolact.measures.probes import translation
+from yolact.measures.probes import ProbesConfig, translation
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.one_stage.model import YolactModel
 from yolact.ops import masks as mask_ops

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from yolact.config.measure import PrototypesConfig
 from yolact.data.coco import CocoSplit
 from yolact.measures.context import Look, steps
+from yolact.measures.prototypes import PrototypesConfig
 from yolact.runtime.files import write_json, written_aside
 from yolact.structures import Detections
 
@@ -22,7 +22,7 @@ MOST_DETECTIONS = 20
 """Detections kept per image, the best first."""
 
 
-def collect(folder: Path | str, look: Look, config: PrototypesConfig) -> dict[str, Any]:
+def measure(folder: Path | str, look: Look, config: PrototypesConfig) -> dict[str, Any]:
     """Predict in the images with most annotations and write prototypes.npz and summary.json into `folder`.
 
     `docs/architecture.md` gives the arrays. A model without prototypes leaves those and the coefficients out. One image is held

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from yolact.config.measure import RedundancyConfig
 from yolact.measures.context import Look, steps
 from yolact.measures.prototypes.measure import SCORE_THRESHOLD
+from yolact.measures.redundancy import RedundancyConfig
 from yolact.measures.redundancy.moments import PrototypeMoments
 from yolact.measures.redundancy.spectrum import correlation, effective_rank, explained, near_duplicates, principal_components
 from yolact.runtime.files import write_json, written_aside

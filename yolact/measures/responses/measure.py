@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yolact.config.measure import ResponsesConfig
 from yolact.errors import UserError
 from yolact.measures.context import Look, steps
+from yolact.measures.responses import ResponsesConfig
 from yolact.measures.responses.described import PER_IMAGE, Described, Description
 from yolact.measures.responses.regions import Regions, regions
 from yolact.models.base import resize

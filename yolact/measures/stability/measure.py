@@ -27,13 +27,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from yolact.config.measure import StabilityConfig
 from yolact.data.footage import footage
 from yolact.data.synthetic.camera import moving_camera
 from yolact.data.synthetic.motion import Frame, moving_shapes
 from yolact.data.synthetic.scenes import CLASSES
 from yolact.errors import UserError
 from yolact.measures.context import Look, steps
+from yolact.measures.stability import StabilityConfig
 from yolact.measures.stability.film import Film
 from yolact.measures.stability.tracking import (
     PATIENCE,
