@@ -17,7 +17,7 @@ from analysis.figures.accuracy import accuracy
 from analysis.figures.style import OKABE_ITO, house_style, new_figure
 from analysis.results import experiment as stored
 from analysis.results.experiment import Experiment, MissingResult
-from analysis.tables.layout import detail_table, headline_tables
+from analysis.tables.layout import detail_tables, headline_tables
 from analysis.tables.tidy import summary, tidy
 from analysis.tables.writers import csv, markdown
 from experiments.run.provenance import environment
@@ -126,7 +126,7 @@ def _experiments(folders: Folders, experiments: list[Experiment]) -> list[str]:
     for experiment in experiments:
         found = summary(experiment)
         frames.append(found.assign(experiment=experiment.name))
-        tables = (*headline_tables(experiment, found), detail_table(experiment, found))
+        tables = (*headline_tables(experiment, found), *detail_tables(experiment, found))
         parts.append("\n".join([f"## {experiment.title}\n", *map(markdown, tables)]))
         try:
             picture = accuracy(experiment, found, tidy(experiment))
