@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments.datasets.datasets import find_dataset
 from experiments.launch.pool.pool import Pool
+from experiments.launch.pool.resources import Machine
 from experiments.plan.build import DataInfo, Plan, build_plan
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec
@@ -47,7 +48,7 @@ def write(folder: Path, train: int, test: int) -> None:
 def run(way: str, folder: Path, results: Path, iterations: int) -> int:
     """What the launcher's process does; returns its exit status."""
     plan = _plan(folder, iterations)
-    pool = Pool(cores=2, warm=way == "now")
+    pool = Pool(Machine(cores=2), warm=way == "now")
     return pool.run(plan, set(plan.stages), Store(results), lambda event: None).exit_status
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from experiments.store.states import COLOURS, ENDS, State
 from yolact.runtime.units import duration
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LINE_SECONDS = 15.0
 
 
-class Report:
+class Progress:
     """Turns a launcher's events into progress. Use as a context manager and pass it as `events`.
 
     Args:
@@ -32,10 +32,10 @@ class Report:
         self.console = console or Console(highlight=False)
         self.ended = 0
         self._clocks: dict[str, _Clock] = {}
-        self._bars: dict[str, TaskID] = {}
+        self._bars: dict[str, bars.TaskID] = {}
         self._last_line: dict[str, float] = {}
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[news]}"))
-        self._progress = Progress(*columns, console=self.console, transient=True) if self.console.is_terminal else None
+        columns = (bars.TextColumn("{task.description}"), bars.BarColumn(bar_width=24), bars.TextColumn("{task.fields[news]}"))
+        self._progress = bars.Progress(*columns, console=self.console, transient=True) if self.console.is_terminal else None
 
     def __enter__(self) -> Self:
         if self._progress:

@@ -19,7 +19,7 @@ TAIL_LINES = 8
 
 
 @dataclass(frozen=True)
-class Situation:
+class StageStatus:
     """Where one stage stands."""
 
     stage: str
@@ -37,7 +37,9 @@ class Situation:
         return asdict(self)
 
 
-def situations(store: Store, ids: Iterable[str], warn: Callable[[str], None] = lambda message: None) -> dict[str, Situation]:
+def stage_statuses(
+    store: Store, ids: Iterable[str], warn: Callable[[str], None] = lambda message: None
+) -> dict[str, StageStatus]:
     """By stage id. Stages that were never recorded are planned.
 
     Args:
@@ -48,17 +50,17 @@ def situations(store: Store, ids: Iterable[str], warn: Callable[[str], None] = l
         jobs = scheduler_states(store)
     except SchedulerError as error:
         warn(f"{error} (what follows is the results folder's word alone)")
-    return {stage_id: _situation(store, stage_id, jobs.get(stage_id)) for stage_id in ids}
+    return {stage_id: _status(store, stage_id, jobs.get(stage_id)) for stage_id in ids}
 
 
-def _situation(store: Store, stage_id: str, job: SchedulerState | None) -> Situation:
+def _status(store: Store, stage_id: str, job: SchedulerState | None) -> StageStatus:
     if not store.has(stage_id):
-        return Situation(stage_id, State.PLANNED)
+        return StageStatus(stage_id, State.PLANNED)
     view = store.stage(stage_id)
     try:
         _, status = view.record, view.status
     except StoreError as problem:
-        return Situation(stage_id, State.DAMAGED, error=str(problem))
+        return StageStatus(stage_id, State.DAMAGED, error=str(problem))
     state, error = status.state, status.error["message"] if status.error else None
     if job is not None and state not in (State.RUNNING, State.DONE):
         if job.alive:
@@ -68,7 +70,7 @@ def _situation(store: Store, stage_id: str, job: SchedulerState | None) -> Situa
     tail: tuple[str, ...] = ()
     if state in (State.FAILED, State.INTERRUPTED):
         tail = tuple(last_lines(view, job.log if job else None))
-    return Situation(stage_id, state, status.wall_seconds, error, _note(view, state, job), tail)
+    return StageStatus(stage_id, state, status.wall_seconds, error, _note(view, state, job), tail)
 
 
 def _note(view: StageView, state: str, job: SchedulerState | None) -> str:

@@ -5,7 +5,7 @@ no tensor made. So nothing of one stage reaches the next, neither its state nor 
 
 The worker pool holds the other end of the socket that is this process's standard input. Lines of JSON:
 
-    to it     {"job": number, "stages": [stage id]}        start a worker
+    to it     {"job": number, "stages": [stage id], "environment": {name: value}}   start a worker
               {"job": number, "signal": number}            send it a signal
     from it   {"job": number, "code": exit status, negative where a signal killed it, "words": its last line on standard error}
 
@@ -106,6 +106,7 @@ class _Server:
         template, pid = os.getpid(), os.fork()
         if pid == 0:
             self._become_worker(errors, template)
+            os.environ |= asked["environment"]
             return asked["stages"]
         self.workers[pid] = _Worker(asked["job"], errors)
         return None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import platform
+import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +67,25 @@ def planned_device_name(device: str) -> str:
     except (OSError, subprocess.SubprocessError):
         return "no GPU on this machine"
     return answer.strip().splitlines()[0] if answer.strip() else "no GPU on this machine"
+
+
+def visible_cards(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The graphics cards that a process may use, each by a name that CUDA_VISIBLE_DEVICES takes, without torch.
+
+    Those that CUDA_VISIBLE_DEVICES of `environment` (by default this process's) lists, else all that nvidia-smi lists; parts of
+    a card (MIG) in place of the whole.
+    """
+    listed = (os.environ if environment is None else environment).get("CUDA_VISIBLE_DEVICES")
+    if listed is not None:
+        names = [name.strip() for name in listed.split(",")]
+        return tuple(itertools.takewhile(lambda name: name not in ("", "-1"), names))  # as CUDA stops at an invalid name
+    try:
+        answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    ids: list[str] = re.findall(r"UUID: ((?:GPU|MIG)-[^)\s]+)\)", answer.stdout)
+    divided = {card for card, part in itertools.pairwise(ids) if card.startswith("GPU") and part.startswith("MIG")}
+    return tuple(each for each in ids if each not in divided)
 
 
 def device_name(device: str) -> str:

@@ -11,10 +11,11 @@ from rich.console import Console
 from experiments.cli.ask.plan import summary
 from experiments.cli.ask.submit import submit
 from experiments.cli.common import Request, plan_options, request
-from experiments.cli.progress import Report
+from experiments.cli.progress import Progress
 from experiments.launch.inprocess import InProcess
 from experiments.launch.launcher import Launcher
 from experiments.launch.pool.pool import Pool
+from experiments.launch.pool.resources import Machine
 from experiments.launch.slurm.cluster import Cluster, read_cluster
 from experiments.store.states import State
 from yolact.errors import UserError
@@ -55,9 +56,9 @@ def run(launcher: str, workers: int | None, config: Path | None, cancel_dropped:
         return submit(asked, cluster, cancel_dropped, console)
     if not todo:
         return 0
-    chosen: Launcher = InProcess() if launcher == "inprocess" else Pool(workers=workers)
-    with Report(asked.plan.title, len(todo), console) as report:
-        outcome = chosen.run(asked.plan, asked.chosen, asked.store, report)
+    chosen: Launcher = InProcess() if launcher == "inprocess" else Pool(Machine(workers=workers))
+    with Progress(asked.plan.title, len(todo), console) as progress:
+        outcome = chosen.run(asked.plan, asked.chosen, asked.store, progress)
     _conclude(console, outcome, asked)
     return outcome.exit_status
 

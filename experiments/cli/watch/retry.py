@@ -8,11 +8,12 @@ import click
 from rich.console import Console
 
 from experiments.cli.common import results_option
-from experiments.cli.progress import Report
+from experiments.cli.progress import Progress
 from experiments.launch.inprocess import InProcess
 from experiments.launch.launcher import Launcher
 from experiments.launch.pool.pool import Pool
-from experiments.launch.status import situations
+from experiments.launch.pool.resources import Machine
+from experiments.launch.status import stage_statuses
 from experiments.plan.recorded import stored_plan
 from experiments.store.contents import Contents
 from experiments.store.folder import Store, StoreError
@@ -52,12 +53,12 @@ def retry(stages: tuple[str, ...], failed: bool, launcher: str, workers: int | N
     plan = stored_plan(contents, [*begun, *blocked])
     todo = [stage_id for stage_id in plan.stages if contents.stages[stage_id].state != State.DONE]
     console.print(f"{len(begun)} to run again, {len(todo) - len(begun)} with them", markup=False)
-    chosen: Launcher = InProcess() if launcher == "inprocess" else Pool(workers=workers)
-    with Report(plan.title, len(todo), console) as report:
-        outcome = chosen.run(plan, set(plan.stages), store, report)
+    chosen: Launcher = InProcess() if launcher == "inprocess" else Pool(Machine(workers=workers))
+    with Progress(plan.title, len(todo), console) as progress:
+        outcome = chosen.run(plan, set(plan.stages), store, progress)
     return outcome.exit_status
 
 
 def _all_failed(contents: Contents) -> list[str]:
-    found = situations(contents.store, contents.stages)
-    return [stage_id for stage_id, situation in found.items() if situation.state in (State.FAILED, State.INTERRUPTED)]
+    found = stage_statuses(contents.store, contents.stages)
+    return [stage_id for stage_id, status in found.items() if status.state in (State.FAILED, State.INTERRUPTED)]

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from experiments.cli.common import console as make_console
 from experiments.cli.common import results_option
-from experiments.launch.status import situations
+from experiments.launch.status import stage_statuses
 from experiments.store.folder import Store
 from experiments.store.states import COLOURS, SHOWN, State
 from yolact.runtime.units import duration
@@ -107,10 +107,10 @@ def _counts(store: Store) -> _Rows:
     rows = []
     records = store.experiments()
     ids = {stage_id for record in records for run in record["runs"] for stage_id in run["stages"].values()}
-    found = situations(store, ids, _warn)
-    for situation in found.values():
-        if situation.state == State.DAMAGED:
-            _warn(f"{situation.stage} is damaged: {situation.error}")
+    found = stage_statuses(store, ids, _warn)
+    for each in found.values():
+        if each.state == State.DAMAGED:
+            _warn(f"{each.stage} is damaged: {each.error}")
     for record in records:
         mine = {stage_id for run in record["runs"] for stage_id in run["stages"].values()}
         counts = Counter(found[stage_id].state for stage_id in mine)
@@ -133,7 +133,7 @@ def _stages(store: Store, experiment: str) -> _Rows:
     for run in store.experiment(experiment)["runs"]:
         for kind, stage_id in run["stages"].items():
             owners.setdefault(stage_id, {"kind": kind, "runs": []})["runs"].append(f"{run['variant']} seed {run['seed']}")
-    found = situations(store, owners, _warn)
+    found = stage_statuses(store, owners, _warn)
     return [{"stage": stage_id, **owner, **found[stage_id].to_data()} for stage_id, owner in owners.items()]
 
 

@@ -1,5 +1,4 @@
-"""The pool's end of a template (`experiments.run.forkserver`): workers that start in milliseconds, each a process of its
-own."""
+"""The pool's end of a forkserver (`experiments.run.forkserver`): separate worker processes that start in milliseconds."""
 
 from __future__ import annotations
 
@@ -20,37 +19,37 @@ POSSIBLE = sys.platform == "linux"
 """Elsewhere a process may not be forked after libraries such as torch's were loaded."""
 
 
-class Fork:
-    """One worker forked from a template; the same questions as to a `Crew`."""
+class ForkedWorker:
+    """One worker forked from a forkserver."""
 
-    def __init__(self, template: Template, job: int) -> None:
-        self._template, self._job = template, job
+    def __init__(self, server: Forkserver, job: int) -> None:
+        self._server, self._job = server, job
         self.code: int | None = None
-        self.words = ""
+        self.line = ""
 
     def poll(self) -> int | None:
         """The worker's exit status once it has ended, else None."""
-        self._template.listen()
+        self._server.receive()
         return self.code
 
     def signal(self, number: int) -> None:
         """Send a signal to it, unless it has ended."""
         if self.poll() is None:
-            self._template.tell({"job": self._job, "signal": int(number)})
+            self._server.send({"job": self._job, "signal": int(number)})
 
     def close(self) -> None:
-        """Nothing to do: what was written on standard error is the template's to close."""
+        """Nothing to do: what was written on standard error is the forkserver's to close."""
 
     def killed(self) -> str:
         """By which signal it was killed, in words; "" where it was not."""
         return f"the worker was killed by {signal.Signals(-self.code).name}" if self.code is not None and self.code < 0 else ""
 
-    def last_words(self) -> str:
+    def error_line(self) -> str:
         """The last line that it wrote on its standard error."""
-        return self.words
+        return self.line
 
 
-class Template:
+class Forkserver:
     """A process that workers are forked from.
 
     Args:
@@ -61,8 +60,8 @@ class Template:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._code = provenance.fingerprint()
         self._socket, other = socket.socketpair()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the template
-        self._running: dict[int, Fork] = {}
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the forkserver
+        self._running: dict[int, ForkedWorker] = {}
         self._unread, self._jobs, self._retired = b"", 0, False
         with other:
             self._process = subprocess.Popen(
@@ -80,12 +79,12 @@ class Template:
         """Whether it lives, and has imported the code that lies there now."""
         return not self._retired and self._process.poll() is None and self._code == provenance.fingerprint()
 
-    def start(self, stage_ids: Sequence[str]) -> Fork:
-        """Fork a worker for these stages."""
+    def start(self, stage_ids: Sequence[str], environment: Mapping[str, str]) -> ForkedWorker:
+        """Fork a worker for these stages, with variables that differ from the forkserver's."""
         self._jobs += 1
-        fork = self._running[self._jobs] = Fork(self, self._jobs)
-        self.tell({"job": self._jobs, "stages": list(stage_ids)})
-        return fork
+        worker = self._running[self._jobs] = ForkedWorker(self, self._jobs)
+        self.send({"job": self._jobs, "stages": list(stage_ids), "environment": dict(environment)})
+        return worker
 
     def retire(self) -> None:
         """Leave when the last worker has ended."""
@@ -99,13 +98,13 @@ class Template:
         self._process.wait()
         self._errors.close()
 
-    def tell(self, message: Mapping[str, object]) -> None:
-        """Send a message; where the template is gone, `listen` finds out."""
+    def send(self, message: Mapping[str, object]) -> None:
+        """Send a message; if the forkserver is gone, `receive` finds out."""
         with contextlib.suppress(OSError):
             self._socket.sendall(json.dumps(message).encode() + b"\n")
 
-    def listen(self) -> None:
-        """Take in what it has said."""
+    def receive(self) -> None:
+        """Take in its messages."""
         while self._running:
             try:
                 received = self._socket.recv(65536)
@@ -120,15 +119,15 @@ class Template:
                 self._note(json.loads(line))
 
     def _note(self, answer: Mapping) -> None:
-        fork = self._running.pop(answer["job"])
-        fork.code, fork.words = answer["code"], answer["words"]
+        worker = self._running.pop(answer["job"])
+        worker.code, worker.line = answer["code"], answer["words"]
         self._leave_if_idle()
 
     def _lost(self) -> None:
-        """The template was killed, or could not even start; its workers save themselves and leave."""
+        """The forkserver was killed, or could not even start; its workers save themselves and leave."""
         code = self._process.wait()
-        for fork in self._running.values():
-            fork.code, fork.words = code or 1, last_line(self._errors)
+        for worker in self._running.values():
+            worker.code, worker.line = code or 1, last_line(self._errors)
         self._running.clear()
         self._leave_if_idle()
 

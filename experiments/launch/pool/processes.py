@@ -1,4 +1,4 @@
-"""The worker processes of one stage on this machine: one, or several that train together and end together."""
+"""Worker processes on this machine: what the pool asks of them, and groups that train and end together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from typing import IO
+from typing import IO, Protocol
 
 from experiments.run.forkserver import last_line
 from experiments.run.worker import BUSY, DONE, INTERRUPTED
@@ -19,7 +19,31 @@ GRACE_SECONDS = 15.0
 _ORDERLY = (DONE, INTERRUPTED, BUSY)
 
 
-class Crew:
+class Workers(Protocol):
+    """What runs the stages of one job."""
+
+    def poll(self) -> int | None:
+        """The exit status once all has ended, else None."""
+        ...
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all that still run."""
+        ...
+
+    def killed(self) -> str:
+        """Which process was killed first, and by which signal, in words; "" if none was."""
+        ...
+
+    def error_line(self) -> str:
+        """The last line that the process at fault wrote on its standard error."""
+        ...
+
+    def close(self) -> None:
+        """Drop what was written on standard error."""
+        ...
+
+
+class ProcessGroup:
     """Processes started together; rank 0 leads and its exit status counts.
 
     Args:
@@ -83,7 +107,7 @@ class Crew:
         who = "the worker" if len(self._processes) == 1 else f"process {rank} of {len(self._processes)}"
         return f"{who} was killed by {signal.Signals(-code).name}"
 
-    def last_words(self) -> str:
+    def error_line(self) -> str:
         """The last line that the process which failed first, else the leader, wrote on its standard error."""
         return last_line(self._errors[self._first_failure[0] if self._first_failure else 0])
 

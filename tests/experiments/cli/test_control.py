@@ -19,9 +19,10 @@ from experiments.cli.main import call
 from experiments.cli.watch import cancel as cancel_command
 from experiments.cli.watch import retry as retry_command
 from experiments.cli.watch import status as status_command
-from experiments.launch import status as situation
+from experiments.launch import status
 from experiments.launch.inprocess import InProcess
 from experiments.launch.pool.pool import Pool
+from experiments.launch.pool.resources import Machine
 from experiments.launch.slurm.query import SchedulerError
 from experiments.launch.slurm.record import write_record
 from experiments.launch.slurm.state import SchedulerState
@@ -34,10 +35,11 @@ from tests.support.processes import fakes
 LAUNCHER = """
 import sys
 from experiments.launch.pool.pool import Pool
+from experiments.launch.pool.resources import Machine
 from experiments.store.folder import Store
 from tests.support.processes import fakes
 plan = fakes.chains(3, steps=400, pause=0.02)
-pool = Pool(cores=2, kinds=fakes.KINDS, command=fakes.WORKER)
+pool = Pool(Machine(cores=2), kinds=fakes.KINDS, command=fakes.WORKER)
 sys.exit(pool.run(plan, set(plan.stages), Store(sys.argv[1]), lambda event: None).exit_status)
 """
 
@@ -106,8 +108,8 @@ def test_status_reconciles_disk_and_scheduler(tmp_path, monkeypatch, disk, sched
     stage, _ = chain()
     store.write_stage(stage.id, stage.record)
     (store.stage_folder(stage.id) / "status.json").write_text(json.dumps({"state": disk}))
-    monkeypatch.setattr(situation, "scheduler_states", lambda store: {stage.id: scheduler})
-    found = situation.situations(store, [stage.id])[stage.id]
+    monkeypatch.setattr(status, "scheduler_states", lambda store: {stage.id: scheduler})
+    found = status.stage_statuses(store, [stage.id])[stage.id]
     assert found.state == state
     assert says in (found.error or found.note)
 
@@ -121,7 +123,7 @@ def test_what_a_lost_job_printed_is_shown(tmp_path, monkeypatch, capsys):
     log = tmp_path / "job.err"
     log.write_text("slurmstepd: error: Exceeded memory limit\n")
     lost = job("out of memory", "killed for its memory", log=log)
-    monkeypatch.setattr(situation, "scheduler_states", lambda store: {stage.id: lost})
+    monkeypatch.setattr(status, "scheduler_states", lambda store: {stage.id: lost})
     assert on(store, "status", "fake-toy") == 0
     text = capsys.readouterr().out
     assert "out of memory: killed for its memory" in text
@@ -132,7 +134,7 @@ def test_a_scheduler_that_is_down_hides_nothing(failed, monkeypatch, capsys):
     def down(store):
         raise SchedulerError("squeue did not answer")
 
-    monkeypatch.setattr(situation, "scheduler_states", down)
+    monkeypatch.setattr(status, "scheduler_states", down)
     assert on(failed, "status", "fake-toy") == 0
     answer = capsys.readouterr()
     assert "this stage fails on purpose" in answer.out
@@ -162,7 +164,7 @@ def test_watch_ends_where_nothing_goes_on(failed, monkeypatch, capsys):
 
 
 def _run_in_processes(store, plan):
-    Pool(cores=2, kinds=fakes.KINDS, command=fakes.WORKER).run(plan, set(plan.stages), store, lambda event: None)
+    Pool(Machine(cores=2), kinds=fakes.KINDS, command=fakes.WORKER).run(plan, set(plan.stages), store, lambda event: None)
 
 
 def test_logs(failed, tmp_path, capsys):

@@ -16,6 +16,7 @@ import pytest
 from experiments.launch.inprocess import InProcess
 from experiments.launch.launcher import Queue
 from experiments.launch.pool.pool import Pool
+from experiments.launch.pool.resources import Machine
 from experiments.store.folder import Store
 from tests.support.paths import ROOT
 from tests.support.processes import fakes
@@ -23,9 +24,10 @@ from tests.support.processes import fakes
 PARENT = """
 import sys
 from experiments.launch.pool.pool import Pool
+from experiments.launch.pool.resources import Machine
 from experiments.store.folder import Store
 from tests.support.processes import fakes
-pool = Pool(cores=2, kinds=fakes.KINDS, command=fakes.WORKER)
+pool = Pool(Machine(cores=2), kinds=fakes.KINDS, command=fakes.WORKER)
 plan = fakes.chains(int(sys.argv[2]), steps=int(sys.argv[3]), pause=float(sys.argv[4]))
 outcome = pool.run(plan, set(plan.stages), Store(sys.argv[1]), lambda event: None)
 sys.exit(outcome.exit_status)
@@ -33,7 +35,7 @@ sys.exit(outcome.exit_status)
 
 
 def pool(**options):
-    return Pool(**{"cores": 2, "kinds": fakes.KINDS, "command": fakes.WORKER, **options})
+    return Pool(**{"machine": Machine(cores=2), "kinds": fakes.KINDS, "command": fakes.WORKER, **options})
 
 
 LAUNCHERS = {"inprocess": lambda: InProcess(fakes.KINDS), "pool": pool}
@@ -124,7 +126,7 @@ def test_threads_never_exceed_cores(store, threads, workers, most):
         peak = max(peak, len(running))
 
     plan = fakes.plan_of(*stages)
-    assert pool(workers=workers).run(plan, set(plan.stages), store, watch).exit_status == 0
+    assert pool(machine=Machine(cores=2, workers=workers)).run(plan, set(plan.stages), store, watch).exit_status == 0
     assert peak == most
 
 

@@ -7,6 +7,7 @@ import pytest
 from experiments.launch.inprocess import InProcess
 from experiments.launch.pool import processes as crew
 from experiments.launch.pool.pool import Pool
+from experiments.launch.pool.resources import Machine
 from experiments.run.attempt import attempt
 from experiments.spec.document import SpecError
 from experiments.store.folder import Store
@@ -22,7 +23,7 @@ def store(tmp_path):
 
 def run(store, *stages, cores=4):
     plan, events = fakes.plan_of(*stages), []
-    pool = Pool(cores=cores, kinds=crew_fakes.KINDS, command=crew_fakes.WORKER)
+    pool = Pool(Machine(cores=cores), kinds=crew_fakes.KINDS, command=crew_fakes.WORKER)
     return pool.run(plan, set(plan.stages), store, events.append), events
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.launch.pool.forkserver_client import Template
+from experiments.launch.pool.forkserver_client import Forkserver
 from experiments.launch.pool.pool import Pool
+from experiments.launch.pool.resources import Machine
 from experiments.run import provenance
 from experiments.stages.kind import MOST_TOGETHER
 from experiments.stages.table import forward_pass
@@ -35,7 +36,7 @@ def run(store, *stages, watch=lambda event: None, **options):
         events.append(event)
         watch(event)
 
-    pool = Pool(**{"cores": 2, "kinds": sharing_fakes.KINDS, "command": sharing_fakes.WORKER, **options})
+    pool = Pool(**{"machine": Machine(cores=2), "kinds": sharing_fakes.KINDS, "command": sharing_fakes.WORKER, **options})
     return pool.run(plan, set(plan.stages), store, note), events
 
 
@@ -128,7 +129,7 @@ def test_nothing_of_one_stage_reaches_the_next(store):
     """Neither what it left in the process nor the memory it held."""
     small, large = made("dirt", {"megabytes": 1, "n": 0}), made("dirt", {"megabytes": 200, "n": 1})
     after = [made("dirt", {"megabytes": 1, "n": number}) for number in range(2, 4)]
-    run(store, small, large, *after, workers=1)
+    run(store, small, large, *after, machine=Machine(cores=2, workers=1))
     found = [json.loads((store.stage(stage.id).result / "found.json").read_text()) for stage in (small, large, *after)]
     assert found == [{"left": 0, "variable": None, "threads": 0}] * 4
     before, most, *later = [store.stage(stage.id).status.peak_memory_bytes for stage in (small, large, *after)]
@@ -137,7 +138,7 @@ def test_nothing_of_one_stage_reaches_the_next(store):
 
 
 def test_a_template_whose_code_changed_is_not_used_again(tmp_path, monkeypatch):
-    template = Template([*sharing_fakes.WORKER, str(tmp_path)], {})
+    template = Forkserver([*sharing_fakes.WORKER, str(tmp_path)], {})
     try:
         assert template.usable
         monkeypatch.setattr(provenance, "fingerprint", lambda: frozenset({("yolact/ops/nms.py", 1, 1)}))
@@ -164,7 +165,7 @@ def test_a_killed_template_is_replaced_and_its_workers_leave(store):
 
     killer = threading.Thread(target=kill)
     killer.start()
-    outcome, _ = run(store, *stages, workers=1)
+    outcome, _ = run(store, *stages, machine=Machine(cores=2, workers=1))
     killer.join()
     assert [outcome.states[stage.id] for stage in stages] == ["failed", "done"]
 

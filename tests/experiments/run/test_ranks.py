@@ -12,7 +12,8 @@ import pytest
 
 from experiments.datasets.datasets import find_dataset
 from experiments.launch.pool.pool import WORKER, Pool
-from experiments.launch.pool.processes import Crew
+from experiments.launch.pool.processes import ProcessGroup
+from experiments.launch.pool.resources import Machine
 from experiments.plan.build import DataInfo, build_plan
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec
@@ -54,7 +55,7 @@ def stage(tmp_path_factory):
 
 def by_pool(stage, store):
     plan, events = fakes.plan_of(stage), []
-    outcome = Pool(cores=2).run(plan, {stage.id}, store, events.append)
+    outcome = Pool(Machine(cores=2)).run(plan, {stage.id}, store, events.append)
     return outcome.states[stage.id], events
 
 
@@ -92,7 +93,7 @@ def ended(crew, seconds=90.0):
 
 
 def crew_of(store, stage):
-    return Crew([*WORKER, str(store.root), stage.id], {"OMP_NUM_THREADS": "1"}, 2)
+    return ProcessGroup([*WORKER, str(store.root), stage.id], {"OMP_NUM_THREADS": "1"}, 2)
 
 
 def test_under_torchrun(stage, store, undisturbed):

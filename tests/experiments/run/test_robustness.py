@@ -30,12 +30,13 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
 from experiments.launch.pool.pool import Pool
+from experiments.launch.pool.resources import Machine
 from experiments.store.folder import Store
 from tests.support.processes import fakes
 from tests.support.processes import writes
 writes.install(Path(os.environ[fakes.WRITES]), writes.LAUNCHERS)
 plan = fakes.chains(int(sys.argv[3]), steps=8, pause=0.005, begin=int(sys.argv[2]))
-pool = Pool(cores=2, kinds=fakes.KINDS, command=fakes.WORKER)
+pool = Pool(Machine(cores=2), kinds=fakes.KINDS, command=fakes.WORKER)
 outcome = pool.run(plan, set(plan.stages), Store(sys.argv[1]), lambda event: None)
 sys.exit(outcome.exit_status)
 """

@@ -61,7 +61,18 @@ def clock(ctx: StageContext) -> None:
     write_json(ctx.output / "clock.json", {"begun": begun, "ended": time.time()})
 
 
+def card(ctx: StageContext) -> None:
+    """Notes which graphics cards it sees; the first `company` stages wait for each other."""
+    begun, place = time.time(), ctx.data_root / "cards"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / ctx.checkpoint.parent.name).touch()
+    while len(list(place.iterdir())) < ctx.fields["company"]:
+        time.sleep(0.01)
+    write_json(ctx.output / "card.json", {"card": os.environ["CUDA_VISIBLE_DEVICES"], "begun": begun, "ended": time.time()})
+
+
 KINDS = {
+    "card": Kind(1, lambda config, split: {}, f"{__name__}:card", seeded=True),
     "count": Kind(1, lambda config, split: {}, f"{__name__}:count", seeded=True),
     "double": Kind(1, lambda config, split: {}, f"{__name__}:double", inputs=("count",)),
     "fail": Kind(1, lambda config, split: {}, f"{__name__}:fail"),
