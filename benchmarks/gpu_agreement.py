@@ -7,7 +7,7 @@ rounding apart may change places. Convolutions and matrix products use full floa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -101,7 +101,7 @@ def _both(model: Model, device: str, look: Callable[[str], Any]) -> tuple[Any, A
 def _forward(model: Model, preset: Preset, batch: Tensor, images: list[Tensor], place: str) -> dict[str, Any]:
     raw = model.raw(batch.to(place)) if isinstance(model, YolactModel) else None
     found = model.predict([image.to(place) for image in images], preset.inference)[0]
-    return {"raw": None if raw is None else _raw_to(raw, "cpu"), "found": _found_to(found, "cpu")}
+    return {"raw": None if raw is None else _raw_to(raw, "cpu"), "found": found.to("cpu")}
 
 
 @torch.no_grad()
@@ -143,7 +143,7 @@ def _compare_decoding(
     found = []
     for place in ("cpu", device):
         detections = detect(_raw_to(raw, place), [size], model.branch.to(place), preset.inference, model.image_size)
-        found.append(_found_to(detections[0], "cpu"))
+        found.append(detections[0].to("cpu"))
     model.to("cpu")
     _compare_detections("same outputs", found[0], found[1], note)
 
@@ -170,13 +170,5 @@ def paired(ours: Detections, theirs: Detections) -> list[tuple[int, int]]:
     return pairs
 
 
-def _moved(fields: Mapping[str, Any], place: str) -> dict[str, Any]:
-    return {name: None if tensor is None else tensor.to(place) for name, tensor in fields.items()}
-
-
 def _raw_to(raw: RawOutputs, place: str) -> RawOutputs:
-    return RawOutputs(**_moved(vars(raw), place))
-
-
-def _found_to(found: Detections, place: str) -> Detections:
-    return Detections(**_moved(vars(found), place))
+    return RawOutputs(**{name: None if tensor is None else tensor.to(place) for name, tensor in vars(raw).items()})

@@ -8,7 +8,8 @@ Boxes are float32 xyxy (x1, y1, x2, y2), x to the right, y downwards, the origin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -49,7 +50,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Detections:
-    """What a model found in one image, best score first. One type for every method."""
+    """Detections of one image, best score first. One type for every method."""
 
     boxes: Tensor
     """(n, 4) float32 xyxy in pixels of the original image, clamped to it."""
@@ -58,14 +59,35 @@ class Detections:
     labels: Tensor
     """(n,) int64 in [0, num_classes)."""
     masks: Tensor | None
-    """(n, H, W) bool at the original image's size; None where only boxes were asked for."""
+    """(n, H, W) bool at the original image's size; None if only boxes were requested."""
     coefficients: Tensor | None = None
     """(n, k) float32 on request: the weights of the prototypes in each mask."""
     prototypes: Tensor | None = None
     """(k, h, w) float32 on request: the maps the masks were assembled from."""
+    mask_scores: Tensor | None = None
+    """(n,) float32 in [0, 1]: the second score of re-scoring methods, by which masks are ranked; None from the others."""
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __getitem__(self, index: Tensor | slice) -> Detections:
+        """Select detections by a mask (n,) bool, indices (q,) int64 on any device, or a slice; the prototypes stay whole."""
+        if not isinstance(index, slice) and not (isinstance(index, Tensor) and index.ndim == 1):
+            raise TypeError(f"detections are selected by a mask (n,), indices (q,) or a slice, not {type(index).__name__}")
+
+        def rows(name: str, part: Tensor) -> Tensor:
+            if name == "prototypes":
+                return part
+            return part[index if isinstance(index, slice) else index.to(part.device)]
+
+        return self._with_each(rows)
+
+    def to(self, device: Any) -> Detections:
+        """The same detections with their tensors on `device`."""
+        return self._with_each(lambda _, part: part.to(device))
+
+    def _with_each(self, change: Callable[[str, Tensor], Tensor]) -> Detections:
+        return replace(self, **{name: change(name, part) for name, part in vars(self).items() if part is not None})
 
 
 @dataclass(frozen=True)

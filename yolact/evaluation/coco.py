@@ -94,7 +94,7 @@ def evaluate(
     chosen = None if image_ids is None else list(image_ids)
     if official:
         dataset, annotated = evaluation_rules.restrict(dataset)
-        chosen = annotated if chosen is None else [image_id for image_id in chosen if image_id in set(annotated)]
+        chosen = annotated if chosen is None else sorted(set(chosen) & set(annotated))
     truth = prepare_ground_truth(dataset, iou_type)
     found = prepare_detections(dataset, records, iou_type)
     images = np.array(sorted(truth.imgs) if chosen is None else _chosen(chosen, truth), dtype=np.int64)

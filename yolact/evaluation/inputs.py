@@ -75,26 +75,32 @@ def prepare_ground_truth(dataset: dict[str, Any], iou_type: IouType) -> COCO:
 def prepare_detections(dataset: dict[str, Any], records: Sequence[dict[str, Any]], iou_type: IouType) -> COCO:
     """A COCO object of the records, numbered from 1 in their order; `area` is the mask's for segm, the box's for bbox.
 
+    `score` is what this IoU type ranks by: for segm `mask_score` if the records have it, else `score`.
+
     Raises:
         EvaluationError: naming a record of an unknown image or category, without a finite score, or whose box or RLE is
-            malformed.
+            malformed; or that some records have a mask_score and others don't.
     """
     images = _by_id(dataset["images"], "image")
     categories = _by_id(dataset["categories"], "category")
+    rescored = iou_type == "segm" and any(isinstance(record, dict) and "mask_score" in record for record in records)
+    rank_by = "mask_score" if rescored else "score"
     for place, record in enumerate(records):
         where = f"record {place}"
         _known(record, images, categories, where)
-        if not is_number(record.get("score")):
-            raise EvaluationError(f"{where}: score must be a finite number, got {record.get('score')!r}")
+        if rescored and rank_by not in record:
+            raise EvaluationError(f"{where} has no mask_score but others do: give it to all or to none")
+        if not is_number(record.get(rank_by)):
+            raise EvaluationError(f"{where}: {rank_by} must be a finite number, got {record.get(rank_by)!r}")
         if iou_type == "bbox":
             _check_box(record, where)
     if iou_type == "segm":
         areas = _mask_areas(records, images)
     else:
         areas = [float(record["bbox"][2] * record["bbox"][3]) for record in records]
-    kept = ("image_id", "category_id", "score", FIELD[iou_type])
+    kept = ("image_id", "category_id", FIELD[iou_type])
     annotations = [
-        {**{key: record[key] for key in kept}, "id": place + 1, "area": area, "iscrowd": 0}
+        {**{key: record[key] for key in kept}, "score": record[rank_by], "id": place + 1, "area": area, "iscrowd": 0}
         for place, (record, area) in enumerate(zip(records, areas, strict=True))
     ]
     return index({"images": dataset["images"], "categories": dataset["categories"], "annotations": annotations})

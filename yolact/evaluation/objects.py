@@ -5,8 +5,7 @@ n detections, m annotations, image (H, W).
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -42,13 +41,6 @@ def match_objects(found: Detections, truth: Instances, same_class: bool = True) 
             matched[place] = best
             overlap[:, best] = 0
     return matched
-
-
-def chosen(found: Detections, where: Tensor) -> Detections:
-    """The detections that `where` picks, (n,) bool or (q,) int64, with the prototypes of the image."""
-    parts: dict[str, Any] = {field.name: getattr(found, field.name) for field in fields(found)}
-    rows = {name: part for name, part in parts.items() if part is not None and name != "prototypes"}
-    return replace(found, **{name: part[where.to(part.device)] for name, part in rows.items()})
 
 
 def put_back(found: Detections, where: Tensor, changed: Detections) -> Detections:

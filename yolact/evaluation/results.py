@@ -1,7 +1,8 @@
 """Detections as records in COCO's result format, and back.
 
 One record: {"image_id", "category_id", "score", "bbox": [x, y, width, height], "segmentation": compressed RLE}, lengths in
-pixels of the original image. Detections without masks have no segmentation.
+pixels of the original image. Detections without masks have no segmentation. Those of re-scoring methods also have a
+"mask_score", by which masks are ranked in its place; COCO's own format has no such field.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from yolact.errors import UserError
 from yolact.ops import rle
@@ -35,21 +37,28 @@ def to_records(detections: Detections, image_id: int, category_ids: Sequence[int
         category_ids: the data set's id of each contiguous label.
     """
     boxes = detections.boxes.double().cpu().numpy()
-    scores = detections.scores.float().cpu().numpy()
     sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).round(_DECIMALS)
     records: list[dict[str, Any]] = [
         {
             "image_id": image_id,
             "category_id": category_ids[label],
-            "score": float(str(score)),
+            "score": score,
             "bbox": box,
         }
-        for label, score, box in zip(detections.labels.tolist(), scores, sides.tolist(), strict=True)
+        for label, score, box in zip(detections.labels.tolist(), _shortest(detections.scores), sides.tolist(), strict=True)
     ]
+    if detections.mask_scores is not None:
+        for record, score in zip(records, _shortest(detections.mask_scores), strict=True):
+            record["mask_score"] = score
     if detections.masks is None:
         return records
     masks = rle.encode(detections.masks.cpu().numpy())
     return [{**record, "segmentation": mask} for record, mask in zip(records, masks, strict=True)]
+
+
+def _shortest(scores: Tensor) -> list[float]:
+    """float32 scores as the shortest decimals that read back as the same float32."""
+    return [float(str(score)) for score in scores.float().cpu().numpy()]
 
 
 def from_records(records: Sequence[dict[str, Any]], category_ids: Sequence[int], height: int, width: int) -> Detections:
@@ -76,7 +85,13 @@ def from_records(records: Sequence[dict[str, Any]], category_ids: Sequence[int],
         scores=torch.tensor([records[index]["score"] for index in order], dtype=torch.float32),
         labels=torch.tensor([labels[records[index]["category_id"]] for index in order], dtype=torch.int64),
         masks=torch.from_numpy(masks),
+        mask_scores=_mask_scores([records[index] for index in order]),
     )
+
+
+def _mask_scores(records: Sequence[dict[str, Any]]) -> Tensor | None:
+    scores = [record["mask_score"] for record in records if "mask_score" in record]
+    return torch.tensor(scores, dtype=torch.float32) if scores and len(scores) == len(records) else None
 
 
 def read_records(path: Path | str) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from torch import Tensor
 from yolact.config.inference import InferenceConfig
 from yolact.config.interventions import OracleConfig
 from yolact.data.coco import Instances
-from yolact.evaluation.objects import chosen, masks_of, match_objects, put_back
+from yolact.evaluation.objects import masks_of, match_objects, put_back
 from yolact.interventions.base import Intervene, needs_prototypes, reassembled
 from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, coverage, crop_fractions
 from yolact.models.base import Model
@@ -52,7 +52,7 @@ def prepare_oracle(config: OracleConfig, model: Model) -> Intervene:
         where = matched >= 0
         if not where.any():
             return found
-        return put_back(found, where, swap(chosen(found, where), matched[where], truth, inference))
+        return put_back(found, where, swap(found[where], matched[where], truth, inference))
 
     return intervene
 

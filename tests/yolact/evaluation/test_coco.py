@@ -12,9 +12,12 @@ import pytest
 from tests.support.paths import SHARED
 from yolact.data.coco import index
 from yolact.errors import UserError
+from yolact.evaluation import official_rules
+from yolact.evaluation.boundary import boundary_ap
 from yolact.evaluation.coco import METRICS, evaluate, evaluate_to
-from yolact.evaluation.inputs import EvaluationError, iou_types
+from yolact.evaluation.inputs import EvaluationError, iou_types, prepare_detections, prepare_ground_truth
 from yolact.evaluation.results import read_records
+from yolact.evaluation.tide import error_budget, find
 from yolact.ops import rle
 
 REFERENCES = SHARED / "data" / "evaluator_refs"
@@ -139,6 +142,47 @@ def test_image_ids_choose_what_is_evaluated():
         run([], image_ids=[1, 4])
 
 
+RESCORED = [0.2, 0.8, 0.5, 0.6, 0.7]
+
+
+@pytest.mark.parametrize(("iou_type", "rank_by"), [("segm", "mask_score"), ("bbox", "score")])
+def test_masks_are_ranked_by_their_own_score(iou_type, rank_by):
+    """The last record is wrong: first of its class by mask_score, last by score."""
+    wrong = instance(2, 9, 0, 0, 15, score=0.1)
+    records = [{**each, "mask_score": own} for each, own in zip([*perfect(), wrong], RESCORED, strict=True)]
+    ranked = [{**{key: part for key, part in each.items() if key != "mask_score"}, "score": each[rank_by]} for each in records]
+    found, expected = run(records, iou_type), run(ranked, iou_type)
+    assert found.metrics == expected.metrics
+    assert found.matches["score"].tolist() == expected.matches["score"].tolist()
+    assert (found.metrics["AP"] < 0.9) == (rank_by == "mask_score")
+    truth = prepare_ground_truth(dataset(), iou_type)
+    pairs = [prepare_detections(dataset(), each, iou_type) for each in (records, ranked)]
+    budgets = [error_budget(find(truth, each, iou_type)) for each in pairs]
+    assert budgets[0] == budgets[1]
+    assert budgets[0]["AP50"] == pytest.approx(found.metrics["AP50"])
+    if iou_type == "segm":
+        assert boundary_ap(truth, pairs[0]) == boundary_ap(truth, pairs[1])
+
+
+@pytest.mark.parametrize("images", [20, 200])
+def test_restricting_to_annotated_images_reads_them_once(monkeypatch, images):
+    """Not once per image that was asked for."""
+    reads = []
+
+    class Counted(list):
+        def __iter__(self):
+            reads.append(1)
+            return super().__iter__()
+
+    data = dataset()
+    data["images"] += [{"id": 100 + number, "height": SIDE, "width": SIDE} for number in range(images)]
+    restrict = official_rules.restrict
+    monkeypatch.setattr(official_rules, "restrict", lambda each: (restrict(each)[0], Counted(restrict(each)[1])))
+    found = run(perfect(), data=data, image_ids=[image["id"] for image in data["images"]], rules="official")
+    assert found.image_ids.tolist() == [1, 2]
+    assert len(reads) == 1
+
+
 def test_the_input_is_not_changed():
     data, records = dataset(), perfect()
     before = copy.deepcopy((data, records))
@@ -161,6 +205,7 @@ def test_it_prints_nothing(capsys):
         ({"score": float("nan")}, "segm", "record 1: score must be a finite number, got nan"),
         ({"score": "0.5"}, "bbox", "record 1: score must be a finite number"),
         ({"score": None}, "bbox", "record 1: score must be a finite number"),
+        ({"mask_score": 0.5}, "segm", "record 0 has no mask_score but others do: give it to all or to none"),
         ({"bbox": [1, 2, 3]}, "bbox", "record 1: bbox must be"),
         ({"bbox": [1, 2, -3, 4]}, "bbox", "record 1: bbox must be"),
         ({"bbox": [1, 2, float("inf"), 4]}, "bbox", "record 1: bbox must be"),

@@ -1,6 +1,7 @@
 """Records in COCO's result format: the round trip keeps masks exactly, boxes to 0.001 pixel and the ranking."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,19 @@ def test_a_record_reads_as_coco_has_it():
             "segmentation": {"size": [4, 5], "counts": "d0"},
         }
     ]
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=8))
+def test_mask_scores_make_the_round_trip(scores):
+    detections = replace(some_detections([0.5] * len(scores)), mask_scores=torch.tensor(scores, dtype=torch.float32))
+    records = json.loads(json.dumps(to_records(detections, 5, CATEGORY_IDS)))
+    assert torch.equal(from_records(records, CATEGORY_IDS, 6, 9).mask_scores, detections.mask_scores)
+
+
+def test_without_mask_scores_records_have_none():
+    records = to_records(some_detections([0.5, 0.4]), 5, CATEGORY_IDS)
+    assert all("mask_score" not in record for record in records)
+    assert from_records(records, CATEGORY_IDS, 6, 9).mask_scores is None
 
 
 def test_reading_puts_the_best_first():

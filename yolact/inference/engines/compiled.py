@@ -8,7 +8,6 @@ own code.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -85,7 +84,7 @@ class CompiledEngine:
         if self.on_cpu:  # absent ones were cut off before their masks were made
             return found
         counts = torch.stack([(each.scores >= 0).sum() for each in found]).tolist()  # the host waits for the device here alone
-        return [_first(each, count) for each, count in zip(found, counts, strict=True)]
+        return [each[:count] for each, count in zip(found, counts, strict=True)]
 
     def _detections(
         self,
@@ -180,9 +179,3 @@ class CompiledEngine:
 def _only(inference: InferenceConfig, names: str) -> InferenceConfig:
     """The defaults but for the fields named, so that graphs that read the same fields are one."""
     return InferenceConfig().replace(**{name: getattr(inference, name) for name in names.split()})
-
-
-def _first(found: Detections, count: int) -> Detections:
-    """The first `count` of them."""
-    rows = {name: value for name, value in vars(found).items() if name != "prototypes" and value is not None}
-    return replace(found, **{name: value[:count] for name, value in rows.items()})

@@ -21,7 +21,7 @@ from torchvision.ops import box_iou
 
 from yolact.config.inference import InferenceConfig
 from yolact.data.coco import Instances
-from yolact.evaluation.objects import chosen, mask_iou, masks_of, match_objects
+from yolact.evaluation.objects import mask_iou, masks_of, match_objects
 from yolact.interventions.oracle import limit_masks
 from yolact.measures.coefficients import CoefficientsConfig
 from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, crop_fractions
@@ -76,7 +76,7 @@ def of_image(
     """
     matched = match_objects(found, truth)
     detection = torch.nonzero(matched >= 0).flatten()
-    own = chosen(found, detection)
+    own = found[detection]
     annotation = matched[detection]
     masks = truth.masks[annotation].to(found.boxes.device)
     best = best_coefficients(own, masks, inference, bound)

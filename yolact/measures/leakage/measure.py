@@ -29,7 +29,7 @@ from torchvision.ops import box_iou
 
 from yolact.config.inference import InferenceConfig
 from yolact.data.coco import Instances
-from yolact.evaluation.objects import MATCH_IOU, chosen, mask_iou, masks_of, match_objects
+from yolact.evaluation.objects import MATCH_IOU, mask_iou, masks_of, match_objects
 from yolact.interventions.base import reassembled
 from yolact.measures.context import Look, steps
 from yolact.measures.leakage import LeakageConfig
@@ -79,7 +79,7 @@ def matched_pairs(found: Detections, truth: Instances) -> tuple[Detections, Tens
     """The q detections that find an object, on the CPU but for the prototypes, and (q,) int64 which."""
     matched = match_objects(found, truth)
     kept = torch.nonzero(matched >= 0).flatten()
-    return chosen(found, kept), matched[kept]
+    return found[kept], matched[kept]
 
 
 def rows_of(own: Detections, pairs: Tensor, truth: Instances, inference: InferenceConfig) -> list[Row]:

@@ -78,14 +78,7 @@ def most_annotated(split: CocoSplit, count: int) -> list[int]:
 def picture_worthy(found: Detections) -> Detections:
     """The best detections of at least SCORE_THRESHOLD, at most MOST_DETECTIONS."""
     count = min(MOST_DETECTIONS, int((found.scores >= SCORE_THRESHOLD).sum()))
-    return Detections(
-        boxes=found.boxes[:count],
-        scores=found.scores[:count],
-        labels=found.labels[:count],
-        masks=None if found.masks is None else found.masks[:count],
-        coefficients=None if found.coefficients is None else found.coefficients[:count],
-        prototypes=found.prototypes,
-    )
+    return found[:count]
 
 
 def _arrays(image: Tensor, kept: Detections) -> dict[str, NDArray[Any]]:
