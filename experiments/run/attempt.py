@@ -7,18 +7,18 @@ process killed between the two leaves a result that the next attempt recognises 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import resource
 import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
 
 from experiments.run import provenance
+from experiments.run.checkpoint import take_up
 from experiments.stages.context import context_of, kind_of
 from experiments.stages.kind import Ended, Interrupted, Kind, StageContext
 from experiments.store.durable import sync_folder, sync_tree, write_json
@@ -39,27 +39,26 @@ def attempt(
 ) -> State:
     """Run a recorded stage unless it is done; returns the state it ended in: done, failed or interrupted.
 
-    Where several processes train together, this is for rank 0; the others follow (`experiments.run.ranks`).
+    If several processes train together, this is for rank 0; the others follow (`experiments.run.ranks`).
 
     Raises:
         StageBusy: another living process works on it.
         LockLost: another process took it over while this one was paused; nothing was published.
         StoreError: there is no such stage.
-        OSError: not even the failure could be written down (disk full, no permission).
+        OSError: not even the failure could be recorded (disk full, no permission).
     """
-    trying = Attempt(store, stage_id, kinds, should_stop, on_event, ranks)
-    context = trying.begin()
-    if context is None:
-        return trying.state
-    try:
-        trying.kind.load()(context)
-    except BaseException as error:
-        return trying.end(error)
-    return trying.end()
+    with Attempt(store, stage_id, kinds, should_stop, on_event, ranks) as trying:
+        if trying.context is not None:
+            trying.kind.load()(trying.context)
+    return trying.state
 
 
 class Attempt:
-    """One attempt, for who has the stage's function called: `begin`, and where that gives a context, `end`."""
+    """One attempt at a stage, as a context manager; the block runs the stage's function on `context`.
+
+    Entering locks the stage. Leaving publishes what the function made, or records the error that the block raised.
+    Both raise StageBusy, LockLost and OSError as `attempt` does.
+    """
 
     def __init__(
         self,
@@ -73,91 +72,90 @@ class Attempt:
         self.store, self.view, self.kinds, self.on_event, self.ranks = store, store.stage(stage_id), kinds, on_event, ranks
         self.lock = StageLock(self.view.folder)
         self.should_stop = lambda: should_stop() or self.lock.lost.is_set()
+        self.context: StageContext | None = None
+        """What the stage's function gets; None if the stage is over already."""
         self.state = State.PLANNED
         """What it ended in."""
+        self.before, self.started, self.clock = Status(), "", 0.0
+        self.output = self.view.folder / "attempts" / self.lock.token
         self._others_seconds = 0.0
         self._shared: dict[str, Any] | None = None
-        self._steps = self._run()
+        self._cleanup = contextlib.ExitStack()
 
     @property
     def kind(self) -> Kind:
         return kind_of(self.view, self.kinds)
-
-    def begin(self) -> StageContext | None:
-        """Lock the stage; what its function gets, None where it is over already (`state` says how).
-
-        Raises:
-            StageBusy, LockLost, OSError: as `attempt`.
-        """
-        return self._resume(self._steps.__next__)
-
-    def end(self, error: BaseException | None = None) -> State:
-        """Publish what the function has made, or write down the error it ended with; returns the state.
-
-        Raises:
-            LockLost, OSError: as `attempt`.
-        """
-        self._resume(self._steps.__next__ if error is None else lambda: self._steps.throw(error))
-        return self.state
 
     def account(self, ended: Ended, stages: int) -> None:
         """Count only this stage's part of the time that it was worked on together with others."""
         self._others_seconds = ended.others_seconds(stages)
         self._shared = {"stages": stages, "seconds": round(ended.shared_seconds, 3)}
 
-    def _resume(self, step: Callable[[], StageContext]) -> StageContext | None:
-        try:
-            return step()
-        except StopIteration as stop:
-            self.state = stop.value
-            return None
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as cleanup:
+            if self.view.state == State.DONE:
+                self.state = State.DONE
+            else:
+                self.lock.acquire()
+                cleanup.callback(self.lock.release)
+                self._begin(cleanup)
+            self._cleanup = cleanup.pop_all()
+        return self
 
-    def _run(self) -> Generator[StageContext, None, State]:
-        if self.view.state == State.DONE:
-            return State.DONE
-        self.lock.acquire()
-        try:
-            return (yield from self._locked())
-        finally:
-            self.lock.release()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        with self._cleanup:
+            if self.context is None:
+                return False
+            self._recorded(lambda: self._finish(error))
+        return error is not None
 
-    def _locked(self) -> Generator[StageContext, None, State]:
+    def _begin(self, cleanup: contextlib.ExitStack) -> None:
         self.before = self.view.status
         self.started, self.clock = now(), time.monotonic()
         if self.before.state == State.DONE or self._finish_publishing():
-            return State.DONE
+            self.state = State.DONE
+            return
         self._write(State.RUNNING, wall_seconds=self.before.wall_seconds)
-        log = EventLog(self.view.folder / "log.jsonl")
+        self.log = EventLog(self.view.folder / "log.jsonl")
+        cleanup.callback(self.log.close)
+        self._recorded(self._prepare)
+
+    def _recorded(self, step: Callable[[], None]) -> None:
+        """Take a step, and record how the stage ended if it raises. On any error what the function has made is removed."""
         try:
-            return (yield from self._work(log))
+            try:
+                step()
+            except BaseException:
+                self._remove_output()
+                raise
         except Interrupted as stop:
-            log({"event": "info", "message": f"interrupted: {stop}"})
+            self.log({"event": "info", "message": f"interrupted: {stop}"})
             self._write(State.INTERRUPTED)
-            return State.INTERRUPTED
+            self.state = State.INTERRUPTED
         except LockLost:
             raise
         except Exception as error:
-            self._failed(error, log)
-            return State.FAILED
-        finally:
-            log.close()
+            self._failed(error)
+            self.state = State.FAILED
 
-    def _work(self, log: EventLog) -> Generator[StageContext, None, State]:
+    def _prepare(self) -> None:
         record = self.view.record
-        kind = self.kind
         self._check_ranks(record)
-        output = self._fresh_output()
-        try:
-            self._write_env(record)
-            self._discard_foreign_checkpoint(log)
-            yield context_of(self.store, self.view, kind, output, self._teller(log), self.should_stop, self.ranks)
-            self._publish(output)
-        finally:
-            shutil.rmtree(output, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                output.parent.rmdir()
+        self._clear()
+        sources = provenance.sources_of(self.store, record)
+        provenance.keep_sources(self.store.code_folder, sources)
+        with self.lock.held():
+            resumed = take_up(self.view.folder, sources, self.store.code_folder, self.log)
+        self._write_env(record, sources, resumed)
+        self.context = context_of(self.store, self.view, self.kind, self.output, self._tell, self.should_stop, self.ranks)
+
+    def _finish(self, error: BaseException | None) -> None:
+        if error is not None:
+            raise error
+        self._publish()
+        self._remove_output()
         shutil.rmtree(self.view.folder / "checkpoint", ignore_errors=True)
-        return State.DONE
+        self.state = State.DONE
 
     def _check_ranks(self, record: Mapping[str, Any]) -> None:
         planned = processes(record["location"])
@@ -167,49 +165,38 @@ class Attempt:
                 f"started {self.ranks.size}; use the worker pool or torchrun, or plan with both set to 1"
             )
 
-    def _fresh_output(self) -> Path:
-        """An empty attempts/<token>; what dead attempts left is removed."""
+    def _clear(self) -> None:
+        """An empty output folder; what dead attempts left is removed."""
         shutil.rmtree(self.view.folder / "attempts", ignore_errors=True)
-        for name in ("status.json", "env.json"):  # none but the lock's holder writes them
+        for name in ("status.json", "env.json"):  # only the lock's holder writes them
             for aside in self.view.folder.glob(f".{name}.*.tmp"):
                 aside.unlink(missing_ok=True)
-        output = self.view.folder / "attempts" / self.lock.token
-        output.mkdir(parents=True)
-        return output
+        self.output.mkdir(parents=True)
 
-    def _write_env(self, record: Mapping[str, Any]) -> None:
-        provenance.keep_sources(self.store.code_folder)
+    def _remove_output(self) -> None:
+        shutil.rmtree(self.output, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.output.parent.rmdir()
+
+    def _write_env(self, record: Mapping[str, Any], sources: Mapping[str, bytes], resumed: list[dict[str, Any]]) -> None:
         precision = record["fields"].get("training", {}).get("precision")
-        found = provenance.environment(record["device"], record["threads"], precision)
+        found = provenance.environment(record["device"], record["threads"], precision, sources)
         with self.lock.held():
-            write_json(self.view.folder / "env.json", found)
+            write_json(self.view.folder / "env.json", {**found, **({"resumed": resumed} if resumed else {})})
 
-    def _discard_foreign_checkpoint(self, log: EventLog) -> None:
-        """A stage resumes with the code it began with, or starts again."""
-        folder = self.view.folder / "checkpoint"
-        mark = folder / "source.json"
-        mine = {"source": provenance.source_digest()}
-        if folder.exists() and (not mark.exists() or json.loads(mark.read_text(encoding="utf-8")) != mine):
-            log({"event": "warning", "message": "the code has changed since the checkpoint was made: starting again"})
-            shutil.rmtree(folder)
-        write_json(mark, mine)
+    def _tell(self, event: Mapping[str, Any]) -> None:
+        self.log(event)
+        self.on_event(event)
 
-    def _teller(self, log: EventLog) -> Callable[[Mapping[str, Any]], None]:
-        def tell(event: Mapping[str, Any]) -> None:
-            log(event)
-            self.on_event(event)
-
-        return tell
-
-    def _publish(self, output: Path) -> None:
-        sync_tree(output)
-        made = digests(output)
+    def _publish(self) -> None:
+        sync_tree(self.output)
+        made = digests(self.output)
         result = self.view.folder / "result"
         with self.lock.held():
             if result.exists():
                 shutil.rmtree(result)
             self._write(State.RUNNING, digests=made)
-            os.rename(output, result)
+            os.rename(self.output, result)
             sync_folder(self.view.folder)
             self._write(State.DONE, digests=made)
 
@@ -223,10 +210,10 @@ class Attempt:
             write_json(self.view.folder / "status.json", {**_data(self.before), "state": "done", "finished": now()})
         return True
 
-    def _failed(self, error: Exception, log: EventLog) -> None:
+    def _failed(self, error: Exception) -> None:
         details = {"type": type(error).__name__, "message": describe(error), "traceback": traceback.format_exc()}
         with self.lock.held(), contextlib.suppress(OSError):
-            log({"event": "error", "message": f"{details['type']}: {details['message']}"})
+            self.log({"event": "error", "message": f"{details['type']}: {details['message']}"})
         self.on_event({"event": "error", "message": f"{details['type']}: {details['message']}"})
         self._write(State.FAILED, error=details)
 

@@ -7,7 +7,8 @@ The worker pool holds the other end of the socket that is this process's standar
 
     to it     {"job": number, "stages": [stage id], "environment": {name: value}}   start a worker
               {"job": number, "signal": number}            send it a signal
-    from it   {"job": number, "code": exit status, negative where a signal killed it, "words": its last line on standard error}
+    from it   {"imported": {path: stamp}}                  once: the code that it has imported
+              {"job": number, "code": exit status, negative where a signal killed it, "words": its last line on standard error}
 
 It leaves when the socket closes; workers then notice that their parent is gone.
 """
@@ -21,7 +22,10 @@ import os
 import select
 import signal
 import socket
+import sys
+import sysconfig
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -40,9 +44,35 @@ def serve(kinds: Mapping[str, Kind]) -> list[str] | None:
     Returns:
         In a worker, its stages; in the template itself, when all is over, None.
     """
+    begun = time.time_ns()
     _import_all(kinds)
     with socket.socket(fileno=os.dup(0)) as pool:
+        with contextlib.suppress(OSError):  # the pool is gone: the next read says so
+            pool.sendall(json.dumps({"imported": imported_code(begun)}).encode() + b"\n")
         return _Server(pool).run()
+
+
+def imported_code(begun: int) -> dict[str, tuple[int, int]]:
+    """{path: stamp} of every imported module of this project or the user's, but not of installed packages.
+
+    Args:
+        begun: when importing began, in ns. A file written since may have been read before: its stamp is never that of a file.
+    """
+    installed = tuple(f"{path}{os.sep}" for path in sysconfig.get_paths().values())
+    ours = tuple(f"{provenance.ROOT / room}{os.sep}" for room in ("yolact", "experiments"))
+    files = {str(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
+    paths = sorted(path for path in files if path.startswith(ours) or not path.startswith(installed))
+    stamps = {path: stamp(path) for path in paths}
+    return {path: found if found[0] < begun else (-1, -1) for path, found in stamps.items()}
+
+
+def stamp(path: str) -> tuple[int, int]:
+    """(time of modification in ns, size) of a file; zeros if it is gone."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
 
 
 def last_line(errors: IO[bytes]) -> str:
@@ -53,7 +83,7 @@ def last_line(errors: IO[bytes]) -> str:
 
 
 def _import_all(kinds: Mapping[str, Kind]) -> None:
-    provenance.source_digest()  # of the code as it is now, which every worker will run
+    provenance.sources()  # the code as it is now, which every worker will run
     references = {reference for kind in kinds.values() for reference in (kind.function, kind.together) if reference}
     for module in sorted({reference.partition(":")[0] for reference in references}):
         with contextlib.suppress(Exception):  # a worker meets the same error, and writes it down as its stage's

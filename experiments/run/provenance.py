@@ -11,10 +11,12 @@ import socket
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from experiments.store.folder import Store
 from yolact.runtime.files import digest_of_contents, written_aside
 from yolact.runtime.hardware import host_hardware, planned_device_name
 
@@ -25,34 +27,33 @@ PACKAGES = ("torch", "torchvision", "numpy", "pycocotools", "pillow", "pydantic"
 
 @functools.cache
 def sources() -> dict[str, bytes]:
-    """{path: content} of the code that decides what a stage makes: the library and the stage functions."""
-    return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sorted(_source_paths())}
+    """{path: content} of the code that decides the bytes of results.
+
+    It is the library, the functions of stages, and what opens their data. The command line, plans and launchers decide none.
+    """
+    rooms = (ROOT / "yolact", ROOT / "experiments" / "stages")
+    paths = [*(path for room in rooms for path in room.rglob("*.py")), *(ROOT / "experiments" / "datasets").glob("*.py")]
+    return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sorted(paths)}
 
 
-def fingerprint() -> frozenset[tuple[str, int, int]]:
-    """(path, time of modification, size) of each file of `sources()` as they lie there now."""
-    states = ((path, path.stat()) for path in _source_paths())
-    return frozenset((str(path), state.st_mtime_ns, state.st_size) for path, state in states)
+def sources_of(store: Store, record: Mapping[str, Any]) -> dict[str, bytes]:
+    """`sources()` and the user's own code that a recorded stage runs with."""
+    return sources()
 
 
-def _source_paths() -> list[Path]:
-    return [*(ROOT / "yolact").rglob("*.py"), *(ROOT / "experiments" / "stages").rglob("*.py")]
-
-
-@functools.cache
 def source_digest() -> str:
-    """First 16 hex digits of the SHA-256 over `sources()`."""
+    """Digest of `sources()`."""
     return digest_of_contents(sources())
 
 
-def keep_sources(folder: Path) -> Path:
-    """Put the sources into `folder`/<digest>.zip unless they are there; returns that path."""
-    path = folder / f"{source_digest()}.zip"
+def keep_sources(folder: Path, contents: Mapping[str, bytes]) -> Path:
+    """Write sources to `folder`/<digest>.zip unless they are there; returns that path."""
+    path = folder / f"{digest_of_contents(contents)}.zip"
     if path.exists():
         return path
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in sources().items():
+        for name, content in contents.items():
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
     folder.mkdir(parents=True, exist_ok=True)
     with written_aside(path) as aside:
@@ -60,10 +61,10 @@ def keep_sources(folder: Path) -> Path:
     return path
 
 
-def environment(device: str, threads: int, precision: str | None) -> dict[str, Any]:
-    """env.json, as `docs/architecture.md` lists it."""
+def environment(device: str, threads: int, precision: str | None, contents: Mapping[str, bytes]) -> dict[str, Any]:
+    """env.json, as `docs/architecture.md` lists it, of a stage that runs with these sources."""
     return {
-        "code": {**commit(), "source": source_digest()},
+        "code": {**commit(), "source": digest_of_contents(contents)},
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),

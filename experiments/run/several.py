@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 from experiments.run.attempt import Attempt
 from experiments.stages.kind import Ended, Kind, StageContext
@@ -12,48 +11,55 @@ from experiments.store.folder import Store
 from experiments.store.lease import LockLost, StageBusy
 from experiments.store.states import State
 
-T = TypeVar("T")
-
 
 def attempt_together(
     store: Store, stage_ids: Sequence[str], kinds: Mapping[str, Kind], should_stop: Callable[[], bool]
 ) -> dict[str, State]:
-    """Run recorded stages that share work (`experiments.plan.sharing`); returns the state of each, "busy" where others have it.
+    """Run recorded stages that share work (`experiments.plan.sharing`); returns the state of each, "busy" if others have it.
 
     Raises:
         StoreError: a stage is not there.
-        OSError: a failure could not even be written down; the other stages were ended as they should.
+        OSError: a failure could not even be recorded; the other stages were ended as they should.
     """
     trying = {stage_id: Attempt(store, stage_id, kinds, should_stop) for stage_id in stage_ids}
+    errors: dict[Attempt, Exception | None] = {}
     unwritten: list[OSError] = []
-    contexts = {stage_id: _guarded(each.begin, each, unwritten) for stage_id, each in trying.items()}
-    begun = [(trying[stage_id], context) for stage_id, context in contexts.items() if context is not None]
-    for each, ended in zip([each for each, _ in begun], _work([context for _, context in begun], begun), strict=True):
-        if isinstance(ended, Ended):
-            each.account(ended, len(begun))
-        error = ended.error if isinstance(ended, Ended) else ended
-        _guarded(partial(each.end, error), each, unwritten)
+    with ExitStack() as stack:
+        for each in trying.values():
+            stack.enter_context(_contained(each, errors, unwritten))
+        begun = {each: each.context for each in trying.values() if each.context is not None}
+        for each, ended in zip(begun, _work(trying, list(begun.values())), strict=True):
+            if isinstance(ended, Ended):
+                each.account(ended, len(begun))
+            errors[each] = ended.error if isinstance(ended, Ended) else ended
     if unwritten:
         raise unwritten[0]
     return {stage_id: each.state for stage_id, each in trying.items()}
 
 
-def _work(contexts: list[StageContext], begun: list[tuple[Attempt, StageContext]]) -> Sequence[Ended | Exception]:
+def _work(trying: Mapping[str, Attempt], contexts: list[StageContext]) -> Sequence[Ended | Exception]:
     """How each ended; an error that meets all of them counts for each."""
-    if not begun:
+    if not contexts:
         return []
     try:
-        return begun[0][0].kind.load_together()(contexts)
+        return next(iter(trying.values())).kind.load_together()(contexts)
     except Exception as error:
-        return [error] * len(begun)
+        return [error] * len(contexts)
 
 
-def _guarded(step: Callable[[], T], of: Attempt, unwritten: list[OSError]) -> T | None:
-    """What the step returns; where the stage is others', or the disk is full, the other stages go on."""
+@contextmanager
+def _contained(each: Attempt, errors: Mapping[Attempt, Exception | None], unwritten: list[OSError]) -> Iterator[None]:
+    """An attempt that ends with its error in `errors`. A lock that is held or lost, or a full disk, is no other stage's."""
+    entered = False
     try:
-        return step()
+        with each:
+            entered = True
+            yield
+            if (error := errors.get(each)) is not None:
+                raise error
     except (StageBusy, LockLost):
-        of.state = State.BUSY
+        each.state = State.BUSY
     except OSError as error:
         unwritten.append(error)
-    return None
+    if not entered:
+        yield

@@ -6,10 +6,12 @@ import contextlib
 import os
 import signal
 import socket
-from pathlib import Path
+
+import psutil
 
 from experiments.run.worker import PARENT
 from experiments.store.lease import Holder
+from yolact.errors import UserError
 
 
 def is_here(holder: Holder) -> bool:
@@ -29,18 +31,14 @@ def stop_launcher(holder: Holder) -> bool:
 
 
 def launcher(worker: int) -> int | None:
-    """The process that had a worker started, itself or through a template, and still is there; None for one on its own."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        variables = dict(part.partition(b"=")[::2] for part in Path(f"/proc/{worker}/environ").read_bytes().split(b"\0"))
-        named = int(variables.get(PARENT.encode(), b"0"))
-        parent = _parent(worker)
-        if named in (parent, _parent(parent)):
+    """The process that had a worker started, itself or through a forkserver, and is still there; None without one."""
+    with contextlib.suppress(psutil.Error, ValueError):
+        process = psutil.Process(worker)
+        named = int(process.environ().get(PARENT, "0"))
+        parent = process.ppid()
+        if named and named in (parent, psutil.Process(parent).ppid()):
             return named
     return None
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
 
 
 def _terminate(pid: int) -> bool:
@@ -48,4 +46,6 @@ def _terminate(pid: int) -> bool:
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
         return False
+    except PermissionError:
+        raise UserError(f"process {pid} is another user's, who can stop it with the same command") from None
     return True

@@ -116,6 +116,11 @@ class StageView:
         """Events of log.jsonl, oldest first. A line cut short by a crash is left out."""
         return read_events(self.folder / "log.jsonl")[0]
 
+    @property
+    def set_aside(self) -> list[Path]:
+        """Folders of checkpoints that were made by other code, by name (`experiments.run.checkpoint`)."""
+        return sorted(self.folder.glob("checkpoint-*"))
+
     def damaged(self) -> list[str]:
         """Files of a finished result that are missing or differ from their digest."""
         folder = self.folder / "result"

@@ -143,6 +143,8 @@ def _leftovers_in(folder: Path) -> Iterator[Leftover]:
     for name, why in found.items():
         if (folder / name).exists():
             yield Leftover(folder / name, why, size(folder / name))
+    for path in view.set_aside:
+        yield Leftover(path, "a checkpoint of other code, set aside", size(path))
     for path in sorted([*folder.glob(".*.tmp"), *folder.glob("checkpoint/.*.tmp")]):
         if not (view.state == State.DONE and path.parent.name == "checkpoint"):
             yield Leftover(path, "a file that was never finished", size(path))

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from experiments.store.durable import write_json
 
 HEARTBEAT_SECONDS = 10.0
@@ -136,15 +138,5 @@ def process_start(pid: int) -> int | None:
     except OSError:
         if Path("/proc/self/stat").exists():
             return None
-        return 0 if _alive(pid) else None
+        return 0 if psutil.pid_exists(pid) else None
     return None if fields[0] in "ZX" else int(fields[19])
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

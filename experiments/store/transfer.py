@@ -20,7 +20,7 @@ from experiments.store.folder import StageView, Store, StoreError
 from experiments.store.lease import StageBusy, StageLock
 from experiments.store.states import State
 
-HELD = ("lock", ".guard", "attempts", "job.json")
+HELD = ("lock", ".guard", "attempts", "job.json", "resume.json")
 """What belongs to whoever works on a stage here, and isn't copied."""
 
 
@@ -96,7 +96,7 @@ def _export_stage(view: StageView, copy: Store, data: str) -> None:
     _refuse_damaged(view)
     target = copy.stage_folder(view.id)
     if not view.worked_on:
-        shutil.copytree(view.folder, target, ignore=shutil.ignore_patterns(*HELD, "checkpoint", ".*.tmp"))
+        shutil.copytree(view.folder, target, ignore=shutil.ignore_patterns(*HELD, "checkpoint*", ".*.tmp"))
     write_json(target / "stage.json", {**view.record, "location": {"data": data, "files": {}, "workers": 0}})
 
 

@@ -12,6 +12,7 @@ from experiments.cli.ask.plan import summary
 from experiments.cli.ask.submit import submit
 from experiments.cli.common import Request, plan_options, request
 from experiments.cli.progress import Progress
+from experiments.cli.resume import resume_option, settle_checkpoints
 from experiments.launch.inprocess import InProcess
 from experiments.launch.launcher import Launcher
 from experiments.launch.pool.pool import Pool
@@ -27,8 +28,11 @@ from yolact.errors import UserError
               help="Worker processes, this process, or jobs of a SLURM cluster.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Most worker processes; by default as the cores allow.")
 @click.option("--config", type=click.Path(path_type=Path), help="The cluster's file, for --launcher slurm.")
+@resume_option
 @click.option("--cancel-dropped", is_flag=True, help="With slurm: cancel queued stages that the question no longer has.")
-def run(launcher: str, workers: int | None, config: Path | None, cancel_dropped: bool, **options: Any) -> int:
+def run(
+    launcher: str, workers: int | None, config: Path | None, cancel_dropped: bool, resume_changed: bool, **options: Any
+) -> int:
     """Run a question: train, predict, measure. What is done already is not done again.
 
     Ctrl-C saves what is running; the same command goes on from there. With slurm the command returns once all is submitted.
@@ -48,6 +52,7 @@ def run(launcher: str, workers: int | None, config: Path | None, cancel_dropped:
     console = Console(highlight=False)
     console.print(summary(asked, why), markup=False)
     todo = [stage_id for stage_id in asked.chosen if why[stage_id].runs]
+    settle_checkpoints(asked.store, todo, resume_changed, lambda line: console.print(line, style="yellow", markup=False))
     if todo:
         _ensure(asked, console)
     for part in asked.parts:

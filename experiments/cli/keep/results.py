@@ -229,6 +229,8 @@ def _details(contents: Contents, stage_id: str) -> dict[str, Any]:
         "attempts": status.attempt,
         "peak memory": readable_size(status.peak_memory_bytes) if status.peak_memory_bytes else None,
         "size": readable_size(size(view.folder)),
+        "set aside": [f"{path.name}, {readable_size(size(path))}" for path in view.set_aside],
+        "resumed across changes": [f"{change['from']} to {change['to']}" for change in env.get("resumed", [])],
         "host": env.get("host"),
         "device": env.get("device_name"),
         "commit": env.get("code", {}).get("commit"),

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from experiments.cli.common import results_option
 from experiments.cli.progress import Progress
+from experiments.cli.resume import resume_option, settle_checkpoints
 from experiments.launch.inprocess import InProcess
 from experiments.launch.launcher import Launcher
 from experiments.launch.pool.pool import Pool
@@ -26,8 +27,11 @@ from experiments.store.states import State
 @click.option("--launcher", type=click.Choice(["pool", "inprocess"]), default="pool", show_default=True,
               help="Worker processes, or this process.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Most worker processes; by default as the cores allow.")
+@resume_option
 @results_option
-def retry(stages: tuple[str, ...], failed: bool, launcher: str, workers: int | None, results: Path) -> int:
+def retry(
+    stages: tuple[str, ...], failed: bool, launcher: str, workers: int | None, resume_changed: bool, results: Path
+) -> int:
     """Run STAGES that failed or were interrupted again on this machine, and what they kept from running. Needs no spec.
 
     To hand them to SLURM again, give `yolact run` with the spec. Exit status as `yolact run`.
@@ -53,6 +57,7 @@ def retry(stages: tuple[str, ...], failed: bool, launcher: str, workers: int | N
     plan = stored_plan(contents, [*begun, *blocked])
     todo = [stage_id for stage_id in plan.stages if contents.stages[stage_id].state != State.DONE]
     console.print(f"{len(begun)} to run again, {len(todo) - len(begun)} with them", markup=False)
+    settle_checkpoints(store, todo, resume_changed, lambda line: console.print(line, style="yellow", markup=False))
     chosen: Launcher = InProcess() if launcher == "inprocess" else Pool(Machine(workers=workers))
     with Progress(plan.title, len(todo), console) as progress:
         outcome = chosen.run(plan, set(plan.stages), store, progress)

@@ -12,8 +12,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 
-from experiments.run import provenance
-from experiments.run.forkserver import last_line
+from experiments.run.forkserver import last_line, stamp
 
 POSSIBLE = sys.platform == "linux"
 """Elsewhere a process may not be forked after libraries such as torch's were loaded."""
@@ -58,11 +57,12 @@ class Forkserver:
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        self._code = provenance.fingerprint()
         self._socket, other = socket.socketpair()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the forkserver
         self._running: dict[int, ForkedWorker] = {}
         self._unread, self._jobs, self._retired = b"", 0, False
+        self.imported: dict[str, list[int]] | None = None
+        """Stamps of the files that it has imported, by path; None while it still imports."""
         with other:
             self._process = subprocess.Popen(
                 command,
@@ -77,7 +77,12 @@ class Forkserver:
     @property
     def usable(self) -> bool:
         """Whether it lives, and has imported the code that lies there now."""
-        return not self._retired and self._process.poll() is None and self._code == provenance.fingerprint()
+        if self._retired:
+            return False
+        self.receive()
+        return self._process.poll() is None and all(
+            stamp(path) == tuple(known) for path, known in (self.imported or {}).items()
+        )
 
     def start(self, stage_ids: Sequence[str], environment: Mapping[str, str]) -> ForkedWorker:
         """Fork a worker for these stages, with variables that differ from the forkserver's."""
@@ -105,7 +110,7 @@ class Forkserver:
 
     def receive(self) -> None:
         """Take in its messages."""
-        while self._running:
+        while self._running or self.imported is None:
             try:
                 received = self._socket.recv(65536)
             except BlockingIOError:
@@ -119,6 +124,9 @@ class Forkserver:
                 self._note(json.loads(line))
 
     def _note(self, answer: Mapping) -> None:
+        if "imported" in answer:
+            self.imported = answer["imported"]
+            return
         worker = self._running.pop(answer["job"])
         worker.code, worker.line = answer["code"], answer["words"]
         self._leave_if_idle()
@@ -129,6 +137,7 @@ class Forkserver:
         for worker in self._running.values():
             worker.code, worker.line = code or 1, last_line(self._errors)
         self._running.clear()
+        self.imported = self.imported or {}
         self._leave_if_idle()
 
     def _leave_if_idle(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,11 +15,12 @@ import pytest
 from experiments.launch.pool.forkserver_client import Forkserver
 from experiments.launch.pool.pool import Pool
 from experiments.launch.pool.resources import Machine
-from experiments.run import provenance
+from experiments.run import forkserver
 from experiments.stages.kind import MOST_TOGETHER
 from experiments.stages.table import forward_pass
 from experiments.store.folder import Store
 from experiments.store.lease import StageLock
+from tests.support.paths import ROOT
 from tests.support.processes import fakes, sharing_fakes
 from tests.support.processes.sharing_fakes import look_at, made
 from yolact.config import InferenceConfig
@@ -137,14 +139,48 @@ def test_nothing_of_one_stage_reaches_the_next(store):
     assert all(peak < before + 20 * 2**20 for peak in later)
 
 
-def test_a_template_whose_code_changed_is_not_used_again(tmp_path, monkeypatch):
-    template = Forkserver([*sharing_fakes.WORKER, str(tmp_path)], {})
+OWN_WORKER = f"""
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {{folder!r}}]
+from experiments.run import worker
+from experiments.stages.kind import Kind
+sys.exit(worker.main(sys.argv[1:], kinds={{{{"own": Kind(1, lambda config, split: {{{{}}}}, "own_stage:run")}}}}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "usable"), [("own_stage.py", False), ("own_helper.py", False), ("own_unused.py", True), ("own_new.py", True)]
+)
+def test_a_forkserver_retires_when_code_that_it_has_imported_changes(tmp_path, file, usable):
+    """Whatever room the code lies in, and no other: a forkserver costs seconds."""
+    (tmp_path / "own_stage.py").write_text("import own_helper\ndef run(ctx): pass\n")
+    (tmp_path / "own_helper.py").write_text("A = 1\n")
+    (tmp_path / "own_unused.py").write_text("A = 1\n")
+    (tmp_path / "worker.py").write_text(OWN_WORKER.format(folder=str(tmp_path)))
+    for path in tmp_path.glob("*.py"):
+        os.utime(path, (1, 1))
+    template = Forkserver([sys.executable, str(tmp_path / "worker.py"), str(tmp_path / "results")], {})
     try:
-        assert template.usable
-        monkeypatch.setattr(provenance, "fingerprint", lambda: frozenset({("yolact/ops/nms.py", 1, 1)}))
-        assert not template.usable
+        _until(lambda: template.usable and template.imported)
+        assert {"own_stage.py", "own_helper.py", "attempt.py", "hardware.py"} <= {Path(path).name for path in template.imported}
+        assert not [path for path in template.imported if "experiments/cli" in path or "site-packages" in path]
+        (tmp_path / file).write_text("A = 2\n")
+        assert template.usable is usable
     finally:
         template.close()
+
+
+def test_code_that_changes_while_it_is_imported_counts_as_changed():
+    path = forkserver.__file__
+    assert forkserver.imported_code(time.time_ns())[path] == forkserver.stamp(path)
+    assert forkserver.imported_code(os.stat(path).st_mtime_ns)[path] != forkserver.stamp(path)
+
+
+def _until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
 
 
 def test_a_template_that_cannot_start_is_a_failure_with_its_last_words(store):

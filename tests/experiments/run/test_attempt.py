@@ -91,16 +91,6 @@ def test_an_interrupted_stage_resumes_to_the_same_bytes(store, tmp_path):
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_checkpoint_of_other_code_is_discarded(store, monkeypatch):
-    stage = fakes.stage("count", steps=4)
-    run(store, stage, should_stop=lambda: True)
-    monkeypatch.setattr(attempts.provenance, "source_digest", lambda: "0" * 16)
-    assert run(store, stage) == "done"
-    log = store.stage(stage.id).log
-    assert [event["iteration"] for event in log if event["event"] == "step"] == [1, 1, 2, 3, 4]
-    assert any("code has changed" in event.get("message", "") for event in log)
-
-
 def test_another_version_of_the_kind_is_refused(store):
     stage = fakes.stage("count", steps=1)
     store.write_stage(stage.id, {**stage.record, "version": 99})
