@@ -33,7 +33,7 @@ def results() -> None:
 
 @results.command()
 @click.option("--experiment", help="Stages of this experiment alone, such as nms-toy.")
-@click.option("--state", type=click.Choice(STORED), help="Stages in this state alone.")
+@click.option("--state", type=click.Choice([str(name) for name in STORED]), help="Stages in this state alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @results_option
 def ls(experiment: str | None, state: str | None, as_json: bool, results: Path) -> None:
