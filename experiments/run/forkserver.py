@@ -25,15 +25,18 @@ import socket
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import IO, Any
 
+import psutil
+
 from experiments.run import provenance
 from experiments.stages.kind import Kind
 
+CLOCK_SECONDS = 1.0
+"""By how much the start of a process may be reported too late, against the times of files."""
 PARENT = "YOLACT_PARENT_PID"
 """Environment variable with the pid of the launcher; without it a worker runs on its own."""
 
@@ -44,7 +47,7 @@ def serve(kinds: Mapping[str, Kind]) -> list[str] | None:
     Returns:
         In a worker, its stages; in the template itself, when all is over, None.
     """
-    begun = time.time_ns()
+    begun = int((psutil.Process().create_time() - CLOCK_SECONDS) * 1e9)
     _import_all(kinds)
     with socket.socket(fileno=os.dup(0)) as pool:
         with contextlib.suppress(OSError):  # the pool is gone: the next read says so
@@ -58,7 +61,7 @@ def imported_code(begun: int) -> dict[str, tuple[int, int]]:
     Args:
         begun: when importing began, in ns. A file written since may have been read before: its stamp is never that of a file.
     """
-    installed = tuple(f"{path}{os.sep}" for path in sysconfig.get_paths().values())
+    installed = tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     ours = tuple(f"{provenance.ROOT / room}{os.sep}" for room in ("yolact", "experiments"))
     files = {str(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
     paths = sorted(path for path in files if path.startswith(ours) or not path.startswith(installed))
