@@ -42,7 +42,6 @@ analysis/gallery/page.py -> analysis/report/folder.py
 analysis/gallery/page.py -> analysis/report/html.py
 analysis/measures/prototypes/strips.py -> analysis/gallery/assembly.py
 analysis/measures/prototypes/strips.py -> analysis/gallery/statistics.py
-benchmarks
 yolact/data/augment.py -> yolact/models/base.py
 yolact/measures/coefficients/fitting.py -> yolact/interventions/base.py
 yolact/measures/coefficients/measure.py -> yolact/interventions/oracle.py

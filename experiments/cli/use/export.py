@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from experiments.cli.use.networks import load_network, one_source, preset_options, source_options
 from yolact.errors import UserError
 
-if TYPE_CHECKING:
-    from yolact.models.base import Model
-
 SUFFIXES = {".onnx": "onnx", ".pt2": "torch"}
 """Format that a file's name stands for."""
-_BRANCH_SCALE = 0.2
-"""Of each residual branch of a ResNet with random weights, so that a hundred layers don't multiply the rounding of float32."""
 
 
 @click.command()
@@ -50,6 +45,7 @@ def export(
     model: Any = trained.model
     from yolact.inference.export import export_model
     from yolact.models.one_stage.model import YolactModel
+    from yolact.models.random_weights import settle
 
     if "preset" in source and weights is None and isinstance(model, YolactModel):
         settle(model)
@@ -66,26 +62,3 @@ def _format(asked: str | None, out: Path) -> str:
     if asked is not None and named not in (None, asked):
         raise UserError(f"--out {out} is the name of another format than --format {asked}; change one, or leave --format out")
     return asked or str(named)
-
-
-def settle(model: Model) -> None:
-    """Make random weights give outputs of usual size: batch norm takes the statistics of noise."""
-    import torch
-    from torch.nn.modules.batchnorm import _BatchNorm
-    from torchvision.models.resnet import Bottleneck
-
-    from yolact.structures import Target
-
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            module.momentum = None  # the plain average
-        if isinstance(module, Bottleneck):
-            torch.nn.init.constant_(module.bn3.weight, _BRANCH_SCALE)
-    noise = torch.rand(1, 3, model.image_size, model.image_size, generator=torch.Generator().manual_seed(1)) * 255
-    nothing = torch.zeros(0, dtype=torch.long)
-    size = model.image_size
-    target = Target(torch.zeros(0, 4), nothing, torch.zeros(0, size, size, dtype=torch.uint8), nothing.bool(), image_id=1)
-    with torch.no_grad():
-        model.train()
-        model.loss(noise, [target])
-        model.eval()

@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-from experiments.cli.use.export import settle
 from experiments.cli.use.networks import load_network
 from tests.experiments.cli.test_measure import MASK_RCNN, YOLACT, run, write_result
 from yolact.config.presets import PRESETS
 from yolact.inference.export import export_model
+from yolact.models.random_weights import settle
 
 YOLACT_PRESETS = [name for name, preset in PRESETS.items() if preset.model.kind == "yolact"]
 
