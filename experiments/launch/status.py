@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.launch.slurm.query import SchedulerError
-from experiments.launch.slurm.state import SchedulerState, scheduler_states
+from experiments.launch.slurm.state import Ask, SchedulerState, scheduler_answers, scheduler_states
 from experiments.store.folder import StageView, Store, StoreError, read_events
 from experiments.store.states import LOST, State
 from yolact.training.breakdown import limit
@@ -38,16 +38,20 @@ class StageStatus:
 
 
 def stage_statuses(
-    store: Store, ids: Iterable[str], warn: Callable[[str], None] = lambda message: None
+    store: Store,
+    ids: Iterable[str],
+    warn: Callable[[str], None] = lambda message: None,
+    ask: Ask = scheduler_answers,
 ) -> dict[str, StageStatus]:
     """By stage id. Stages that were never recorded are planned.
 
     Args:
-        warn: is told where the scheduler does not answer; the results folder alone speaks then.
+        warn: is called with a message if the scheduler does not answer; only the results folder counts then.
+        ask: what the scheduler says of jobs; a `PolledScheduler` for statuses that are read again and again.
     """
     jobs: dict[str, SchedulerState] = {}
     try:
-        jobs = scheduler_states(store)
+        jobs = scheduler_states(store, ask)
     except SchedulerError as error:
         warn(f"{error} (what follows is the results folder's word alone)")
     return {stage_id: _status(store, stage_id, jobs.get(stage_id)) for stage_id in ids}

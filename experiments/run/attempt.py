@@ -96,7 +96,7 @@ class Attempt:
             if self.view.state == State.DONE:
                 self.state = State.DONE
             else:
-                self.lock.acquire()
+                self.lock.acquire(self.should_stop)
                 cleanup.callback(self.lock.release)
                 self._begin(cleanup)
             self._cleanup = cleanup.pop_all()

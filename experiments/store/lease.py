@@ -1,8 +1,10 @@
 """Who works on a stage: a lock file with a token, kept alive by its modification time.
 
-A lock is stale when its process is gone (same host) or its heartbeat is older than `STALE_SECONDS`. A stale lock is taken
-over. Its former owner may only have been paused: before it publishes, it looks for its own token and finds another.
-Taking, checking and publishing happen under `flock`, so that no two processes do them at once.
+A lock is stale if its process is gone (same host), or if this process has seen it unchanged for `STALE_SECONDS`. Only this
+host's monotonic clock counts, since hosts' clocks differ: at first sight the lock of a process that may live is held, whatever
+its time; `watch` waits until that is decided. A stale lock is taken over. Its former owner may only have been paused: before it
+publishes, it looks for its own token and finds another. Taking, checking and publishing happen under `flock`, so that no two
+processes do them at once.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,9 @@ from experiments.store.durable import write_json
 
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
+WATCH_SECONDS = 1.0
+"""Between two looks at a lock that is watched."""
+_now = time.monotonic
 
 
 class StageBusy(Exception):  # noqa: N818 - not a fault
@@ -44,14 +49,17 @@ class Holder:
     pid: int
     started: int
     """The process's start in clock ticks since boot: tells a process from a later one with the same pid; 0 if unknown."""
-    age_seconds: float
+    unchanged_seconds: float
+    """For how long this process has seen the lock unchanged, by its own clock; 0 at first sight."""
+    alive: bool
+    """Whether the lock was seen to change, or looks fresh by this host's clock: no watch is needed to count it as held."""
 
     @property
     def stale(self) -> bool:
         """Whether the stage may be taken over."""
         if self.host == socket.gethostname() and process_start(self.pid) != self.started:
             return True
-        return self.age_seconds > STALE_SECONDS
+        return self.unchanged_seconds >= STALE_SECONDS
 
 
 class StageLock:
@@ -65,12 +73,16 @@ class StageLock:
         self.lost = threading.Event()
         """Set by the heartbeat when another process took over."""
 
-    def acquire(self) -> None:
-        """Take the lock and keep it alive.
+    def acquire(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Take the lock and keep it alive. A lock that does not look fresh is watched first, for at most `STALE_SECONDS`.
+
+        Args:
+            should_stop: ends the watch; the lock then counts as held.
 
         Raises:
             StageBusy: a living process holds it.
         """
+        watch([self.path], should_stop)
         with self._guard():
             holder = read_holder(self.path)
             if holder is not None and not holder.stale:
@@ -122,13 +134,52 @@ class StageLock:
 
 
 def read_holder(path: Path) -> Holder | None:
-    """What the lock file says, or None where there is none."""
+    """What the lock file says, or None if there is none."""
     try:
-        age = time.time() - path.stat().st_mtime
-        data = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+            modified = os.fstat(file.fileno()).st_mtime_ns  # of what was read: a path's attributes may come from a cache
     except (OSError, json.JSONDecodeError):
+        _seen.pop(path, None)
         return None
-    return Holder(data["token"], data["host"], data["pid"], data.get("started", 0), age)
+    look = _Look((data["token"], modified), _now(), False)
+    before = _seen.get(path)
+    if before is not None:
+        same = before.mark == look.mark
+        look = _Look(look.mark, before.since if same else look.since, before.changed or not same)
+    _seen[path] = look
+    unchanged = _now() - look.since
+    fresh = 0 <= time.time() - modified / 1e9 < STALE_SECONDS
+    return Holder(data["token"], data["host"], data["pid"], data.get("started", 0), unchanged, alive=fresh or look.changed)
+
+
+def watch(paths: Iterable[Path], should_stop: Callable[[], bool] = lambda: False) -> None:
+    """Look at locks until each one is alive, stale or gone."""
+
+    def undecided(path: Path) -> bool:
+        holder = read_holder(path)
+        return holder is not None and not holder.alive and not holder.stale
+
+    pending = [path for path in paths if undecided(path)]
+    while pending and not should_stop():
+        time.sleep(WATCH_SECONDS)
+        pending = [path for path in pending if undecided(path)]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What this process has seen of a lock file."""
+
+    mark: tuple[str, int]
+    """(token, modification time); any difference is a sign of life."""
+    since: float
+    """When the mark was first seen, by this host's monotonic clock."""
+    changed: bool
+    """Whether the mark was seen to change."""
+
+
+_seen: dict[Path, _Look] = {}
+"""By lock file, what this process last saw."""
 
 
 def process_start(pid: int) -> int | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from rich.text import Text
 
 from experiments.cli.common import console as make_console
 from experiments.cli.common import results_option
-from experiments.launch.status import stage_statuses
+from experiments.launch.slurm.state import PolledScheduler
+from experiments.launch.status import StageStatus, stage_statuses
 from experiments.store.folder import Store
 from experiments.store.states import COLOURS, SHOWN, State
 from yolact.runtime.units import duration
 
 _Rows = list[dict[str, Any]]
-_Collect = Callable[[Store], _Rows]
+_Collect = Callable[[], _Rows]
 _Show = Callable[[Store, _Rows], RenderableType]
 WATCH_SECONDS = 2.0
 IDLE_SECONDS = 10.0
@@ -51,11 +53,14 @@ def status(experiment: str | None, watch: bool, results: Path, as_json: bool) ->
     if watch and as_json:
         raise click.UsageError("--watch and --json don't go together")
     store = Store(results)
-    collect, show = (_counts, _overview) if experiment is None else (lambda store: _stages(store, experiment), _detail)
+    statuses = _Statuses(store)
+    collect, show = partial(_counts, statuses), _overview
+    if experiment is not None:
+        collect, show = partial(_stages, statuses, experiment), _detail
     if watch:
         rows = _watch(store, collect, show)
     else:
-        rows = collect(store)
+        rows = collect()
         click.echo(json.dumps(rows, indent=2)) if as_json else make_console().print(show(store, rows))
     return int(any(row.get("state") == State.DAMAGED or row.get(State.DAMAGED) for row in rows))
 
@@ -64,21 +69,42 @@ def _watch(store: Store, collect: _Collect, show: _Show) -> _Rows:
     """Show anew what has changed, until nothing is going on."""
     if Console().is_terminal:
         with Live(console=Console(highlight=False), auto_refresh=False) as live:
-            return _follow(store, collect, lambda rows: live.update(show(store, rows), refresh=True))
+            return _follow(collect, lambda rows: live.update(show(store, rows), refresh=True))
     else:
-        return _follow(store, collect, _Changes(lambda rows: make_console().print(show(store, rows))))
+        return _follow(collect, _Changes(lambda rows: make_console().print(show(store, rows))))
 
 
-def _follow(store: Store, collect: _Collect, tell: Callable[[_Rows], None]) -> _Rows:
+def _follow(collect: _Collect, tell: Callable[[_Rows], None]) -> _Rows:
     last_seen = time.monotonic()
     while True:
-        rows = collect(store)
+        rows = collect()
         tell(rows)
         if _going_on(rows):
             last_seen = time.monotonic()
         elif _all_done(rows) or time.monotonic() - last_seen > IDLE_SECONDS:
             return rows
         time.sleep(WATCH_SECONDS)
+
+
+class _Statuses:
+    """Statuses of stages for one command: SLURM is asked now and then, and each warning is printed once."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._ask = PolledScheduler()
+        self._warnings: set[str] = set()
+
+    def of(self, ids: Iterable[str]) -> dict[str, StageStatus]:
+        found = stage_statuses(self.store, ids, self.warn, self._ask)
+        for each in found.values():
+            if each.state == State.DAMAGED:
+                self.warn(f"{each.stage} is damaged: {each.error}")
+        return found
+
+    def warn(self, message: str) -> None:
+        if message not in self._warnings:
+            self._warnings.add(message)
+            click.echo(message, err=True)
 
 
 class _Changes:
@@ -103,14 +129,11 @@ def _all_done(rows: _Rows) -> bool:
     return all(row.get("state", State.DONE) == State.DONE and not row.get(State.PLANNED) for row in rows)
 
 
-def _counts(store: Store) -> _Rows:
+def _counts(statuses: _Statuses) -> _Rows:
     rows = []
-    records = store.experiments()
+    records = statuses.store.experiments()
     ids = {stage_id for record in records for run in record["runs"] for stage_id in run["stages"].values()}
-    found = stage_statuses(store, ids, _warn)
-    for each in found.values():
-        if each.state == State.DAMAGED:
-            _warn(f"{each.stage} is damaged: {each.error}")
+    found = statuses.of(ids)
     for record in records:
         mine = {stage_id for run in record["runs"] for stage_id in run["stages"].values()}
         counts = Counter(found[stage_id].state for stage_id in mine)
@@ -128,12 +151,12 @@ def _overview(store: Store, rows: _Rows) -> RenderableType:
     return table
 
 
-def _stages(store: Store, experiment: str) -> _Rows:
+def _stages(statuses: _Statuses, experiment: str) -> _Rows:
     owners: dict[str, dict[str, Any]] = {}
-    for run in store.experiment(experiment)["runs"]:
+    for run in statuses.store.experiment(experiment)["runs"]:
         for kind, stage_id in run["stages"].items():
             owners.setdefault(stage_id, {"kind": kind, "runs": []})["runs"].append(f"{run['variant']} seed {run['seed']}")
-    found = stage_statuses(store, owners, _warn)
+    found = statuses.of(owners)
     return [{"stage": stage_id, **owner, **found[stage_id].to_data()} for stage_id, owner in owners.items()]
 
 
@@ -146,10 +169,6 @@ def _detail(store: Store, rows: _Rows) -> RenderableType:
         said = next(iter((row["error"] or row["note"]).splitlines()), "")
         table.add_row(row["stage"], escape(row["runs"][0] + more), state, took, escape(said))
     return Group(table, *(part for row in rows if row["state"] == State.FAILED for part in _account(row)))
-
-
-def _warn(message: str) -> None:
-    click.echo(message, err=True)
 
 
 def _account(row: dict[str, Any]) -> list[RenderableType]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from experiments.store.states import JobState
 from yolact.errors import UserError
 
 SECONDS = 30.0
 """How long a command may take; a scheduler that is down lets its commands hang for minutes."""
+CLOCKS_DIFFER = timedelta(days=1)
+"""By less than this the scheduler's clock differs from that of the host that submitted."""
 
 _STATES = {
     "PENDING": JobState.PENDING,
@@ -71,18 +74,22 @@ def queued(array_ids: Iterable[str]) -> dict[str, Answer]:
     return found
 
 
-def ended(array_ids: Iterable[str]) -> dict[str, Answer]:
-    """Jobs by id, from accounting; from the controller's memory where accounting is off or doesn't know a job yet."""
+def ended(array_ids: Iterable[str], since: datetime) -> dict[str, Answer]:
+    """Jobs by id, from accounting; from the controller's memory where accounting is off or doesn't know a job yet.
+
+    Args:
+        since: when the earliest of them was submitted.
+    """
     wanted = sorted(array_ids)
-    command = ["sacct", "--noheader", "--allocations", "--parsable2", "--starttime=2000-01-01"]
+    begin = (since - CLOCKS_DIFFER).astimezone().date()  # sacct reads it in this host's time zone
+    command = ["sacct", "--noheader", "--allocations", "--parsable2", f"--starttime={begin.isoformat()}"]
     command += ["--format=JobID,State,ExitCode,NodeList,Reason", f"--jobs={','.join(wanted)}"]
     found: dict[str, Answer] = {}
     for ids, state, code, node, reason in _rows(_call(command).stdout, 5):
         who = state.partition(" by ")[2]
         for job_id in _expand(ids):
             found[job_id] = Answer(_word(state), code, _node(node), f"by user {who}" if who else reason)
-    recent = {job_id: answer for array_id in wanted for job_id, answer in _remembered(array_id)}
-    return {**found, **recent}
+    return {**found, **_remembered(wanted)}
 
 
 def scancel(job_ids: Iterable[str]) -> None:
@@ -136,18 +143,22 @@ def _minutes(limit: str) -> float | None:
     return days * 1440 + hours * 60 + minutes + seconds / 60
 
 
-def _remembered(array_id: str) -> Iterator[tuple[str, Answer]]:
-    """What the controller still knows: some minutes after a job's end."""
-    for line in _call(["scontrol", "--oneliner", "show", "job", array_id]).stdout.splitlines():
+def _remembered(array_ids: Sequence[str]) -> dict[str, Answer]:
+    """What the controller still knows: some minutes after a job's end. scontrol takes one id; without any it shows all jobs."""
+    found = {}
+    one = array_ids if len(array_ids) == 1 else ()
+    for line in _call(["scontrol", "--oneliner", "show", "job", *one]).stdout.splitlines():
         fields = dict(re.findall(r"(\S+?)=(\S*)", line))
-        if "JobState" not in fields:
+        array_id = fields.get("ArrayJobId") or fields.get("JobId")
+        if "JobState" not in fields or array_id not in array_ids:
             continue
         answer = Answer(
             _word(fields["JobState"]), fields.get("ExitCode", ""), _node(fields.get("NodeList", "")), fields.get("Reason", "")
         )
         element = fields.get("ArrayTaskId")
         for job_id in _expand(f"{array_id}_[{element}]" if element else array_id):
-            yield job_id, answer
+            found[job_id] = answer
+    return found
 
 
 def _expand(ids: str) -> list[str]:

@@ -10,16 +10,22 @@ on), `scontrol show job` (jobs that ended minutes ago). A job that none of them 
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from experiments.launch.slurm.query import Answer, ended, queued, scancel
+from experiments.launch.slurm.query import Answer, SchedulerError, ended, queued, scancel
 from experiments.launch.slurm.reasons import why_ended, why_pending
 from experiments.launch.slurm.record import JobRecord, note_cancelled, unfinished_records
 from experiments.store.folder import Store
 from experiments.store.states import ALIVE, JobState
+
+ASK_SECONDS = 30.0
+"""How often a command that follows stages may ask SLURM; its controller serves all users."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +48,63 @@ class SchedulerState:
         return self.state in ALIVE
 
 
-def scheduler_states(store: Store) -> dict[str, SchedulerState]:
+Records = Mapping[str, JobRecord]
+"""By stage id."""
+Ask = Callable[[Records], dict[str, Answer]]
+"""What SLURM says of jobs, by job id."""
+
+
+def scheduler_answers(records: Records) -> dict[str, Answer]:
+    """What SLURM says of these jobs, by job id: at most three calls of its commands, however many jobs there are."""
+    arrays = {record.array_id for record in records.values()}
+    answers = queued(arrays)
+    left = [record for record in records.values() if record.job_id not in answers]
+    if not left:
+        return answers
+    since = min(datetime.fromisoformat(record.submitted) for record in left)
+    return {**ended({record.array_id for record in left}, since), **answers}
+
+
+class PolledScheduler:
+    """`scheduler_answers` for a command that shows states again and again: SLURM is asked at most once in `ASK_SECONDS`.
+
+    In between the last answer is kept, or the last error; jobs that it doesn't have yet are pending.
+    """
+
+    def __init__(self) -> None:
+        self._asked = -math.inf
+        self._answers: dict[str, Answer] = {}
+        self._jobs: set[str] = set()
+        self._error: SchedulerError | None = None
+
+    def __call__(self, records: Records) -> dict[str, Answer]:
+        jobs = {record.job_id for record in records.values()}
+        if time.monotonic() - self._asked >= ASK_SECONDS:
+            self._error = None
+            try:
+                self._answers, self._jobs = scheduler_answers(records), jobs
+            except SchedulerError as error:
+                self._error = error
+            self._asked = time.monotonic()
+        if self._error is not None:
+            raise self._error
+        return self._answers | {job_id: Answer(JobState.PENDING) for job_id in jobs - self._jobs}
+
+
+def scheduler_states(
+    store: Store, ask: Callable[[Records], dict[str, Answer]] = scheduler_answers
+) -> dict[str, SchedulerState]:
     """The state of the last job of every stage that was submitted and isn't done, by stage id.
 
-    A handful of calls of SLURM's commands, however many stages there are; none where nothing was submitted.
+    Args:
+        ask: a `PolledScheduler` if states are read again and again. It is not called if nothing was submitted.
     """
     records = dict(unfinished_records(store))
     if not records:
         return {}
     if shutil.which("squeue") is None:
         return {stage_id: _without_scheduler(store, record) for stage_id, record in records.items()}
-    answers = _answers(records)
+    answers = ask(records)
     return {stage_id: _state(store, stage_id, record, answers) for stage_id, record in records.items()}
 
 
@@ -77,14 +129,6 @@ def cancel(store: Store, stage_ids: Iterable[str]) -> list[str]:
     for stage_id in found:
         note_cancelled(store, stage_id)
     return list(found)
-
-
-def _answers(records: Mapping[str, JobRecord]) -> dict[str, Answer]:
-    """By job id."""
-    arrays = {record.array_id for record in records.values()}
-    answers = queued(arrays)
-    left = {record.array_id for record in records.values() if record.job_id not in answers}
-    return {**ended(left), **answers} if left else answers
 
 
 def _state(store: Store, stage_id: str, record: JobRecord, answers: Mapping[str, Answer]) -> SchedulerState:

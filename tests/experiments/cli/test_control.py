@@ -108,7 +108,7 @@ def test_status_reconciles_disk_and_scheduler(tmp_path, monkeypatch, disk, sched
     stage, _ = chain()
     store.write_stage(stage.id, stage.record)
     (store.stage_folder(stage.id) / "status.json").write_text(json.dumps({"state": disk}))
-    monkeypatch.setattr(status, "scheduler_states", lambda store: {stage.id: scheduler})
+    monkeypatch.setattr(status, "scheduler_states", lambda store, ask: {stage.id: scheduler})
     found = status.stage_statuses(store, [stage.id])[stage.id]
     assert found.state == state
     assert says in (found.error or found.note)
@@ -123,7 +123,7 @@ def test_what_a_lost_job_printed_is_shown(tmp_path, monkeypatch, capsys):
     log = tmp_path / "job.err"
     log.write_text("slurmstepd: error: Exceeded memory limit\n")
     lost = job("out of memory", "killed for its memory", log=log)
-    monkeypatch.setattr(status, "scheduler_states", lambda store: {stage.id: lost})
+    monkeypatch.setattr(status, "scheduler_states", lambda store, ask: {stage.id: lost})
     assert on(store, "status", "fake-toy") == 0
     text = capsys.readouterr().out
     assert "out of memory: killed for its memory" in text
@@ -131,7 +131,7 @@ def test_what_a_lost_job_printed_is_shown(tmp_path, monkeypatch, capsys):
 
 
 def test_a_scheduler_that_is_down_hides_nothing(failed, monkeypatch, capsys):
-    def down(store):
+    def down(store, ask):
         raise SchedulerError("squeue did not answer")
 
     monkeypatch.setattr(status, "scheduler_states", down)

@@ -110,22 +110,94 @@ def test_a_living_holder_keeps_others_out(store):
 
 
 @pytest.mark.parametrize(
-    ("change", "age", "stale"),
-    [
-        ({}, 0, False),
-        ({"pid": 2**22 + 1}, 0, True),
-        ({"started": 1}, 0, True),
-        ({"host": "elsewhere"}, 30, False),
-        ({"host": "elsewhere"}, 90, True),
-        ({}, 90, True),
-    ],
+    ("change", "stale"),
+    [({}, False), ({"pid": 2**22 + 1}, True), ({"started": 1}, True), ({"host": "elsewhere"}, False)],
 )
-def test_when_a_lock_is_stale(tmp_path, change, age, stale):
+@pytest.mark.parametrize("skew", [0, -1e6, 1e6], ids=["same clock", "clock behind", "clock ahead"])
+def test_at_first_sight_a_lock_is_stale_only_if_its_process_is_gone(tmp_path, change, stale, skew):
     lock = StageLock(tmp_path)
     lock.acquire()
     write_json(lock.path, {**json.loads(lock.path.read_text()), **change})
-    os.utime(lock.path, (time.time() - age, time.time() - age))
+    os.utime(lock.path, (time.time() + skew, time.time() + skew))
     assert read_holder(lock.path).stale is stale
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """This host's monotonic clock, which stands still unless moved; a watch moves it by its pauses."""
+
+    class Clock:
+        seconds = 1000.0
+
+        def wait(self, seconds):
+            self.seconds += seconds
+
+    clock = Clock()
+    monkeypatch.setattr(locks, "_now", lambda: clock.seconds)
+    return clock
+
+
+def held_elsewhere(folder, skew):
+    """A lock of another host, whose clock differs by `skew` seconds."""
+    write_json(folder / "lock", {"token": "abc", "host": "elsewhere", "pid": 1, "started": 1})
+    beat(folder, skew)
+    return folder / "lock"
+
+
+def beat(folder, skew):
+    os.utime(folder / "lock", (time.time() + skew,) * 2)
+
+
+@pytest.mark.parametrize("skew", [0, -1e6, 1e6])
+def test_a_beating_lock_is_never_stale_and_a_still_one_is_after_a_while(tmp_path, clock, skew):
+    path = held_elsewhere(tmp_path, skew)
+    for number in range(20):
+        assert not read_holder(path).stale
+        clock.wait(locks.STALE_SECONDS - 1)
+        beat(tmp_path, skew + number * 1e-3)
+    assert not read_holder(path).stale
+    clock.wait(locks.STALE_SECONDS - 1)
+    assert not read_holder(path).stale
+    clock.wait(1)
+    assert read_holder(path).stale
+
+
+@pytest.mark.parametrize("skew", [-1e6, 1e6])
+@pytest.mark.parametrize("alive", [True, False])
+def test_acquire_watches_a_lock_whose_time_says_nothing(tmp_path, clock, monkeypatch, skew, alive):
+    path = held_elsewhere(tmp_path, skew)
+    pauses = []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        clock.wait(seconds)
+        if alive and len(pauses) == 10:
+            beat(tmp_path, skew + 1)
+
+    monkeypatch.setattr(locks.time, "sleep", sleep)
+    lock = StageLock(tmp_path)
+    if alive:
+        with pytest.raises(StageBusy, match="process 1 on elsewhere"):
+            lock.acquire()
+        assert len(pauses) == 10
+    else:
+        lock.acquire()
+        assert sum(pauses) == locks.STALE_SECONDS
+        assert read_holder(path).token == lock.token
+        lock.release()
+
+
+def test_a_watch_ends_when_told_to(tmp_path, clock):
+    held_elsewhere(tmp_path, 1e6)
+    with pytest.raises(StageBusy):
+        StageLock(tmp_path).acquire(lambda: True)
+
+
+def test_a_lock_that_looks_fresh_is_not_waited_for(tmp_path, monkeypatch):
+    held_elsewhere(tmp_path, -1)
+    monkeypatch.setattr(locks.time, "sleep", lambda seconds: pytest.fail("waits"))
+    with pytest.raises(StageBusy):
+        StageLock(tmp_path).acquire()
 
 
 def test_the_heartbeat_keeps_a_lock_fresh(tmp_path, monkeypatch):
@@ -133,13 +205,19 @@ def test_the_heartbeat_keeps_a_lock_fresh(tmp_path, monkeypatch):
     lock = StageLock(tmp_path)
     lock.acquire()
     os.utime(lock.path, (1, 1))
-    time.sleep(0.3)
-    assert not read_holder(lock.path).stale
+    _wait(lambda: lock.path.stat().st_mtime > 1)
+    assert read_holder(lock.path).alive
     lock.release()
     assert not lock.path.exists()
 
 
-def test_a_paused_writer_cannot_overwrite(store):
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(locks, "STALE_SECONDS", 0.2)
+    monkeypatch.setattr(locks, "WATCH_SECONDS", 0.05)
+
+
+def test_a_paused_writer_cannot_overwrite(store, impatient):
     """A worker is stopped by SIGSTOP, replaced by another, and woken up: the second's result stands."""
     stage = fakes.stage("count", steps=30, pause=0.02)
     store.write_stage(stage.id, stage.record)
@@ -157,7 +235,7 @@ def test_a_paused_writer_cannot_overwrite(store):
     assert store.stage(stage.id).damaged() == []
 
 
-def test_publishing_needs_the_own_token(tmp_path):
+def test_publishing_needs_the_own_token(tmp_path, impatient):
     first, second = StageLock(tmp_path), StageLock(tmp_path)
     first.acquire()
     os.utime(first.path, (1, 1))
