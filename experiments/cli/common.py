@@ -18,7 +18,7 @@ from experiments.plan.explain import Reason, reasons
 from experiments.plan.union import together
 from experiments.spec.document import SpecError
 from experiments.spec.resolve import parse_setting
-from experiments.spec.schema import MOST_SEED, load_scale, load_spec, names
+from experiments.spec.schema import DEFAULT_SCALE, MOST_SEED, load_scale, load_spec, names
 from experiments.spec.variants import data_of
 from experiments.store.folder import Store
 from yolact.config.base import nearest
@@ -87,7 +87,9 @@ def plan_options(command: Callable) -> Callable:
     options: list[Callable] = [
         click.argument("spec", required=False),
         click.option("--all", "all_specs", is_flag=True, help="Every spec there is, each training once."),
-        click.option("--scale", default="toy", show_default=True, help="toy, small, paper, or a scale's file."),
+        click.option(
+            "--scale", default=DEFAULT_SCALE, show_default=True, help=f"{', '.join(names('scales'))}, or a scale's file."
+        ),
         click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field; may be repeated."),
         click.option("--seeds", type=SeedList(), help='In place of the spec\'s, such as 0,1,2 or "0 1 2".'),
         click.option("--data", help="In place of the scale's data set: a name, or the path of a data set."),
@@ -124,7 +126,7 @@ def request(
     parts = []
     for name in names("specs") if spec is None else [spec]:
         loaded = load_spec(name)
-        location = data or data_of(loaded, loaded_scale)
+        location = data or data_of(loaded.at(loaded_scale))
         dataset = datasets.setdefault(location, find_dataset(location))
         info = DataInfo(dataset.name, dataset.id, tuple(dataset.splits))
         where = str(Path(location).absolute()) if Path(location).exists() and location not in declared_names() else location

@@ -14,13 +14,16 @@ from typing import Any
 from experiments.graph import in_order
 from experiments.spec.config import RunConfig
 from experiments.spec.document import SpecError
+from experiments.spec.paper import check_names, printed, published
 from experiments.spec.resolve import Resolved, resolve
-from experiments.spec.schema import LoadedScale, LoadedSpec
-from experiments.spec.variants import Setting, Variant, check_names, reference_of, seeds_of, variants_of
+from experiments.spec.schema import LoadedScale, LoadedSpec, SpecAtScale
+from experiments.spec.tree import value_at, with_value
+from experiments.spec.variants import Setting, Variant, reference_of, seeds_of, variants_of
 from experiments.stages.kind import Kind
 from experiments.stages.table import KINDS
 from experiments.store.folder import processes
 from yolact.config import Config
+from yolact.config.fields import FilePath, marked
 from yolact.runtime.files import digest
 
 
@@ -139,19 +142,20 @@ def build_plan(
         SpecError: anything wrong in spec, scale or settings.
     """
     settings = tuple(settings)
-    variants = variants_of(spec, scale)
-    resolved = {variant.name: resolve(spec, scale, variant, settings) for variant in variants}
-    check_names(spec, scale, variants)
-    chosen = tuple(seeds) if seeds is not None else seeds_of(spec, scale)
-    wanted = in_order(measure or ("train", *spec.spec.measure), lambda kind: kinds[kind].inputs)
+    asked = spec.at(scale)
+    variants = variants_of(asked)
+    resolved = {variant.name: resolve(asked, variant, settings) for variant in variants}
+    check_names(spec, asked, variants)
+    chosen = tuple(seeds) if seeds is not None else seeds_of(asked)
+    wanted = in_order(measure or ("train", *asked.spec.measure), lambda kind: kinds[kind].inputs)
     if "train" in wanted and "train" not in data.splits:
         raise SpecError(f"data set {data.name!r} has no split 'train' to learn from; it has: {', '.join(data.splits)}")
-    weights = _Files()
+    files = _Files(asked.config)
     stages: dict[str, Stage] = {}
     runs = []
     for variant in variants:
         config = resolved[variant.name].config
-        parts = _Parts(config, _split(config, data), data, location or data.name, weights)
+        parts = _Parts(config, _split(config, data), data, location or data.name, files)
         for seed in chosen:
             ids: dict[str, str] = {}
             for name in wanted:
@@ -160,7 +164,7 @@ def build_plan(
                 ids[name] = stage.id
             runs.append(Run(variant.name, seed, ids))
     splits = {_split(found.config, data) for found in resolved.values()}
-    record = _experiment(spec, scale, data, sorted(splits)[0], variants, resolved, runs)
+    record = _experiment(asked, data, sorted(splits)[0], variants, resolved, runs)
     return Plan(f"{spec.name}-{scale.name}", record, stages, tuple(runs), resolved)
 
 
@@ -196,45 +200,30 @@ class _Parts:
         return Stage(stage_id({**content, "fields": essence}), content, where)
 
 
-_PATHS = (("model", "backbone", "weights"), ("training", "start_from"), ("stability", "source"))
-"""Fields that may hold a path: of a weights file, or of footage."""
-
-
 class _Files:
     """What is given as a path enters an id by its digest, never by its path."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: type[RunConfig]) -> None:
+        self.paths = marked(config, FilePath)
         self.digests: dict[str, str] = {}
 
     def by_digest(self, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         """The fields with `sha256:...` in place of such paths, and {that text: the path}."""
         files = {}
-        for field in _PATHS:
-            path = _value_at(fields, field)
-            if path not in (None, "imagenet"):
-                mark = self._mark(path, ".".join(field))
-                fields = _with_value(fields, field, mark)
-                files[mark] = str(Path(path).absolute())
+        for field, mark in self.paths.items():
+            path = value_at(fields, field)
+            if path and path not in mark.words:
+                text = self._digest(path, ".".join(field), mark)
+                fields = with_value(fields, field, text)
+                files[text] = str(Path(path).absolute())
         return fields, files
 
-    def _mark(self, path: str, field: str) -> str:
+    def _digest(self, path: str, field: str, mark: FilePath) -> str:
         if path not in self.digests:
-            if not (Path(path).is_file() or (field == "stability.source" and Path(path).is_dir())):
+            if not (Path(path).is_file() or (mark.folder and Path(path).is_dir())):
                 raise SpecError(f"{field}: no such file: {path}")
             self.digests[path] = f"sha256:{digest(Path(path))}"
         return self.digests[path]
-
-
-def _value_at(fields: Mapping[str, Any], field: tuple[str, ...]) -> Any:
-    value: Any = fields
-    for part in field:
-        value = value.get(part, {}) if isinstance(value, Mapping) else {}
-    return value or None
-
-
-def _with_value(fields: dict[str, Any], field: tuple[str, ...], value: Any) -> dict[str, Any]:
-    first, *rest = field
-    return {**fields, first: _with_value(fields[first], tuple(rest), value) if rest else value}
 
 
 def stage_id(content: Mapping[str, Any]) -> str:
@@ -254,40 +243,30 @@ def _split(config: RunConfig, data: DataInfo) -> str:
     return found[0]
 
 
-def _experiment(spec, scale, data: DataInfo, split: str, variants: list[Variant], resolved, runs) -> dict[str, Any]:
-    paper = spec.spec.paper
+def _experiment(
+    asked: SpecAtScale, data: DataInfo, split: str, variants: list[Variant], resolved: Mapping[str, Resolved], runs: list[Run]
+) -> dict[str, Any]:
+    spec = asked.spec
     return {
-        "experiment": spec.name,
-        "scale": scale.name,
-        "title": spec.spec.title,
-        "question": spec.spec.question,
-        "reference": reference_of(spec, scale, variants),
+        "experiment": asked.name,
+        "scale": asked.scale.name,
+        "title": spec.title,
+        "question": spec.question,
+        "reference": reference_of(asked, variants),
         "data": {"name": data.name, "id": data.id, "split": split},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "headline": list(spec.spec.headline),
-        "paper": {"source": paper.source, "note": paper.note} if paper else {"source": "", "note": ""},
-        "published": [row.to_data() for row in paper.published] if paper else [],
+        "headline": list(spec.headline),
+        "paper": {"source": spec.paper.source, "note": spec.paper.note} if spec.paper else {"source": "", "note": ""},
+        "published": published(asked),
         "stand_ins": {old: new for found in resolved.values() for old, new in found.stand_ins.items()},
         "variants": [
             {
                 "name": variant.name,
                 "label": variant.label,
-                "changes": _changes(variant, resolved[variant.name].config),
-                "paper": dict(paper.values.get(variant.name, {})) if paper else {},
+                "changes": dict(resolved[variant.name].changes),
+                "paper": printed(asked, variant.name),
             }
             for variant in variants
         ],
         "runs": [{"variant": run.variant, "seed": run.seed, "stages": dict(run.stages)} for run in runs],
     }
-
-
-def _changes(variant: Variant, config: RunConfig) -> dict[str, Any]:
-    """The variant's own settings with the values they came to, stand-ins included."""
-    changes = {}
-    plain = config.to_data()
-    for setting in variant.settings:
-        value: Any = plain
-        for part in setting.path:
-            value = value[part]
-        changes[setting.field] = value
-    return changes

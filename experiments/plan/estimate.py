@@ -17,11 +17,10 @@ from experiments.plan.build import Stage
 from experiments.plan.measured import Throughput, Throughputs
 from experiments.store.folder import StageView, Store
 from experiments.store.states import State
+from yolact.config.model import model_class
 from yolact.runtime.units import duration, readable_size
 
 _Key = tuple[Any, ...]
-_TWO_STAGES = 10
-"""How much longer Mask R-CNN trains than YOLACT at the same size: about so much on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def relative_length(stage: Stage) -> float:
     if not isinstance(training, Mapping):
         return 1.0
     model = fields.get("model", {})
-    pixels = model.get("image_size", 128) ** 2 * (_TWO_STAGES if model.get("kind") == "mask_rcnn" else 1)
+    pixels = model.get("image_size", 128) ** 2 * (model_class(model["kind"]).relative_cost if "kind" in model else 1)
     return max(1.0, training["iterations"] * training["batch_size"] * pixels / 1e7)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.plan.build import Plan, Stage
-from experiments.spec.resolve import flatten
+from experiments.spec.tree import flatten
 from experiments.store.folder import Store, StoreError
 from experiments.store.states import State, Why
 

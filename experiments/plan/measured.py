@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from experiments.spec.resolve import flatten
+from experiments.spec.tree import flatten
 from experiments.store.folder import StageView, Store
 from experiments.store.states import State
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, create_model, model_validator
 
 from yolact.config import Config, EvaluationConfig, InferenceConfig, ModelConfig, SpeedConfig, TrainingConfig, YolactConfig
+from yolact.config.base import at_odds
 from yolact.measures import NAMES, UnknownMeasure, declarations
 
 
@@ -49,10 +50,11 @@ class RunConfig(Config):
     def _equal_shares(self) -> Self:
         images, processes = self.training.batch_size, self.runtime.processes
         if images % processes:
-            raise ValueError(
+            message = (
                 f"training.batch_size {images} can't be split equally over {processes} processes "
                 f"(runtime.devices {self.runtime.devices} × runtime.nodes {self.runtime.nodes}); change one of them"
             )
+            raise at_odds(message, "training.batch_size", "runtime.devices", "runtime.nodes")
         return self
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.spec.tree import replaced
 from experiments.stages.kind import Kind, StageContext
 from experiments.store.folder import StageView, Store
 from yolact.errors import UserError
@@ -37,7 +38,7 @@ def context_of(
     record = view.record
     location = record["location"]
     return StageContext(
-        fields=_with_paths(record["fields"], location["files"]),
+        fields=replaced(record["fields"], location["files"]),  # paths in place of the digests that stand for them in the id
         inputs={name: store.stage(record["inputs"][name]).result for name in kind.inputs},
         seed=record["seed"],
         data=location["data"],
@@ -52,10 +53,3 @@ def context_of(
         should_stop=should_stop,
         ranks=ranks,
     )
-
-
-def _with_paths(fields: Any, files: Mapping[str, str]) -> Any:
-    """The fields with paths in place of the digests that stand for them in the id."""
-    if isinstance(fields, dict):
-        return {key: _with_paths(value, files) for key, value in fields.items()}
-    return files.get(fields, fields) if isinstance(fields, str) else fields

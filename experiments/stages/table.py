@@ -11,6 +11,10 @@ from typing import Any
 
 from experiments.spec.config import RunConfig
 from experiments.stages.kind import Fields, Kind
+from yolact.config import InferenceConfig
+from yolact.config.fields import AfterNetwork, marked
+from yolact.config.interventions import intervention_class
+from yolact.config.model import model_class
 from yolact.measures import declarations
 from yolact.measures.declaration import Measure
 from yolact.runtime.hardware import planned_device_name
@@ -34,22 +38,15 @@ def _predict(config: RunConfig, split: str) -> Fields:
     return {"inference": config.inference, "split": split}
 
 
-_AFTER_THE_NETWORK = (
-    *("suppression", "nms_iou", "score_threshold", "second_score_threshold", "pre_nms_top_k", "max_detections"),
-    *("cap_cross_class", "crop", "crop_padding", "mask_threshold", "whole_pixel_boxes"),
-)
-"""Fields of `InferenceConfig` that say what is done with the network's outputs."""
+_AFTER_NETWORK = {name for (name, *_) in marked(InferenceConfig, AfterNetwork)}
 
 
 def forward_pass(fields: Mapping[str, Any], inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
-    """What of a `predict` stage's fields decides about the network's outputs. Unless known to come later, a field does.
-
-    Mask R-CNN suppresses in the middle of its network.
-    """
-    if inputs["train"]["model"]["kind"] == "mask_rcnn":
+    """What of a `predict` stage's fields decides about the network's outputs. Unless marked as coming later, a field does."""
+    if not model_class(inputs["train"]["model"]["kind"]).shares_forward_pass:
         return None
-    read = {name: value for name, value in fields["inference"].items() if name not in _AFTER_THE_NETWORK}
-    if read["intervention"]["kind"] != "padding":  # the others change what was found, not the network
+    read = {name: value for name, value in fields["inference"].items() if name not in _AFTER_NETWORK}
+    if not intervention_class(read["intervention"]["kind"]).changes_network:
         read.pop("intervention")
     return {**fields, "inference": read}
 

@@ -1,7 +1,8 @@
 """Configuration values, grouped by the part of the library that owns them. Nothing here imports torch.
 
-`base` has the common class and the error it raises; `model`, `engine`, `inference`, `interventions`, `training` and
-`evaluation` have the fields. Those of a measure stand with the measure (`yolact/measures/`).
+`base` has the common class and the error it raises, `fields` the common types and marks of fields; `model`, `mask_branch`,
+`engine`, `inference`, `interventions`, `training` and `evaluation` have the fields. Those of a measure stand with the measure
+(`yolact/measures/`).
 """
 
 from yolact.config.base import Config, ConfigError
@@ -16,21 +17,17 @@ from yolact.config.interventions import (
     PaddingConfig,
     ProjectConfig,
 )
+from yolact.config.mask_branch import CustomMaskConfig, FCMaskConfig, MaskBranchConfig, NoMaskConfig, PrototypeConfig
 from yolact.config.model import (
     AnchorConfig,
     BackboneConfig,
-    CustomMaskConfig,
     CustomModelConfig,
-    FCMaskConfig,
     FPNConfig,
     HeadConfig,
     LossConfig,
-    MaskBranchConfig,
     MaskRCNNConfig,
     MatchingConfig,
     ModelConfig,
-    NoMaskConfig,
-    PrototypeConfig,
     YolactConfig,
 )
 from yolact.config.training import AugmentationConfig, TrainingConfig

@@ -8,19 +8,29 @@ import re
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 
+from yolact.config.fields import CUSTOM, configs_in, fields_of, kind_of_class
 from yolact.errors import UserError
-
-CUSTOM = "package.module:Name"
-"""In place of the `kind` of a class of the user's own, which is its import path."""
 
 
 class ConfigError(UserError, ValueError):
-    """A configuration value that the user wrote is wrong. `field` is its dotted path, "" for the whole value."""
+    """A configuration value that the user wrote is wrong.
 
-    def __init__(self, message: str, field: str = "") -> None:
+    Args:
+        field: dotted path of the value, "" for the whole.
+        fields: dotted paths of the fields at odds, where the fault lies between several.
+    """
+
+    def __init__(self, message: str, field: str = "", fields: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.field = field
+        self.fields = fields or (field,)
+
+
+def at_odds(message: str, *fields: str) -> PydanticCustomError:
+    """What a validator raises of fields that don't fit each other, named by their paths inside the value it validates."""
+    return PydanticCustomError("at_odds", "{message}", {"message": message, "fields": fields})
 
 
 class Config(BaseModel):
@@ -68,9 +78,16 @@ class Config(BaseModel):
 
 
 def nearest(name: str, valid: list[str]) -> str:
-    """A hint such as `, did you mean 'iterations'?`, or the list of valid names when none is close."""
+    """A hint such as `, did you mean 'iterations'?`, or the list of valid names when none is close.
+
+    Names that hold a comma are listed one per line.
+    """
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
-    return f", did you mean {close[0]!r}?" if close else f"; valid names: {', '.join(sorted(valid))}"
+    if close:
+        return f", did you mean {close[0]!r}?"
+    if any("," in each for each in valid):
+        return "; valid names:" + "".join(f"\n  {each}" for each in sorted(valid))
+    return f"; valid names: {', '.join(sorted(valid))}"
 
 
 def _explain(cls: type[Config], error: ValidationError) -> ConfigError:
@@ -78,17 +95,27 @@ def _explain(cls: type[Config], error: ValidationError) -> ConfigError:
     first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
     path = [str(part) for part in first["loc"]]
     owner, plain = _follow(cls, path)
-    field = ".".join(plain)
+    field, context = ".".join(plain), first.get("ctx", {})
     if first["type"] == "union_tag_not_found":
         return ConfigError(f"{field}.kind: is missing", f"{field}.kind")
     if first["type"] == "union_tag_invalid":
-        tag, valid = first["ctx"]["tag"], re.findall(r"'([^']+)'", first["ctx"]["expected_tags"])
-        return ConfigError(f"{field}.kind: unknown kind {tag!r}{nearest(tag, valid)}", f"{field}.kind")
+        valid = re.findall(r"'([^']+)'", context["expected_tags"])
+        return ConfigError(f"{field}.kind: unknown kind {context['tag']!r}{nearest(context['tag'], valid)}", f"{field}.kind")
     if first["type"] == "extra_forbidden":
-        hint = nearest(path[-1], sorted(owner.model_fields)) if owner else ""
+        hint = _elsewhere(owner, path[-1]) or nearest(path[-1], sorted(owner.model_fields)) if owner else ""
         return ConfigError(f"{field}: unknown field {path[-1]!r}{hint}", field)
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "at_odds":
+        inside = f"{field}." if field else ""
+        return ConfigError(f"{field or cls.__name__}: {message}", field, tuple(inside + name for name in context["fields"]))
     given = f", got {first['input']!r}" if first["type"] != "missing" and not isinstance(first["input"], dict) else ""
-    return ConfigError(f"{field or cls.__name__}: {first['msg']}{given}{_nearest_choice(first)}", field)
+    return ConfigError(f"{field or cls.__name__}: {message}{given}{_nearest_choice(first)}", field)
+
+
+def _elsewhere(owner: type[BaseModel], name: str) -> str:
+    """`, did you mean 'training.lr'?` where fields inside `owner`'s have this name."""
+    found = dict.fromkeys(".".join(path) for path, _ in fields_of(owner) if path[-1] == name and len(path) > 1)
+    return f", did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
 def _nearest_choice(problem: Any) -> str:
@@ -100,11 +127,11 @@ def _nearest_choice(problem: Any) -> str:
     return f", did you mean {close[0]!r}?" if close else ""
 
 
-def _follow(cls: type[Config], path: list[str]) -> tuple[type[Config] | None, list[str]]:
+def _follow(cls: type[BaseModel], path: list[str]) -> tuple[type[BaseModel] | None, list[str]]:
     """The class that owns the last part of a pydantic error path, and the path without pydantic's union tags."""
-    owner: type[Config] | None = cls
+    owner: type[BaseModel] | None = cls
     plain: list[str] = []
-    candidates: list[type[Config]] = []
+    candidates: list[type[BaseModel]] = []
     for index, part in enumerate(path):
         tagged = [c for c in candidates if kind_of_class(c) == part]
         if candidates and tagged:
@@ -119,19 +146,6 @@ def _follow(cls: type[Config], path: list[str]) -> tuple[type[Config] | None, li
             owner = candidates[0] if candidates else None
             candidates = candidates if len(candidates) > 1 else []
     return owner, plain
-
-
-def configs_in(annotation: Any) -> list[type[Config]]:
-    """The configuration classes that a field's annotation names."""
-    if isinstance(annotation, type) and issubclass(annotation, Config):
-        return [annotation]
-    return [config for part in getattr(annotation, "__args__", ()) for config in configs_in(part)]
-
-
-def kind_of_class(cls: type[Config]) -> str | None:
-    """The `kind` of a class that is one choice of several, `CUSTOM` for the class of every import path; None of any other."""
-    found = cls.model_fields.get("kind")
-    return None if found is None else CUSTOM if found.is_required() else found.default
 
 
 def kind_of(value: Any) -> str | None:

@@ -8,36 +8,36 @@ from pydantic import Field
 
 from yolact.config.base import Config
 from yolact.config.engine import EngineConfig
+from yolact.config.fields import AfterNetwork, Fraction, Positive
 from yolact.config.interventions import Intervention, NoIntervention
-from yolact.config.model import Fraction, Positive
 
 
 class InferenceConfig(Config):
     """Decoding, suppression and mask assembly (`yolact/inference/postprocess.py`)."""
 
-    suppression: Literal["fast", "standard", "traditional", "cross_class"] = "fast"
+    suppression: Annotated[Literal["fast", "standard", "traditional", "cross_class"], AfterNetwork()] = "fast"
     """Which non-maximum suppression; `yolact/ops/nms.py` defines each."""
-    nms_iou: Fraction = 0.5
+    nms_iou: Annotated[Fraction, AfterNetwork()] = 0.5
     """A box that overlaps a better one by more than this is removed (traditional NMS: by this or more)."""
-    score_threshold: Fraction = 0.05
+    score_threshold: Annotated[Fraction, AfterNetwork()] = 0.05
     """Anchors whose best foreground probability is not above this are dropped before suppression."""
-    second_score_threshold: bool = False
+    second_score_threshold: Annotated[bool, AfterNetwork()] = False
     """Also drop each class score not above `score_threshold` after Fast NMS. Off in the official code (+0.2 mAP)."""
-    pre_nms_top_k: Positive = 200
+    pre_nms_top_k: Annotated[Positive, AfterNetwork()] = 200
     """Fast NMS looks at this many best boxes per class; cross-class NMS at this many in all."""
-    max_detections: Positive = 100
+    max_detections: Annotated[Positive, AfterNetwork()] = 100
     """Detections kept per image after suppression."""
-    cap_cross_class: bool = False
+    cap_cross_class: Annotated[bool, AfterNetwork()] = False
     """Hold cross-class NMS to `max_detections` too. The official code returns up to `pre_nms_top_k`."""
     masks: bool = True
     """Make masks. Without, protonet, coefficients and assembly are left out, and detections are boxes alone."""
-    crop: bool = True
+    crop: Annotated[bool, AfterNetwork()] = True
     """Zero each mask outside its predicted box. Read by the prototypes branch only."""
-    crop_padding: Annotated[int, Field(ge=0)] = 1
+    crop_padding: Annotated[int, Field(ge=0), AfterNetwork()] = 1
     """Padding of that crop in prototype pixels."""
-    mask_threshold: Fraction = 0.5
+    mask_threshold: Annotated[Fraction, AfterNetwork()] = 0.5
     """A pixel belongs to the mask when its probability, upsampled to the image, is above this."""
-    whole_pixel_boxes: bool = False
+    whole_pixel_boxes: Annotated[bool, AfterNetwork()] = False
     """Cut the corners of the boxes that come out to whole pixels, towards 0, as the official code does. Masks don't change."""
     engine: EngineConfig = EngineConfig()
     """What carries all this out."""

@@ -5,21 +5,29 @@ They need no training, so variants that differ in nothing else share one. `yolac
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 from pydantic import Field
 
 from yolact.config.base import Config
-from yolact.config.model import Padding, Positive
+from yolact.config.fields import Positive, kinds_in
+from yolact.config.model import Padding
 
 
-class NoIntervention(Config):
+class AnyIntervention(Config):
+    """What planning reads of every intervention."""
+
+    changes_network: ClassVar[bool] = False
+    """Whether it changes the network's outputs, and not only what is made of them."""
+
+
+class NoIntervention(AnyIntervention):
     """Detections as the network gives them."""
 
     kind: Literal["none"] = "none"
 
 
-class KeepConfig(Config):
+class KeepConfig(AnyIntervention):
     """Assemble masks from the most used prototypes alone."""
 
     kind: Literal["keep"] = "keep"
@@ -27,7 +35,7 @@ class KeepConfig(Config):
     """How many prototypes are kept, those with the largest mean |coefficient| x activation over training images first."""
 
 
-class ProjectConfig(Config):
+class ProjectConfig(AnyIntervention):
     """Assemble masks from the prototypes' projection on their first principal components."""
 
     kind: Literal["project"] = "project"
@@ -35,7 +43,7 @@ class ProjectConfig(Config):
     """How many components are kept, those of the training images' prototype pixels."""
 
 
-class NoiseConfig(Config):
+class NoiseConfig(AnyIntervention):
     """Add normal noise to the coefficients."""
 
     kind: Literal["noise"] = "noise"
@@ -45,7 +53,7 @@ class NoiseConfig(Config):
     """Every coefficient of a detection, or one of them, drawn anew for each detection."""
 
 
-class OracleConfig(Config):
+class OracleConfig(AnyIntervention):
     """Put ground truth in the place of one part of each detection that finds an object."""
 
     kind: Literal["oracle"] = "oracle"
@@ -54,8 +62,10 @@ class OracleConfig(Config):
     object's mask at their resolution, cropped by the predicted box), the mask, the box (and the crop by it), or the label."""
 
 
-class PaddingConfig(Config):
+class PaddingConfig(AnyIntervention):
     """Run the network with another padding than it was trained with."""
+
+    changes_network = True
 
     kind: Literal["padding"] = "padding"
     mode: Padding = "reflect"
@@ -64,3 +74,8 @@ class PaddingConfig(Config):
 Intervention = Annotated[
     NoIntervention | KeepConfig | ProjectConfig | NoiseConfig | OracleConfig | PaddingConfig, Field(discriminator="kind")
 ]
+
+
+def intervention_class(kind: str) -> type[AnyIntervention]:
+    """The class of the interventions of a kind."""
+    return cast(type[AnyIntervention], kinds_in(Intervention)[kind])

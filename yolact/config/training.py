@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from yolact.config.base import Config
-from yolact.config.model import Fraction, Positive
+from yolact.config.fields import FilePath, Fraction, Positive
 
 
 class AugmentationConfig(Config):
@@ -32,7 +32,7 @@ class AugmentationConfig(Config):
 class TrainingConfig(Config):
     """SGD and its schedule (`yolact/training/loop.py`). Length counts iterations, never seconds."""
 
-    start_from: str | None = None
+    start_from: Annotated[str | None, FilePath()] = None
     """Weights to fine-tune: a state dict of the same architecture, ours or the official layout. Layers that depend on the
     number of classes start fresh when that number differs. None starts from the backbone's weights alone."""
     iterations: Annotated[int, Field(ge=0)] = 800_000

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolact.config.model import PrototypeConfig, YolactConfig
+from yolact.config.mask_branch import PrototypeConfig
+from yolact.config.model import YolactConfig
 from yolact.errors import UserError
 from yolact.runtime.files import written_aside
 

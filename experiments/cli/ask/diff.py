@@ -11,7 +11,7 @@ import click
 
 from experiments.cli.common import results_option
 from experiments.plan.explain import difference
-from experiments.spec.resolve import flatten
+from experiments.spec.tree import flatten
 from experiments.store.folder import StageView, Store, StoreError
 from experiments.store.metrics import METRICS, Metric
 from experiments.store.states import State

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
+from rich.table import Column, Table
 
 from experiments.cli.common import console as make_console
 from experiments.spec.schema import load_scale, load_spec, names
@@ -19,12 +19,13 @@ def list_specs() -> None:
       yolact list
     """
     scales = [load_scale(name) for name in names("scales")]
-    specs = Table("spec", "question", *(f"{scale.name}: variants × seeds" for scale in scales), box=None, pad_edge=False)
+    columns = [Column(f"{scale.name}: variants × seeds", justify="right") for scale in scales]
+    specs = Table("spec", "title", *columns, box=None, pad_edge=False)
     for name in names("specs"):
         spec = load_spec(name)
-        counts = [f"{len(variants_of(spec, scale))} × {len(seeds_of(spec, scale))}" for scale in scales]
-        specs.add_row(spec.name, spec.spec.title, *counts)
-    sizes = Table("scale", "what", "data set", box=None, pad_edge=False)
+        asked = [spec.at(scale) for scale in scales]
+        specs.add_row(spec.name, spec.title, *(f"{len(variants_of(each))} × {len(seeds_of(each))}" for each in asked))
+    sizes = Table("scale", "title", "data set", box=None, pad_edge=False)
     for scale in scales:
         sizes.add_row(scale.name, scale.scale.title, scale.scale.data)
     console = make_console()

@@ -15,7 +15,7 @@ from experiments.cli.common import Request, plan_options, request
 from experiments.cli.common import console as make_console
 from experiments.plan.explain import Reason
 from experiments.plan.sharing import Savings, savings
-from experiments.spec.resolve import flatten
+from experiments.spec.tree import flatten
 from experiments.store.states import COLOURS, Why
 
 

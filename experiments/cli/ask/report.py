@@ -85,7 +85,7 @@ def report(
                 raise
             failed += 1
             click.echo(f"{name}: {error}", err=True)
-    overview = write_overview(results, {name: load_spec(name).spec.title for name in names("specs")})
+    overview = write_overview(results, {name: load_spec(name).title for name in names("specs")})
     if every:
         click.echo(overview)
     return 1 if failed else 0

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import click
 
+from experiments.spec.at_scale import schema_at_scales
 from experiments.spec.config import run_config
 from experiments.spec.schema import Scale, Spec
-from yolact.config import Config
 
-WHAT: dict[str, type[Config]] = {"spec": Spec, "scale": Scale, "config": run_config()}
+WHAT: dict[str, Callable[[], dict[str, Any]]] = {
+    "spec": lambda: schema_at_scales(Spec),
+    "scale": Scale.model_json_schema,
+    "config": run_config().model_json_schema,
+}
 
 
 @click.command()
@@ -23,4 +29,4 @@ def schema(what: str) -> None:
       yolact schema spec > spec.schema.json
       yolact schema config
     """
-    click.echo(json.dumps(WHAT[what].model_json_schema(), indent=2))
+    click.echo(json.dumps(WHAT[what](), indent=2))

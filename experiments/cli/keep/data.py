@@ -155,7 +155,7 @@ def tile(source: str, out: Path, side: int) -> None:
 
 @data.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="What specs and `--set data=` call it.")
+@click.option("--name", required=True, help="What specs and --data call it.")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; experiments/data/NAME.yaml by default.")
 def declare(folder: Path, name: str, out: Path | None) -> None:
     """Write a declaration for a COCO-format FOLDER, with digests that pin its contents.

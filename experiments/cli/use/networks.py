@@ -12,7 +12,7 @@ import click
 
 from experiments.cli.common import results_option
 from experiments.store.folder import Store
-from yolact.config import InferenceConfig, MaskRCNNConfig
+from yolact.config import InferenceConfig
 from yolact.errors import UserError
 from yolact.inference.predict_images import Trained
 
@@ -92,7 +92,7 @@ class Network:
 
     trained: Trained
     inference: InferenceConfig
-    """A preset's own; else the defaults, for Mask R-CNN with its own suppression."""
+    """A preset's own; else the defaults, with those of the model's kind."""
     device: str
     """The one it lies on."""
 
@@ -156,7 +156,7 @@ def _of_preset(name: str, weights: Path | None, device: str | None) -> Network:
 
 
 def _inference_of(model: Any) -> InferenceConfig:
-    return InferenceConfig(suppression="standard") if isinstance(model.config, MaskRCNNConfig) else InferenceConfig()
+    return InferenceConfig(**model.config.inference_defaults)
 
 
 def choose_device(name: str | None) -> str:

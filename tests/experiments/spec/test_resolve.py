@@ -13,9 +13,9 @@ from yolact.config.presets import preset
 
 
 def _resolve(spec, scale, variant, *settings):
-    loaded, size = load_spec(spec), load_scale(scale)
-    chosen = next(v for v in variants_of(loaded, size) if v.name == variant)
-    return resolve(loaded, size, chosen, [parse_setting(text) for text in settings])
+    asked = load_spec(spec).at(load_scale(scale))
+    chosen = next(v for v in variants_of(asked) if v.name == variant)
+    return resolve(asked, chosen, [parse_setting(text) for text in settings])
 
 
 @pytest.fixture

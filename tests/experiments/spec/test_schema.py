@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import jsonschema
 import pytest
 
 from experiments.plan.build import DataInfo, build_plan
+from experiments.spec import schema
+from experiments.spec.at_scale import schema_at_scales
 from experiments.spec.document import SpecError
 from experiments.spec.resolve import parse_setting
-from experiments.spec.schema import load_scale, load_spec, names
+from experiments.spec.schema import Spec, load_scale, load_spec, names
 from experiments.spec.variants import variants_of
 
 DATA = DataInfo("shapes", "0123456789abcdef", ("train", "val", "test"))
@@ -41,7 +44,24 @@ FAULTS = [
     ("training.iterations: {toy: 10}", "training.iterations: ten", ":7:", "valid integer"),
     ("training.iterations: {toy: 10}", "training.iterations: 1.5", ":7:", "training.iterations"),
     ("training.iterations: {toy: 10}", "training.iterations: -1", ":7:", "greater than or equal to 0"),
-    ("training.iterations: {toy: 10}", "training.iterations: {tyo: 10}", ":7:", "tyo"),
+    (
+        "training.iterations: {toy: 10}",
+        "training.iterations: {tyo: 10}",
+        ":7:",
+        "training.iterations: no scale 'tyo', did you mean 'toy'?",
+    ),
+    ("training.iterations: {toy: 10}", "training.iterations: {toy: 10, toi: 9}", ":7:", "no scale 'toi', did you mean 'toy'?"),
+    ("training.iterations: {toy: 10}", "training: {toy: {lr: 1}}", ":7:", "unknown field 'toy'"),
+    ("training.iterations: {toy: 10}", "lr: 1", ":7:", "unknown field 'lr', did you mean 'training.lr'?"),
+    ("reference: fast", "reference: {paper: fast}", ":4:", "reference: no value for scale 'toy'"),
+    ("  fast: {}", "  fast: {preset: yolact_bse}", ":9:", "did you mean 'yolact_base'?"),
+    ("  fast: {}", "  fast: {preset: {tyo: yolact_base}}", ":9:", "no scale 'tyo', did you mean 'toy'?"),
+    ("  fast: {}", "  fast: {label: {toy: Fast, slow: Slow}}", ":9:", "no scale 'slow'"),
+    ("  values:", "  rows: {fast: table2a.yolact-fsat}\n  values:", ":14:", "did you mean 'table2a.yolact-fast'?"),
+    ("  values:", "  published_rows: [table1.fsic]\n  values:", ":14:", "did you mean 'table1.fcis'?"),
+    ("  values:", "  metrics: [mask_PA]\n  values:", ":14:", "did you mean 'mask_AP'?"),
+    ("base:", "grid:\n  training.batch_size: [8,\n    16, 8]\nbase:", ":8:", "training.batch_size: 8 is given twice"),
+    ("base:", "grid: {training.lr: [1, 1.0]}\nbase:", ":6:", "training.lr: 1.0 is given twice"),
     ("training.iterations: {toy: 10}", "training.lr: 1\n  training: {lr: 2}", ":8:", "given twice"),
     ("training.iterations: {toy: 10}", "training: 10", ":7:", "is a group of fields"),
     ("inference.suppression: standard", "inference.suppression: standart", ":11:", "did you mean 'standard'?"),
@@ -52,13 +72,13 @@ FAULTS = [
     ("mask_AP: 29.9", "mask_PA: 29.9", ":15:", "did you mean 'mask_AP'?"),
     ("mask_AP: 29.9", "mask_AP: high", ":15:", "valid number"),
     ("measure: [coco]", "headline: [mask_AP59]\nmeasure: [coco]", ":5:", "did you mean 'mask_AP"),
-    ("measure: [coco]", "data: {tyo: coco}\nmeasure: [coco]", ":5:", "unknown scale 'tyo', did you mean 'toy'?"),
+    ("measure: [coco]", "data: {tyo: coco}\nmeasure: [coco]", ":5:", "no scale 'tyo', did you mean 'toy'?"),
     ("  standard:\n", "  standard:\n    scales: [tyo]\n", ":11:", "unknown scale 'tyo', did you mean 'toy'?"),
     ("paper:\n", "paper:\n  published: [{label: FCIS, values: {AP: 1}}]\n", ":13:", "unknown metric 'AP'"),
     ("variants:", "variants: [", ":", "spec.yaml"),
-    ("base:", "grid: {model.mask_branch.k: 8}\nbase:", ":6:", "expected a list of values"),
-    ("base:", "grid: {model.mask_branch.k: {tooy: [8]}}\nbase:", ":6:", "unknown scale 'tooy', did you mean 'toy'?"),
-    ("base:", "grid: {model.mask_branch.k: {paper: [8]}}\nbase:", ":6:", "such a list for scale 'toy'"),
+    ("base:", "grid: {model.mask_branch.k: 8}\nbase:", ":6:", "valid array"),
+    ("base:", "grid: {model.mask_branch.k: {tooy: [8]}}\nbase:", ":6:", "no scale 'tooy', did you mean 'toy'?"),
+    ("base:", "grid: {model.mask_branch.k: {paper: [8]}}\nbase:", ":6:", "no value for scale 'toy'"),
     ("reference: fast", "reference: crop=true\ngrid: {inference.corp: [true]}", ":5:", "did you mean 'crop'?"),
     ("title: A title", "title: [2026-11-20]", ":1:", "got ['2026-11-20']"),
 ]
@@ -140,13 +160,13 @@ def test_a_folder_is_no_spec(tmp_path):
 def test_a_spec_without_variants_is_refused(spec_file):
     text = GOOD[: GOOD.index("variants:")].replace("base:", "base: {}\n#").replace("  training", "#")
     with pytest.raises(SpecError, match="needs `variants` or a `grid`"):
-        load_spec(str(spec_file(text)))
+        load_spec(str(spec_file(text))).at(load_scale("toy"))
 
 
 def test_grid_makes_every_combination(spec_file):
     text = GOOD.replace("base:", "grid: {model.mask_branch.k: [2, 4], inference.crop: [true, false]}\nbase:")
-    found = [v.name for v in variants_of(load_spec(str(spec_file(text))), load_scale("toy"))]
-    assert found == ["fast", "standard", "k=2, crop=true", "k=2, crop=false", "k=4, crop=true", "k=4, crop=false"]
+    found = [v.name for v in variants_of(load_spec(str(spec_file(text))).at(load_scale("toy")))]
+    assert found == ["fast", "standard", "k=2,crop=true", "k=2,crop=false", "k=4,crop=true", "k=4,crop=false"]
 
 
 @pytest.mark.parametrize("spec", names("specs"))
@@ -155,7 +175,7 @@ def test_shipped_specs_plan_at_every_scale(spec, scale):
     plan = _plan(spec, scale=scale)
     assert plan.stages
     assert plan.experiment["reference"] in plan.resolved
-    if load_spec(spec).spec.paper:
+    if load_spec(spec).at(load_scale(scale)).spec.paper:
         assert any(variant["paper"] for variant in plan.experiment["variants"])
 
 
@@ -165,3 +185,61 @@ def test_paper_values_stand_beside_their_variants():
     assert {name: paper["mask_AP"] for name, paper in variants.items() if name.startswith("k=")} == {
         "k=8": 26.8, "k=16": 27.1, "k=32": 27.7, "k=64": 27.8, "k=128": 27.6, "k=256": 27.7,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("spec", names("specs"))
+def test_shipped_specs_fit_the_json_schema(spec):
+    jsonschema.validate(load_spec(spec).document.data, schema_at_scales(Spec))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("reference: fast", "reference: 5"), ("reference: fast", "reference: {toy: 5}"), ("  fast: {}", "  fast: {lable: x}")],
+)
+def test_the_json_schema_refuses_what_planning_refuses(spec_file, old, new):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(load_spec(str(spec_file(GOOD.replace(old, new)))).document.data, schema_at_scales(Spec))
+
+
+def test_a_new_scale_changes_no_reading(spec_file, tmp_path, monkeypatch):
+    """Groups of fields stay groups, and variants variants, even if scales have their names."""
+    before = _plan(spec_file())
+    known = names("scales")
+    monkeypatch.setattr(schema, "names", lambda room: [*known, "set", "fast", "standard", "inference.suppression", "mask_AP"])
+    assert set(_plan(spec_file()).stages) == set(before.stages)
+
+
+def test_values_per_scale_are_chosen_with_their_lines(spec_file):
+    text = GOOD.replace("  fast: {}", "  fast:\n    preset:\n      toy: yolact_base\n      small: yolact_bse")
+    path = spec_file(text)
+    assert "fast" in _plan(path).resolved
+    with pytest.raises(SpecError, match=rf"^{path}:12: .*'yolact_bse'"):
+        _plan(path, scale="small")
+
+
+def test_a_variant_may_have_its_own_preset(spec_file):
+    text = GOOD.replace("  fast: {}", "  fast: {preset: {paper: yolact_development}}")
+    for scale, changed in (("toy", False), ("paper", True)):
+        plan = _plan(spec_file(text), scale=scale)
+        assert (plan.resolved["fast"].config.model.loss.semantic == 0) == changed
+        record = next(v for v in plan.experiment["variants"] if v["name"] == "fast")
+        assert (record["changes"].get("model.loss.semantic") == 0) == changed
+
+
+@pytest.mark.parametrize(
+    ("grid", "expected"),
+    [
+        ("{model.fpn.channels: [8], model.mask_branch.channels: [4]}", "fpn.channels=8,mask_branch.channels=4"),
+        ("{model.mask_branch.k: [8], training.lr: [0.001]}", "k=8,lr=0.001"),
+        ("{training.milestones: [[0.5, 0.75]]}", "milestones=[0.5,0.75]"),
+    ],
+)
+def test_grid_names_are_short_unique_and_without_blanks(spec_file, grid, expected):
+    found = variants_of(load_spec(str(spec_file(GOOD.replace("base:", f"grid: {grid}\nbase:")))).at(load_scale("toy")))
+    assert found[-1].name == expected
+
+
+def test_names_with_commas_are_listed_one_per_line(spec_file):
+    text = GOOD.replace("base:", "grid: {model.mask_branch.k: [2, 4], training.lr: [1]}\nbase:")
+    with pytest.raises(SpecError, match="\n  k=2,lr=1\n  k=4,lr=1\n"):
+        _plan(spec_file(text.replace("reference: fast", "reference: zzzzzzzz")))

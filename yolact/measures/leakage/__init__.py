@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from yolact.config.base import Config
-from yolact.config.model import Positive
+from yolact.config.fields import Positive
 from yolact.measures.declaration import File, Measure, Scalar
 
 

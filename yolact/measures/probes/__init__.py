@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from yolact.config.base import Config
-from yolact.config.model import Positive
+from yolact.config.fields import Positive
 from yolact.measures.declaration import File, Measure, Scalar
 
 

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from yolact.config.base import Config
-from yolact.config.model import Fraction, Positive
+from yolact.config.fields import FilePath, Fraction, Positive
 from yolact.measures.declaration import File, Measure, Scalar
 
 
 class StabilityConfig(Config):
     """How steady masks are from frame to frame (`yolact/measures/stability/measure.py`)."""
 
-    source: str | None = None
+    source: Annotated[str | None, FilePath(folder=True)] = None
     """A video, or a folder of frames, to look at instead. None: generated sequences of known motion, shapes that move where the
     data set is `shapes`, else images of the evaluated split under a moving camera."""
     sequences: Positive = 16

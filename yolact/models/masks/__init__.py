@@ -1,6 +1,6 @@
 """Mask branches: the seam inside YOLACT where methods of making masks differ."""
 
-from yolact.config.model import FCMaskConfig, NoMaskConfig, PrototypeConfig
+from yolact.config.mask_branch import FCMaskConfig, NoMaskConfig, PrototypeConfig
 from yolact.models.masks.fc_mask import FCMaskBranch
 from yolact.models.masks.no_masks import NoMaskBranch
 from yolact.models.masks.prototypes import PrototypeBranch

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from yolact.config.inference import InferenceConfig
-from yolact.config.model import FCMaskConfig
+from yolact.config.mask_branch import FCMaskConfig
 from yolact.models.one_stage.mask_branch import MaskBranch, MaskTargets
 from yolact.ops import masks as mask_ops
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yolact.config.model import PrototypeConfig
+from yolact.config.mask_branch import PrototypeConfig
 
 
 class Protonet(nn.Module):

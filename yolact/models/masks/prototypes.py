@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from yolact.config.inference import InferenceConfig
-from yolact.config.model import PrototypeConfig
+from yolact.config.mask_branch import PrototypeConfig
 from yolact.models.masks.protonet import Protonet
 from yolact.models.one_stage.mask_branch import MaskBranch, MaskTargets
 from yolact.ops import masks as mask_ops
