@@ -101,6 +101,9 @@ def main() -> None:
     """Entry point: a user's error is one message and exit status 2, anything else a bug and its traceback."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # "±" on a terminal that knows ASCII alone is no reason to end
+    from experiments.stages.custom_code import import_from_working_directory
+
+    import_from_working_directory()
     status = call(sys.argv[1:])
     try:
         sys.stdout.flush()

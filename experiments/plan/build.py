@@ -19,6 +19,7 @@ from experiments.spec.resolve import Resolved, resolve
 from experiments.spec.schema import LoadedScale, LoadedSpec, SpecAtScale
 from experiments.spec.tree import value_at, with_value
 from experiments.spec.variants import Setting, Variant, reference_of, seeds_of, variants_of
+from experiments.stages.custom_code import code_digests
 from experiments.stages.kind import Kind
 from experiments.stages.table import KINDS
 from experiments.store.folder import processes
@@ -42,7 +43,8 @@ class Stage:
 
     id: str
     content: Mapping[str, Any]
-    """Kind, version, fields, inputs, seed, data, threads, device. The id hashes them, without the fields at their defaults."""
+    """Kind, version, fields, inputs, seed, data, threads, device, and the code of import paths. The id hashes them, without the
+    fields at their defaults."""
     location: Mapping[str, Any]
     """Where things lie on this machine (data set, weight files), and by how many processes it is worked on; no part of the
     id."""
@@ -173,7 +175,7 @@ class _Parts:
 
     def __init__(self, config: RunConfig, split: str, data: DataInfo, location: str, weights: _Files) -> None:
         self.config, self.split, self.data, self.location, self.weights = config, split, data, location, weights
-        self.fields: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {}
+        self.fields: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str], dict[str, str]]] = {}
 
     def stage(self, name: str, kind: Kind, ids: Mapping[str, str], seed: int) -> Stage:
         if name not in self.fields:
@@ -181,8 +183,8 @@ class _Parts:
             plain = {field: value.to_data() if isinstance(value, Config) else value for field, value in read.items()}
             essence = plain | {field: value.essence(plain[field]) for field, value in read.items() if isinstance(value, Config)}
             fields, files = self.weights.by_digest(plain)
-            self.fields[name] = fields, self.weights.by_digest(essence)[0], files
-        fields, essence, files = self.fields[name]
+            self.fields[name] = fields, self.weights.by_digest(essence)[0], files, code_digests(fields)
+        fields, essence, files, code = self.fields[name]
         content = {
             "kind": name,
             "version": kind.version,
@@ -192,6 +194,7 @@ class _Parts:
             "data": self.data.id,
             "threads": self.config.runtime.threads,
             "device": self.config.runtime.device,
+            **({"code": code} if code else {}),
         }
         runtime = self.config.runtime
         where = {"data": self.location, "files": files, "workers": runtime.workers}

@@ -102,5 +102,6 @@ def _lines(before: _Leaves, after: _Leaves) -> list[str]:
 
 
 def _readable(content: Mapping[str, Any]) -> _Leaves:
-    leaves = flatten({key: content.get(key) for key in ("fields", "inputs", "seed", "data", "threads", "device", "version")})
+    shown = ("fields", "inputs", "seed", "data", "threads", "device", "version", "code")
+    leaves = flatten({key: content[key] for key in shown if key in content})
     return {path[1:] if path[0] == "fields" else path: value for path, value in leaves.items()}

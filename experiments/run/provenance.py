@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from experiments.stages.custom_code import expect_code, planned_code
 from experiments.store.folder import Store
 from yolact.runtime.files import digest_of_contents, written_aside
 from yolact.runtime.hardware import host_hardware, planned_device_name
@@ -37,8 +38,12 @@ def sources() -> dict[str, bytes]:
 
 
 def sources_of(store: Store, record: Mapping[str, Any]) -> dict[str, bytes]:
-    """`sources()` and the user's own code that a recorded stage runs with."""
-    return sources()
+    """`sources()` and the user's own code that a recorded stage runs with.
+
+    Raises:
+        CustomCodeError: that code is not as it was planned.
+    """
+    return {**sources(), **expect_code(planned_code(store, record))}
 
 
 def source_digest() -> str:

@@ -20,6 +20,7 @@ from experiments.run.attempt import describe
 from experiments.run.forkserver import PARENT, serve
 from experiments.run.ranks import take_part
 from experiments.run.several import attempt_together
+from experiments.stages.custom_code import import_from_working_directory
 from experiments.stages.kind import Kind
 from experiments.stages.table import KINDS
 from experiments.store.folder import Store
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str], kinds: Mapping[str, Kind] = KINDS) -> int:
     if not arguments:
         print("usage: python -m experiments.run.worker RESULTS STAGE_ID...", file=sys.stderr)
         return 2
+    import_from_working_directory()
     store, stage_ids = Store(arguments[0]), list(arguments[1:])
     if not stage_ids:
         forked = serve(kinds)

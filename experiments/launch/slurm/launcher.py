@@ -62,7 +62,8 @@ class Slurm:
             check_partitions(self.cluster, [plan.stages[stage_id].kind for stage_id in todo])
             for stage_id, warning in shortfalls([plan.stages[s] for s in todo], self.cluster, queue.estimates):
                 events(Event(stage_id, "warning", {"message": warning}))
-            snapshot = take_snapshot(store)
+            code = sorted({name for stage in plan.stages.values() for name in stage.content.get("code", {})})
+            snapshot = take_snapshot(store, code)
             for array in arrays_of(plan, todo, {*todo, *jobs}, largest_array()):
                 submitted = self._submit(plan.name, array, dependency(array.stages, jobs), store, snapshot)
                 jobs |= submitted

@@ -7,19 +7,26 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from experiments.run import provenance
+from experiments.stages.custom_code import custom_code
 from experiments.store.folder import Store
 from yolact.runtime.files import digest_of_contents
 
 
-def take_snapshot(store: Store) -> Path:
+def take_snapshot(store: Store, references: Iterable[str] = ()) -> Path:
     """Copy the code to code/snapshot-<digest>/ unless it is there; returns that folder.
 
     It holds the packages `yolact` and `experiments` with their data, and commit.json, which `provenance` reads in place of git.
+
+    Args:
+        references: import paths of the user's own code, which comes along unless it is installed.
     """
-    files = _files()
+    files = dict(_files())
+    for code in map(custom_code, references):
+        files |= {} if code.installed else code.files
     folder = store.code_folder / f"snapshot-{digest_of_contents(files)}"
     if folder.exists():
         return folder
