@@ -10,25 +10,32 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import Params
 
 from yolact.evaluation.inputs import IouType
-from yolact.evaluation.matching import match, rank_within
+from yolact.evaluation.matching import Overlap, match, rank_within
 from yolact.evaluation.official_rules import count_absent_classes, strictly
 
 Numbers = NDArray[np.float64]
 
 
 def run(
-    truth: COCO, found: COCO, iou_type: IouType, image_ids: NDArray[np.int64], official: bool
+    truth: COCO,
+    found: COCO,
+    iou_type: IouType,
+    image_ids: NDArray[np.int64],
+    official: bool = False,
+    overlap: Overlap = coco_mask.iou,
 ) -> tuple[dict[str, NDArray[Any]], Numbers, Numbers]:
     """Evaluate.
 
     Args:
         truth, found: as `yolact.evaluation.inputs` prepares them.
         image_ids: (I,) ascending.
-        official: go by `yolact.evaluation.official_rules`.
+        official: apply `yolact.evaluation.official_rules`.
+        overlap: IoU of detections and instances.
 
     Returns:
         The matches (as `yolact.evaluation.coco.Evaluation` has them), COCO's 12 numbers in its order, and the precision (T,
@@ -38,7 +45,9 @@ def run(
     thresholds = strictly(params.iouThrs) if official else params.iouThrs
     annotations = truth.dataset["annotations"], found.dataset["annotations"]
     category_ids = np.array(sorted(truth.cats), np.int64)
-    matches = match(*annotations, iou_type, image_ids, category_ids, thresholds, params.areaRng, params.maxDets[-1])
+    cap = params.maxDets[-1]
+    matching = match(*annotations, iou_type, image_ids, category_ids, thresholds, params.areaRng, cap, overlap)
+    matches = matching.arrays()
     precision, recall = accumulate(matches, len(category_ids), params.recThrs, params.maxDets)
     if official:
         count_absent_classes(precision, recall, matches)

@@ -8,17 +8,17 @@ crowd region it is the mask IoU alone. Everything else (matching, area ranges, a
 from __future__ import annotations
 
 import math
-from contextlib import redirect_stdout
-from io import StringIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from pycocotools.cocoeval import Params
 
+from yolact.evaluation.accumulate import mean_defined, run
 from yolact.evaluation.coco import METRICS
+from yolact.evaluation.matching import Overlap
 
 
 def boundary_ap(truth: COCO, found: COCO, fraction: float = 0.02) -> dict[str, Any]:
@@ -31,19 +31,12 @@ def boundary_ap(truth: COCO, found: COCO, fraction: float = 0.02) -> dict[str, A
     Returns:
         {"metrics": {name: number}, "ap_per_iou": {"0.50": number, ...}}, fractions in 0..1, or -1 without ground truth.
     """
-    coco_eval = _BoundaryEval(truth, found, fraction)
-    with redirect_stdout(StringIO()):
-        coco_eval.evaluate()
-        coco_eval.accumulate()
-        coco_eval.summarize()
-    precision = coco_eval.eval["precision"][:, :, :, 0, -1]  # (T, R, K) over all sizes, at 100 detections
-    defined = [values[values > -1] for values in precision]
+    params = Params("segm")
+    overlap = _overlap(fraction, least=params.iouThrs[0])
+    _, numbers, precision = run(truth, found, "segm", np.array(sorted(truth.imgs), np.int64), overlap=overlap)
     return {
-        "metrics": dict(zip(METRICS, map(float, coco_eval.stats), strict=True)),
-        "ap_per_iou": {
-            f"{iou:.2f}": float(values.mean()) if values.size else -1.0
-            for iou, values in zip(coco_eval.params.iouThrs, defined, strict=True)
-        },
+        "metrics": dict(zip(METRICS, numbers.tolist(), strict=True)),
+        "ap_per_iou": {f"{iou:.2f}": mean_defined(part) for iou, part in zip(params.iouThrs, precision, strict=True)},
     }
 
 
@@ -78,24 +71,17 @@ def _all_within(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
     return mask
 
 
-class _BoundaryEval(COCOeval):
-    def __init__(self, truth: COCO, found: COCO, fraction: float) -> None:
-        super().__init__(truth, found, "segm")
-        self.fraction = fraction
+def _overlap(fraction: float, least: float) -> Overlap:
+    """Boundary IoU; below `least` it may be too large, because bands only make an IoU smaller."""
 
-    def computeIoU(self, imgId: int, catId: int) -> Any:  # noqa: N802, N803 - COCOeval calls it
-        ious = super().computeIoU(imgId, catId)
-        if not np.size(ious):
-            return ious
-        instances, detections = self._gts[imgId, catId], self._dts[imgId, catId]
-        ranked = np.argsort([-detection["score"] for detection in detections], kind="mergesort")
-        crowd = np.array([instance["iscrowd"] == 1 for instance in instances])
-        close = np.where(crowd, 0, ious) >= self.params.iouThrs[0]  # no others can match: bands only make an IoU smaller
+    def iou(found: list[dict[str, Any]], truth: list[dict[str, Any]], crowd: list[int]) -> NDArray[np.float64]:
+        ious = coco_mask.iou(found, truth, crowd)
+        close = np.where(np.array(crowd) == 1, 0, ious) >= least
         rows, columns = np.flatnonzero(close.any(axis=1)), np.flatnonzero(close.any(axis=0))
         if len(rows):
-            near = coco_mask.iou(self._bands(detections, ranked[rows]), self._bands(instances, columns), [0] * len(columns))
+            bands = [[band(own[place], fraction) for place in places] for own, places in ((found, rows), (truth, columns))]
+            near = coco_mask.iou(*bands, [0] * len(columns))
             ious[np.ix_(rows, columns)] = np.minimum(ious[np.ix_(rows, columns)], near)
         return ious
 
-    def _bands(self, annotations: list[dict[str, Any]], places: NDArray[np.intp]) -> list[dict[str, Any]]:
-        return [band(annotations[place]["segmentation"], self.fraction) for place in places]
+    return iou

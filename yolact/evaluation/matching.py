@@ -5,16 +5,16 @@ and whose IoU reaches the threshold, one that counts before one that is ignored,
 equal IoUs the last annotated. Crowd regions are always ignored and always free. What an instance is, counted or ignored,
 depends on the area range; what is free, on the area range and the IoU threshold.
 
-IoUs are those of pycocotools' C code, to the last bit. Since few pairs reach the least threshold, and detections of different
-images or classes don't compete, the rest is done in waves over these pairs: first the best detection of every image and class,
-then the second, and so on.
+IoUs are by default those of pycocotools' C code, to the last bit. Few pairs reach the least threshold, and detections of
+different images or classes don't compete. Hence the rest runs in waves over these pairs: first the best detection of every
+image and class, then the second, and so on.
 
 I images, K categories, A area ranges, T IoU thresholds, D detections, G instances, P pairs of both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,52 @@ _JUST_BELOW_ONE = 1 - 1e-10
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Overlap = Callable[[Any, Any, list[int]], NDArray[np.float64]]
+"""IoU (d, g) of the shapes of d detections and g instances, of which some are crowds (g,), as `pycocotools.mask.iou`."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Detections or instances by category, then image, then descending score, then as they were given."""
+
+    shapes: Any
+    """(n,) what pycocotools compares: a list of RLEs, or an (n, 4) array of xywh boxes."""
+    number: Ints
+    """(n,) the annotations' ids."""
+    image: Ints
+    category: Ints
+    score: NDArray[np.float64]
+    area: NDArray[np.float64]
+    crowd: Bools
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The detections and instances of all images, and which of them match."""
+
+    detections: Gathered
+    instances: Gathered
+    matched: Bools
+    """(A, T, D) the detection matches an instance."""
+    ignored: Bools
+    """(A, T, D) the detection counts neither way."""
+    gt_matched: Bools
+    """(A, T, G) a detection matches the instance."""
+    gt_ignored: Bools
+    """(A, G)"""
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays that `yolact.evaluation.coco.Evaluation.matches` has."""
+        return {
+            "image": self.detections.image,
+            "category": self.detections.category,
+            "score": self.detections.score,
+            "matched": self.matched,
+            "ignored": self.ignored,
+            "gt_image": self.instances.image,
+            "gt_category": self.instances.category,
+            "gt_ignored": self.gt_ignored,
+        }
 
 
 def match(
@@ -40,8 +86,9 @@ def match(
     thresholds: NDArray[np.float64],
     area_ranges: Sequence[Sequence[float]],
     cap: int,
-) -> dict[str, NDArray[Any]]:
-    """What `yolact.evaluation.coco.Evaluation.matches` holds, for the best `cap` detections per image and class.
+    overlap: Overlap = coco_mask.iou,
+) -> Matching:
+    """Match the best `cap` detections per image and class.
 
     Args:
         truth, found: annotations as `yolact.evaluation.inputs` prepares them; those of other images are passed over.
@@ -49,28 +96,22 @@ def match(
         category_ids: (K,) ascending, all that occur.
         thresholds: (T,) ascending.
         area_ranges: A times (least, most) area, both inclusive.
+        overlap: IoU of detections and instances.
     """
     instances = _gather(truth, image_ids, category_ids, iou_type)
     detections = _gather(found, image_ids, category_ids, iou_type, cap)
-    crowd = np.array([annotation["iscrowd"] == 1 for annotation in instances.annotations], bool)
-    pairs = _pairs(detections, instances, crowd, min(thresholds[0], _JUST_BELOW_ONE))
+    crowd = instances.crowd
+    pairs = _pairs(detections, instances, overlap, min(thresholds[0], _JUST_BELOW_ONE))
     outside = np.stack([(instances.area < low) | (instances.area > high) for low, high in area_ranges])  # (A, G)
     outside_found = np.stack([(detections.area < low) | (detections.area > high) for low, high in area_ranges])  # (A, D)
-    shape = len(area_ranges), len(thresholds), len(detections.area)
-    matched, ignored = np.zeros(shape, bool), np.zeros(shape, bool)
+    shape = len(area_ranges), len(thresholds)
+    matched, ignored = np.zeros((2, *shape, len(detections.area)), bool)
+    taken = np.zeros((*shape, len(instances.area)), bool)
     for a in range(len(area_ranges)):
-        _choose(pairs, crowd | outside[a], crowd, np.minimum(thresholds, _JUST_BELOW_ONE), matched[a], ignored[a])
+        own = matched[a], ignored[a], taken[a]
+        _choose(pairs, crowd | outside[a], crowd, np.minimum(thresholds, _JUST_BELOW_ONE), *own)
     ignored |= ~matched & outside_found[:, None]
-    return {
-        "image": detections.image,
-        "category": detections.category,
-        "score": detections.score,
-        "matched": matched,
-        "ignored": ignored,
-        "gt_image": instances.image,
-        "gt_category": instances.category,
-        "gt_ignored": crowd | outside,
-    }
+    return Matching(detections, instances, matched, ignored, taken, crowd | outside)
 
 
 def rank_within(*keys: Ints) -> Ints:
@@ -82,22 +123,9 @@ def rank_within(*keys: Ints) -> Ints:
     return np.arange(count) - np.repeat(starts, np.diff(np.append(starts, count)))
 
 
-@dataclass(frozen=True)
-class _Gathered:
-    """Detections or instances by category, then image, then descending score, then as they were given."""
-
-    annotations: list[dict[str, Any]]
-    shapes: Any
-    """What pycocotools compares: a list of RLEs, or an (n, 4) array of xywh boxes."""
-    image: Ints
-    category: Ints
-    score: NDArray[np.float64]
-    area: NDArray[np.float64]
-
-
 def _gather(
     annotations: Sequence[dict[str, Any]], image_ids: Ints, category_ids: Ints, iou_type: IouType, cap: int | None = None
-) -> _Gathered:
+) -> Gathered:
     """Annotations of these images, of each image and class the best `cap`; what has no score is taken as it comes."""
     places = {int(image_id): i for i, image_id in enumerate(image_ids)}
     own = [annotation for annotation in annotations if annotation["image_id"] in places]
@@ -111,8 +139,15 @@ def _gather(
     shapes: Any = [annotation[FIELD[iou_type]] for annotation in own]
     if iou_type == "bbox":
         shapes = np.array(shapes, np.float64).reshape(-1, 4)
-    area = np.array([annotation["area"] for annotation in own], np.float64)
-    return _Gathered(own, shapes, image[order], category[order], score[order], area)
+    return Gathered(
+        shapes=shapes,
+        number=np.array([annotation["id"] for annotation in own], np.int64),
+        image=image[order],
+        category=category[order],
+        score=score[order],
+        area=np.array([annotation["area"] for annotation in own], np.float64),
+        crowd=np.array([annotation["iscrowd"] == 1 for annotation in own], bool),
+    )
 
 
 @dataclass(frozen=True)
@@ -134,9 +169,9 @@ class _Pairs:
             yield slice(begin, end), np.flatnonzero(self.preference[begin:end] == 1)
 
 
-def _pairs(detections: _Gathered, instances: _Gathered, crowd: Bools, least: float) -> _Pairs:
+def _pairs(detections: Gathered, instances: Gathered, overlap: Overlap, least: float) -> _Pairs:
     """All pairs whose IoU is at least `least`."""
-    blocks = list(_blocks(detections, instances, crowd, least))
+    blocks = list(_blocks(detections, instances, overlap, least))
     detection = np.concatenate([np.zeros(0, np.int64), *(block[0] for block in blocks)])
     instance = np.concatenate([np.zeros(0, np.int64), *(block[1] for block in blocks)])
     iou = np.concatenate([np.zeros(0), *(block[2] for block in blocks)])
@@ -147,29 +182,35 @@ def _pairs(detections: _Gathered, instances: _Gathered, crowd: Bools, least: flo
 
 
 def _blocks(
-    detections: _Gathered, instances: _Gathered, crowd: Bools, least: float
+    detections: Gathered, instances: Gathered, overlap: Overlap, least: float
 ) -> Iterator[tuple[Ints, Ints, NDArray[np.float64]]]:
     """(detection, instance, IoU) of the pairs of each image and class that has both."""
     images = 1 + int(max(detections.image.max(initial=0), instances.image.max(initial=0)))
     cells, their_cells = (each.category * images + each.image for each in (detections, instances))
     both = np.intersect1d(cells, their_cells)
     bounds = [np.searchsorted(keys, both, side) for keys in (cells, their_cells) for side in ("left", "right")]
-    flags = crowd.astype(int).tolist()
+    flags = instances.crowd.astype(int).tolist()
     for d0, d1, g0, g1 in np.stack(bounds, axis=1).tolist():
-        iou = coco_mask.iou(detections.shapes[d0:d1], instances.shapes[g0:g1], flags[g0:g1])
+        iou = overlap(detections.shapes[d0:d1], instances.shapes[g0:g1], flags[g0:g1])
         rows, columns = np.nonzero(iou >= least)
         yield rows + d0, columns + g0, iou[rows, columns]
 
 
 def _choose(
-    pairs: _Pairs, ignored: Bools, crowd: Bools, thresholds: NDArray[np.float64], matched: Bools, on_ignored: Bools
+    pairs: _Pairs,
+    ignored: Bools,
+    crowd: Bools,
+    thresholds: NDArray[np.float64],
+    matched: Bools,
+    on_ignored: Bools,
+    taken: Bools,
 ) -> None:
-    """Let the detections choose in one area range; set `matched` and `on_ignored` (T, D) where they did.
+    """Let the detections choose in one area range; set `matched` and `on_ignored` (T, D), `taken` (T, G) where they did.
 
     Args:
         ignored, crowd: (G,)
     """
-    taken = np.zeros((len(ignored), len(thresholds)), bool)
+    taken = taken.T
     counted = int(pairs.preference.max(initial=0))  # added to the preference of an instance that counts
     for part, starts in pairs.waves():
         instance = pairs.instance[part]

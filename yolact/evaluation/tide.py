@@ -30,18 +30,17 @@ D counted detections, K categories, G instances of an image.
 
 from __future__ import annotations
 
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
-from io import StringIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from pycocotools.cocoeval import Params
 
 from yolact.evaluation.inputs import IouType
+from yolact.evaluation.matching import Matching, match
 
 TYPES = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss")
 """TIDE's error types in the order of its figures."""
@@ -94,24 +93,35 @@ def find(truth: COCO, found: COCO, iou_type: IouType) -> Findings:
     Args:
         truth, found: as `yolact.evaluation.inputs` prepares them for this `iou_type`.
     """
-    coco_eval = _matched(truth, found, iou_type)
-    params = coco_eval.params
-    n_images, n_categories = len(params.imgIds), len(params.catIds)
-    field = "bbox" if iou_type == "bbox" else "segmentation"
-    instances, unmatched, missed = np.zeros((3, n_categories), np.int64)
-    scores, columns = [np.zeros(0)], [np.zeros((3, 0), np.int64)]
-    for i in range(n_images):
-        cells = [(k, coco_eval.evalImgs[k * n_images + i]) for k in range(n_categories)]
-        image = _image([(k, cell) for k, cell in cells if cell is not None])
-        error, corrected, lost = _judge(image, _ious(image, truth, found, field))
-        scores.append(image.score)
-        columns.append(np.stack([image.category, error, corrected]))
-        instances += np.bincount(image.gt_category, minlength=n_categories)
-        unmatched += np.bincount(image.gt_category[~image.gt_matched], minlength=n_categories)
-        missed += np.bincount(image.gt_category[lost], minlength=n_categories)
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    category, error, corrected = np.concatenate(columns, axis=1)[:, order]
-    return Findings(category, error, corrected, instances, unmatched, missed)
+    image_ids, category_ids = np.array(sorted(truth.imgs), np.int64), np.array(sorted(truth.cats), np.int64)
+    annotations, params = (truth.dataset["annotations"], found.dataset["annotations"]), Params(iou_type)
+    thresholds = np.array([FOREGROUND])
+    matching = match(*annotations, iou_type, image_ids, category_ids, thresholds, params.areaRng[:1], params.maxDets[-1])
+    detections, instances = matching.detections, matching.instances
+    ranked = np.lexsort((detections.number, -detections.score, detections.image))
+    ranked = ranked[~matching.ignored[0, 0, ranked]]
+    counted = np.lexsort((instances.number, instances.image))
+    counted = counted[~matching.gt_ignored[0, counted]]
+    next_images = np.arange(1, len(image_ids))
+    by_image = [
+        np.split(places, np.searchsorted(each.image[places], next_images))
+        for each, places in ((detections, ranked), (instances, counted))
+    ]
+    judged = [_judge(matching, *own) for own in zip(*by_image, strict=True)]
+    error, corrected, missed = (np.concatenate(column) for column in zip(*judged, strict=True))
+    order = np.argsort(-detections.score[ranked], kind="stable")
+
+    def per_category(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.bincount(instances.category[counted[chosen]], minlength=len(category_ids))
+
+    return Findings(
+        category=detections.category[ranked][order],
+        error=error[order],
+        corrected=corrected[order],
+        instances=per_category(np.ones(len(counted), bool)),
+        unmatched=per_category(~matching.gt_matched[0, 0, counted]),
+        missed=per_category(missed),
+    )
 
 
 def fixed(findings: Findings, fix: str) -> float:
@@ -155,71 +165,39 @@ def _interpolated(true: NDArray[np.bool_], instances: int) -> float:
     return float(best[np.searchsorted(positives / instances, _RECALLS)].mean())
 
 
-def _matched(truth: COCO, found: COCO, iou_type: IouType) -> COCOeval:
-    coco_eval = COCOeval(truth, found, iou_type)
-    params = coco_eval.params
-    params.iouThrs, params.areaRng, params.areaRngLbl = np.array([FOREGROUND]), params.areaRng[:1], params.areaRngLbl[:1]
-    with redirect_stdout(StringIO()):
-        coco_eval.evaluate()
-    return coco_eval
+def _judge(
+    matching: Matching, detections: NDArray[np.int64], instances: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """(d,) error and (d,) corrected category as in `Findings`, and (g,) which instances are missed, of one image.
 
-
-@dataclass(frozen=True)
-class _Image:
-    """Counted detections (best first) and instances of one image, with what COCO matched."""
-
-    detection: NDArray[np.int64]  # (d,) id
-    category: NDArray[np.int64]
-    score: NDArray[np.float64]
-    matched: NDArray[np.bool_]
-    instance: NDArray[np.int64]  # (G,) id
-    gt_category: NDArray[np.int64]
-    gt_matched: NDArray[np.bool_]
-
-
-def _image(cells: list[tuple[int, dict[str, Any]]]) -> _Image:
-    detections = [
-        (-score, number, k, match > 0)
-        for k, cell in cells
-        for score, number, match, ignored in zip(
-            cell["dtScores"], cell["dtIds"], cell["dtMatches"][0], cell["dtIgnore"][0], strict=True
-        )
-        if not ignored
-    ]
-    instances = [
-        (number, k, match > 0)
-        for k, cell in cells
-        for number, match, ignored in zip(cell["gtIds"], cell["gtMatches"][0], cell["gtIgnore"], strict=True)
-        if not ignored
-    ]
-    score, number, category, matched = np.array(sorted(detections)).reshape(-1, 4).T
-    gt_number, gt_category, gt_matched = np.array(sorted(instances)).reshape(-1, 3).T
-    return _Image(number.astype(np.int64), category.astype(np.int64), -score, matched.astype(bool),
-                  gt_number.astype(np.int64), gt_category.astype(np.int64), gt_matched.astype(bool))  # fmt: skip
-
-
-def _ious(image: _Image, truth: COCO, found: COCO, field: str) -> NDArray[np.float64]:
-    """(d, G) IoU of each detection with each instance, of whichever class."""
-    shape = len(image.detection), len(image.instance)
-    if 0 in shape:
-        return np.zeros(shape)
-    detections = [found.anns[number][field] for number in image.detection.tolist()]
-    return coco_mask.iou(detections, [truth.anns[number][field] for number in image.instance.tolist()], [0] * shape[1])
-
-
-def _judge(image: _Image, ious: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """(d,) error and (d,) corrected category as in `Findings`, and (G,) which instances are missed."""
-    like = image.category[:, None] == image.gt_category[None]
+    Args:
+        detections: (d,) places of those counted, best first.
+        instances: (g,) places of those counted.
+    """
+    category = matching.instances.category[instances]
+    ious = _ious(matching.detections.shapes, matching.instances.shapes, detections, instances)
+    like = matching.detections.category[detections][:, None] == category
     same, other = np.where(like, ious, 0), np.where(like, 0, ious)
     s, o = same.max(axis=1, initial=0), other.max(axis=1, initial=0)
-    cases = [image.matched, (s >= BACKGROUND) & (s < FOREGROUND), o >= FOREGROUND, s >= FOREGROUND,
+    cases = [matching.matched[0, 0, detections], (s >= BACKGROUND) & (s < FOREGROUND), o >= FOREGROUND, s >= FOREGROUND,
              np.maximum(s, o) <= BACKGROUND]  # fmt: skip
     error = np.select(cases, [_NONE, _LOC, _CLS, _DUPE, _BKG], _BOTH)
     corrected = np.full(len(error), _NONE)
-    missed = ~image.gt_matched
+    missed = ~matching.gt_matched[0, 0, instances]
     for place in np.flatnonzero((error == _LOC) | (error == _CLS)):
         aim = int((same if error[place] == _LOC else other)[place].argmax())
         if missed[aim]:
-            corrected[place] = image.gt_category[aim]
+            corrected[place] = category[aim]
             missed[aim] = False
     return error, corrected, missed
+
+
+def _ious(found: Any, truth: Any, detections: NDArray[np.int64], instances: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(d, g) IoU of each detection with each instance, of whichever class."""
+    if not len(detections) or not len(instances):
+        return np.zeros((len(detections), len(instances)))
+    shapes = [
+        each[places] if isinstance(each, np.ndarray) else [each[place] for place in places.tolist()]
+        for each, places in ((found, detections), (truth, instances))
+    ]
+    return coco_mask.iou(*shapes, [0] * len(instances))

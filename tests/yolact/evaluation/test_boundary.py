@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.reference import slow_matching
 from tests.support.error_scenes import SIDE, dataset, random_set, thing
 from tests.support.paths import SHARED
 from yolact.evaluation.boundary import band, boundary_ap, eroded
@@ -83,6 +84,17 @@ def test_ap_is_what_slow_loops_find(seed):
     found = measured(data, records, fraction=0.03)["ap_per_iou"]
     for threshold in (0.5, 0.75, 0.9):
         assert found[f"{threshold:.2f}"] == pytest.approx(slow_ap(data, records, threshold, reach=3), abs=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3]), st.sampled_from([1, 6]), st.sampled_from([0.01, 0.03, 0.06]))
+def test_numbers_are_those_on_the_matches_of_pycocotools(seed, crowds, decimals, fraction):
+    data, records = random_set(seed, crowds, absent=True, decimals=decimals, images=5)
+    found = measured(data, records, fraction)
+    truth, detections = prepare_ground_truth(data, "segm"), prepare_detections(data, records, "segm")
+    numbers, ap_per_iou = slow_matching.boundary_numbers(truth, detections, fraction, band)
+    assert list(found["metrics"].values()) == numbers.tolist()
+    assert list(found["ap_per_iou"].values()) == ap_per_iou
 
 
 def test_perfect_masks_score_one_and_shifted_ones_less_than_by_their_area():

@@ -1,17 +1,19 @@
 """TIDE's error types: one error of each kind, the rules between them, COCO's AP, and the authors' own numbers."""
 
 import json
+from dataclasses import astuple, fields
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.reference import slow_matching
 from tests.support.error_scenes import dataset, random_set, thing
 from tests.support.paths import SHARED
 from yolact.data.coco import index
 from yolact.evaluation.coco import evaluate
 from yolact.evaluation.inputs import prepare_detections, prepare_ground_truth
-from yolact.evaluation.tide import FIXES, TYPES, error_budget, find
+from yolact.evaluation.tide import FIXES, TYPES, Findings, error_budget, find
 
 REFERENCES = SHARED / "data" / "evaluator_refs"
 KINDS = ("bbox", "segm")
@@ -144,6 +146,23 @@ def test_ap_is_coco_s_and_no_fix_makes_it_worse(seed, crowds, absent, decimals, 
     if result["AP50"] >= 0:
         assert min(result["delta"].values()) >= -1e-12
         assert result["delta"]["FN"] >= result["delta"]["Miss"] - 1e-12
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    crowds=st.sampled_from([0.0, 0.3]),
+    absent=st.booleans(),
+    decimals=st.sampled_from([1, 6]),
+    images=st.sampled_from([1, 5]),
+    kind=st.sampled_from(KINDS),
+)
+def test_errors_are_those_on_the_matches_of_pycocotools(seed, crowds, absent, decimals, images, kind):
+    data, records = random_set(seed, crowds, absent, decimals, images)
+    truth, detections = prepare_ground_truth(data, kind), prepare_detections(data, records, kind)
+    result = astuple(find(truth, detections, kind))
+    for field, mine, theirs in zip(fields(Findings), result, slow_matching.find(truth, detections, kind), strict=True):
+        assert mine.dtype == theirs.dtype and mine.tolist() == theirs.tolist(), field.name
 
 
 GOLDEN = {  # tidecv 1.0.1 (TIDE.evaluate, fix_main_errors, fix_special_errors, count_errors) on random_set(seed)
