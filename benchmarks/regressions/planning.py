@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks import ROOT
 from benchmarks.common.results import write_csv
-from experiments.datasets.datasets import find_dataset
+from experiments.datasets.find import find_dataset
 from experiments.plan.build import DataInfo, Plan, build_plan
 from experiments.run.provenance import environment
 from experiments.spec.schema import load_scale, load_spec

@@ -40,7 +40,7 @@ from benchmarks.common.results import write_results
 from benchmarks.common.timing import in_order
 from benchmarks.common.timing import row as times_of
 from benchmarks.regressions import suite_run
-from experiments.datasets.datasets import find_dataset
+from experiments.datasets.find import find_dataset
 from experiments.store.folder import Store
 
 WAYS = ("cold", "now")

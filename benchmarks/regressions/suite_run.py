@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from experiments.datasets.datasets import find_dataset
+from experiments.datasets.find import find_dataset
 from experiments.launch.pool.pool import Pool
 from experiments.launch.pool.resources import Machine
 from experiments.plan.build import DataInfo, Plan, build_plan

@@ -11,7 +11,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from experiments.datasets.datasets import Dataset, declared_names, find_dataset
+from experiments.datasets.dataset import Dataset
+from experiments.datasets.declarations import declared_names
+from experiments.datasets.find import find_dataset
 from experiments.plan.build import DataInfo, Plan, build_plan
 from experiments.plan.estimate import Estimates
 from experiments.plan.explain import Reason, reasons

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from experiments.datasets.datasets import Dataset, find_dataset
+from experiments.datasets.dataset import Dataset
+from experiments.datasets.find import find_dataset
 from experiments.stages.kind import StageContext
 from yolact.config import InferenceConfig, ModelConfig
 from yolact.config.base import Config

@@ -17,9 +17,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from experiments.datasets.datasets import CocoDataset, find_dataset
 from experiments.datasets.declarations import declared_names
 from experiments.datasets.fetch.pinned import torch_checkpoints
+from experiments.datasets.find import find_dataset
 from yolact.errors import UserError
 from yolact.runtime.hardware import host_hardware
 
@@ -153,16 +153,18 @@ def data_sets() -> Iterator[Finding]:
         except UserError as error:
             yield Finding("problem", f"data set {name}: {error}", "mend its declaration in experiments/data/")
             continue
-        if not isinstance(dataset, CocoDataset):
-            yield Finding("ok", f"data set {name}: generated on first use")
+        try:
+            root = dataset.files_root()
+        except UserError:
+            yield Finding("ok", f"data set {name}: {dataset.describe()}")
             continue
-        paths = [path for split in dataset.splits for path in dataset.paths(split, dataset.root)]
+        paths = [path for split in dataset.splits for path in dataset.paths(split, root)]
         missing = [path for path in paths if not path.exists()]
         if missing:
             remedy = "fetch it (`yolact data --help`), or point YOLACT_DATA at the folder that holds it"
             yield Finding("warning", f"data set {name}: {missing[0]} is missing", remedy)
         else:
-            yield Finding("ok", f"data set {name}: {', '.join(dataset.splits)} in {dataset.root}")
+            yield Finding("ok", f"data set {name}: {', '.join(dataset.splits)} in {root}")
 
 
 def weights() -> Iterator[Finding]:

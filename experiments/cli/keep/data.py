@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import click
 
-from experiments.datasets import datasets
+from experiments.datasets.coco_folder import declare_folder
+from experiments.datasets.declarations import DECLARATIONS, declared_names
+from experiments.datasets.find import find_dataset
 from yolact.config.data import ShapesConfig
 from yolact.data.findings import DatasetError, Finding
 
@@ -29,14 +32,9 @@ def list_() -> None:
     \b
     Example: yolact data list
     """
-    for name in datasets.declared_names():
-        dataset = datasets.find_dataset(name)
-        if isinstance(dataset, datasets.CocoDataset):
-            state = "present" if dataset.root.is_dir() else "absent"
-            place = f"{dataset.root} ({state})"
-        else:
-            place = "generated on first use"
-        click.echo(f"{name:<12} {dataset.id}  {', '.join(dataset.splits):<18} {place}")
+    for name in declared_names():
+        dataset = find_dataset(name)
+        click.echo(f"{name:<12} {dataset.id}  {', '.join(dataset.splits):<18} {dataset.describe()}")
 
 
 @data.command()
@@ -51,13 +49,8 @@ def check(context: click.Context, name_or_folder: str) -> None:
     \b
     Example: yolact data check path/to/folder
     """
-    from yolact.data.check import check_splits
-
-    dataset = datasets.find_dataset(name_or_folder)
-    if not isinstance(dataset, datasets.CocoDataset):
-        raise DatasetError(f"data set {dataset.name} is generated; `yolact data shapes OUT` makes one that can be checked")
-    findings = check_splits({split: dataset.paths(split, dataset.root) for split in dataset.splits})
-    findings += _missing_splits(dataset)
+    dataset = find_dataset(name_or_folder)
+    findings = dataset.check()
     for finding in findings:
         _print_finding(finding)
     levels = Counter(finding.level for finding in findings)
@@ -102,9 +95,9 @@ def coco(folder: Path, host: str) -> None:
 
 
 @data.command()
-@click.argument("source", metavar="SBD_DIR", type=click.Path(path_type=Path))
+@click.argument("source", metavar="SBD_DIR")
 @click.argument("out", type=click.Path(path_type=Path))
-def sbd(source: Path, out: Path) -> None:
+def sbd(source: str, out: Path) -> None:
     """Turn the unpacked SBD download (Pascal 2012, .mat files) into a COCO-format folder OUT.
 
     SBD_DIR is what benchmark.tgz unpacks to. Needs scipy: pip install 'yolact-workbench[sbd]'
@@ -112,18 +105,7 @@ def sbd(source: Path, out: Path) -> None:
     \b
     Example: yolact data sbd benchmark_RELEASE datasets/sbd
     """
-    from rich.console import Console
-    from rich.progress import track
-
-    from experiments.datasets.sbd import convert_sbd
-
-    terminal = Console(stderr=True)
-    hidden = not terminal.is_terminal
-    made = convert_sbd(source, out, lambda names, split: track(names, split, console=terminal, disable=hidden))
-    for sentence in made.left_out:
-        click.echo(f"left out: {sentence}", err=True)
-    counts = (f"{split}: {made.images[split]} images, {made.instances[split]} instances" for split in made.images)
-    click.echo(f"{out}: " + "; ".join(counts))
+    _import("sbd", source, out, {})
 
 
 @data.command()
@@ -139,18 +121,24 @@ def tile(source: str, out: Path, side: int) -> None:
     \b
     Example: yolact data tile nuclei datasets/nuclei_tiles --side 80
     """
-    from rich.console import Console
-    from rich.progress import track
+    _import("tiles", source, out, {"side": side})
 
-    from experiments.datasets.tiles import tile_dataset
 
-    dataset = datasets.find_dataset(source)
-    if not isinstance(dataset, datasets.CocoDataset):
-        raise DatasetError(f"data set {dataset.name} is generated; `yolact data shapes OUT` makes one that can be cut")
-    terminal = Console(stderr=True)
-    hidden = not terminal.is_terminal
-    made = tile_dataset(dataset, out, side, lambda ids, split: track(ids, split, console=terminal, disable=hidden))
-    click.echo(f"{out}: " + "; ".join(f"{split}: {tiles} tiles, {objects} objects" for split, (tiles, objects) in made.items()))
+@data.command("import")
+@click.argument("importer")
+@click.argument("source")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--set", "options", multiple=True, metavar="FIELD=VALUE", help="An option of the importer; may be repeated.")
+def import_(importer: str, source: str, out: Path, options: tuple[str, ...]) -> None:
+    """Turn SOURCE into a COCO-format folder OUT by an importer: sbd, tiles, or the import path of one of your own.
+
+    \b
+    Example: yolact data import my_package.formats:Cells raw/ datasets/cells --set channel=2
+    """
+    from experiments.spec.resolve import parse_setting
+
+    settings = [parse_setting(text) for text in options]
+    _import(importer, source, out, {setting.field: setting.value for setting in settings})
 
 
 @data.command()
@@ -167,10 +155,10 @@ def declare(folder: Path, name: str, out: Path | None) -> None:
 
     from yolact.runtime import files
 
-    out = out or datasets.DECLARATIONS / f"{name}.yaml"
+    out = out or DECLARATIONS / f"{name}.yaml"
     if out.exists():
         raise DatasetError(f"{out}: exists already; choose another --name, or delete it")
-    declaration = datasets.declare_folder(folder, name)
+    declaration = declare_folder(folder, name)
     text = io.StringIO()
     YAML(typ="safe", pure=True).dump(declaration.to_data(), text)
     try:
@@ -180,20 +168,19 @@ def declare(folder: Path, name: str, out: Path | None) -> None:
     click.echo(f"{out}: declares {name}: {', '.join(declaration.splits)}")
 
 
-def _missing_splits(dataset: datasets.CocoDataset) -> list[Finding]:
-    """A warning for each purpose that no split serves: a set for evaluation alone is sound."""
-    purposes = {"to train on": ("train",), "to report results on": ("test", "val")}
-    return [
-        Finding(
-            "warning",
-            dataset.root,
-            "",
-            f"no split {' or '.join(names)} {purpose}",
-            f"add annotations/instances_{names[-1]}.json",
-        )
-        for purpose, names in purposes.items()
-        if not set(names) & set(dataset.splits)
-    ]
+def _import(name: str, source: str, out: Path, options: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.progress import track
+
+    from experiments.datasets.importers import importer
+
+    terminal = Console(stderr=True)
+    hidden = not terminal.is_terminal
+    chosen = importer(name, options)
+    made = chosen.run(source, out, lambda items, split: track(items, split, console=terminal, disable=hidden))
+    for sentence in made.left_out:
+        click.echo(f"left out: {sentence}", err=True)
+    click.echo(f"{out}: {made}")
 
 
 def _print_finding(finding: Finding) -> None:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.gpu.data import recompress
-from experiments.datasets.datasets import folder_dataset
+from experiments.datasets.coco_folder import folder_dataset
 from yolact.errors import UserError
 
 

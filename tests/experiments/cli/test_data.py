@@ -1,5 +1,6 @@
 """`yolact data`, end to end."""
 
+import re
 import subprocess
 import sys
 
@@ -7,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from experiments.cli.keep.data import data
-from experiments.datasets import datasets
-from experiments.datasets.datasets import find_dataset
+from experiments.datasets.find import find_dataset
 from tests.support.folders import annotation, dataset, truncate, write
+from yolact.config.base import ConfigError
 from yolact.data.findings import DatasetError
 
 
@@ -86,8 +87,8 @@ def test_shapes_is_made_then_verified_then_checked(tmp_path, monkeypatch):
 
 
 def test_declare_then_find(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "DECLARATIONS", tmp_path)
-    monkeypatch.setattr("experiments.datasets.declarations.DECLARATIONS", tmp_path)
+    for module in ("experiments.datasets.declarations", "experiments.datasets.find", "experiments.cli.keep.data"):
+        monkeypatch.setattr(f"{module}.DECLARATIONS", tmp_path)
     write(tmp_path / "folder", split="train")
     write(tmp_path / "folder", split="val")
     output = run("declare", tmp_path / "folder", "--name", "mine").output
@@ -116,3 +117,63 @@ def test_as_a_command(tmp_path):
     assert found.returncode == 1 and "unknown category_id 99" in found.stdout and found.stderr == ""
     lost = subprocess.run([*check, str(tmp_path / "none")], capture_output=True, text=True)
     assert lost.returncode == 2 and "Traceback" not in lost.stderr and "is no declared data set" in lost.stderr
+
+
+IMPORTER = """
+from experiments.datasets.importers.base import Importer
+from tests.support.folders import dataset, write
+
+
+class Squares(Importer):
+    count: int = 1
+
+    def splits(self, source, images, track, imported):
+        for split in track(["train", "val"], source):
+            write(images, dataset(), split=split)
+            imported.left_out.append(f"{self.count} of {split}")
+            yield split, dataset()
+
+
+not_one = 3
+"""
+
+
+@pytest.fixture
+def formats(tmp_path, monkeypatch):
+    """A module of a user's own."""
+    (tmp_path / "my_formats.py").write_text(IMPORTER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("my_formats", None)
+
+
+def test_an_importer_by_import_path(tmp_path, formats):
+    out = tmp_path / "out"
+    result = run("import", "my_formats:Squares", "source", out, "--set", "count=7")
+    assert "left out: 7 of train" in result.output
+    assert f"{out}: train: " in result.output
+    assert set(find_dataset(str(out)).splits) == {"train", "val"}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("sdb", "unknown importer 'sdb', did you mean 'sbd'"),
+        ("my_formats:Sqares", "my_formats:Sqares: .*check the path"),
+        ("no_such_module:X", "No module named 'no_such_module'"),
+        ("my_formats:not_one", "is no subclass of"),
+    ],
+)
+def test_an_importer_that_is_none(tmp_path, formats, name, says):
+    result = CliRunner().invoke(data, ["import", name, "source", str(tmp_path / "out")])
+    assert isinstance(result.exception, DatasetError)
+    assert re.search(says, str(result.exception))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--set", "side=8"], ["--set", "sid=40"]])
+def test_options_of_an_importer_are_checked(tmp_path, options):
+    write(tmp_path / "folder")
+    result = CliRunner().invoke(data, ["import", "tiles", str(tmp_path / "folder"), str(tmp_path / "out"), *options])
+    assert isinstance(result.exception, ConfigError)
+    assert "side" in str(result.exception)

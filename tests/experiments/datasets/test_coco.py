@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from experiments.cli.main import call
-from experiments.datasets.datasets import find_dataset
+from experiments.datasets.find import find_dataset
 from tests.support.folders import dataset
 
 PLACES = ["/annotations/annotations_trainval2017.zip", "/zips/val2017.zip", "/zips/train2017.zip"]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.datasets import datasets
-from experiments.datasets.datasets import declare_folder, declared_names, find_dataset, folder_dataset
-from experiments.datasets.declarations import SplitConfig, split_digest
+from experiments.datasets.coco_folder import declare_folder, folder_dataset
+from experiments.datasets.declarations import DECLARATIONS, SplitConfig, declared_names, split_digest
+from experiments.datasets.find import find_dataset
 from experiments.spec.document import SpecError
 from tests.support import paths
 from tests.support.folders import annotation, dataset, image_record, truncate, write
@@ -42,7 +42,7 @@ def declaration(path, root, **digests):
 
 def test_bundled_declarations_need_neither_data_nor_torch():
     code = (
-        "import sys\nfrom experiments.datasets.datasets import *\n"
+        "import sys\nfrom experiments.datasets.find import *\n"
         "ids = [find_dataset(name).id for name in declared_names()]\n"
         "assert len(set(ids)) == len(ids) >= 3\nsys.exit('torch' in sys.modules)"
     )
@@ -253,7 +253,7 @@ def test_declaring_a_folder(folder, tmp_path, monkeypatch):
 
 
 def test_declared_names_are_files():
-    assert all((datasets.DECLARATIONS / f"{name}.yaml").is_file() for name in declared_names())
+    assert all((DECLARATIONS / f"{name}.yaml").is_file() for name in declared_names())
 
 
 @needs_shared

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from experiments.cli.main import call
-from experiments.datasets.datasets import find_dataset
-from experiments.datasets.sbd import convert_sbd
+from experiments.datasets.find import find_dataset
+from experiments.datasets.importers.sbd import Sbd
 from yolact.errors import UserError
 from yolact.ops import rle
 
@@ -57,14 +57,14 @@ def read(out, split):
 
 
 def convert(source, out):
-    return convert_sbd(source, out, lambda names, split: names)
+    return Sbd().run(str(source), out)
 
 
 @pytest.mark.parametrize("start", ["benchmark_RELEASE/dataset", "benchmark_RELEASE", "."])
 def test_as_a_command(sbd, tmp_path, start, capsys):
     out = tmp_path / "out"
     assert call(["data", "sbd", str(tmp_path / start), str(out)]) == 0
-    assert capsys.readouterr().out == f"{out}: train: 2 images, 2 instances; val: 1 images, 2 instances\n"
+    assert capsys.readouterr().out == f"{out}: train: 2 images, 2 objects; val: 1 images, 2 objects\n"
     assert call(["data", "check", str(out)]) == 0
     assert find_dataset(str(out)).ensure(tmp_path / "results") == out
 

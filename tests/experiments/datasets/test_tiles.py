@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.datasets.datasets import find_dataset
-from experiments.datasets.tiles import tile_dataset, windows
+from experiments.datasets.find import find_dataset
+from experiments.datasets.importers.tiles import Tiles, windows
 from yolact.config.data import ShapesConfig
 from yolact.data.coco import CocoSplit
 from yolact.data.findings import DatasetError
@@ -16,8 +16,8 @@ from yolact.data.synthetic.shapes import generate_shapes
 from yolact.ops import rle
 
 
-def plainly(ids, split):
-    return ids
+def cut(source, out, side):
+    return Tiles(side=side).run(str(source.root), out)
 
 
 @settings(deadline=None)
@@ -40,27 +40,27 @@ def source(tmp_path_factory):
 
 
 def test_pixels_and_masks_are_those_of_the_image(source, tmp_path):
-    made = tile_dataset(source, tmp_path / "tiles", 40, plainly)
+    made = cut(source, tmp_path / "tiles", 40)
     tiles = find_dataset(str(tmp_path / "tiles"))
     assert set(tiles.splits) == {"train", "val", "test"}
     whole = CocoSplit(*source.paths("train", source.root))
-    cut = CocoSplit(*tiles.paths("train", tiles.root))
-    assert len(cut) == made["train"][0] == 3 * 9
+    small = CocoSplit(*tiles.paths("train", tiles.root))
+    assert len(small) == made.images["train"] == 3 * 9
     expected = {}
     for image_id in whole.image_ids:
         image, instances = whole.image(image_id), whole.instances(image_id)
         for top, left, bottom, right in windows(128, 128, 40):
             key = image[:, top:bottom, left:right].numpy().tobytes()
             expected[key] = instances.masks[:, top:bottom, left:right].numpy()
-    for image_id in cut.image_ids:
-        masks = expected.pop(cut.image(image_id).numpy().tobytes())
+    for image_id in small.image_ids:
+        masks = expected.pop(small.image(image_id).numpy().tobytes())
         masks = masks[masks.any(axis=(1, 2))]
-        assert np.array_equal(cut.instances(image_id).masks, masks)
+        assert np.array_equal(small.instances(image_id).masks, masks)
     assert not expected
 
 
 def test_a_small_piece_of_an_object_is_a_crowd(source, tmp_path):
-    tile_dataset(source, tmp_path / "tiles", 32, plainly)
+    cut(source, tmp_path / "tiles", 32)
     tiles, whole = (json.loads((root / "annotations" / "instances_train.json").read_text())
                     for root in (tmp_path / "tiles", source.root))  # fmt: skip
     areas = [each["area"] for each in whole["annotations"]]
@@ -73,10 +73,10 @@ def test_a_small_piece_of_an_object_is_a_crowd(source, tmp_path):
 
 def test_the_same_source_gives_the_same_bytes_and_nothing_is_overwritten(source, tmp_path):
     for name in ("a", "b"):
-        tile_dataset(source, tmp_path / name, 50, plainly)
+        cut(source, tmp_path / name, 50)
     files = [sorted((path.relative_to(tmp_path / name), path.read_bytes()) for path in (tmp_path / name).rglob("*.*"))
              for name in ("a", "b")]  # fmt: skip
     assert files[0] == files[1] and len(files[0]) > 6
     with pytest.raises(DatasetError, match="exists already"):
-        tile_dataset(source, tmp_path / "a", 50, plainly)
+        cut(source, tmp_path / "a", 50)
     assert not list(tmp_path.glob(".*"))

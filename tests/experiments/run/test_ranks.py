@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from experiments.datasets.datasets import find_dataset
+from experiments.datasets.find import find_dataset
 from experiments.launch.pool.pool import WORKER, Pool
 from experiments.launch.pool.processes import ProcessGroup
 from experiments.launch.pool.resources import Machine

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments.datasets.datasets import find_dataset
+from experiments.datasets.find import find_dataset
 from experiments.plan.build import DataInfo, build_plan
 from experiments.run.attempt import attempt
 from experiments.run.several import attempt_together

@@ -251,7 +251,7 @@ def test_sound_data_give_no_finding(tmp_path):
 
 
 def test_checking_needs_no_torch():
-    code = "import sys, yolact.data.check, experiments.datasets.datasets; sys.exit('torch' in sys.modules)"
+    code = "import sys, yolact.data.check, experiments.datasets.find; sys.exit('torch' in sys.modules)"
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
 
 

@@ -1,103 +1,20 @@
-"""Data sets by name, by declaration file, or by folder. Neither torch nor, for declared sets, the data is needed to plan.
-
-A data set's id is a digest over its splits. A generated set's is that of its configuration. Elsewhere each split counts by
-its content digest (the annotation file's bytes, the names and sizes of its images): declared, or computed for a plain folder.
-A declaration may leave a digest out; the split's declared name and paths then stand in for it, so that plans need no data,
-and the first stage that meets the data writes the digest down beside the results. Whatever is declared or written down is
-verified when a stage starts; data that were not met before are checked in full, every image unpacked, which happens once.
-"""
+"""Data sets in COCO's format: declared, or a plain folder. Each split counts by its content digest."""
 
 from __future__ import annotations
 
 import json
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from experiments.datasets.declarations import (
-    DECLARATIONS,
-    CocoDeclaration,
-    ShapesDeclaration,
-    SplitConfig,
-    datasets_folder,
-    declared_names,
-    digest_of,
-    read_declaration,
-    split_digest,
-)
-from yolact.config.base import nearest
-from yolact.data.findings import DatasetError, stop_on_errors
+from experiments.datasets.dataset import Dataset
+from experiments.datasets.declarations import CocoDeclaration, SplitConfig, datasets_folder, digest_of, split_digest
+from yolact.data.findings import DatasetError, Finding, stop_on_errors
 from yolact.runtime import files
 
-if TYPE_CHECKING:
-    from yolact.data.coco import CocoSplit
-
-
-class Dataset(ABC):
-    """A data set that a plan can name and a stage can open."""
-
-    name: str
-    id: str
-    """16 hex digits; equal ids mean equal data."""
-    splits: tuple[str, ...]
-
-    def expect(self, planned_id: str) -> None:
-        """Raise DatasetError unless this is the data set that was planned with."""
-        if planned_id != self.id:
-            raise DatasetError(f"data set {self.name}: was {planned_id} when planned and is {self.id} now; plan again")
-
-    @abstractmethod
-    def ensure(self, data_folder: Path, splits: Iterable[str] | None = None) -> Path:
-        """Make sure that these splits (all by default) are there, as planned and without errors.
-
-        Args:
-            data_folder: the results' `data/`, where generated sets and the digests first met are kept.
-
-        Returns:
-            The root to hand to `open`.
-
-        Raises:
-            DatasetError: naming the file and the record that is wrong.
-        """
-
-    @abstractmethod
-    def paths(self, split: str, root: Path) -> tuple[Path, Path]:
-        """(images folder, annotation file) of a split. Raises DatasetError where there is no such split."""
-
-    def open(self, split: str, root: Path) -> CocoSplit:
-        """Load a split from the root that `ensure` gave."""
-        from yolact.data.coco import CocoSplit
-
-        return CocoSplit(*self.paths(split, root))
-
-    def _check_name(self, split: str) -> None:
-        if split not in self.splits:
-            raise DatasetError(f"data set {self.name}: no split {split!r}{nearest(split, list(self.splits))}")
-
-
-class ShapesDataset(Dataset):
-    """Generated on first use."""
-
-    splits = ("train", "val", "test")
-
-    def __init__(self, declaration: ShapesDeclaration) -> None:
-        self.name = declaration.name
-        self.config = declaration.shapes
-        self.id = digest_of({"shapes": self.config.to_data()})
-
-    def ensure(self, data_folder: Path, splits: Iterable[str] | None = None) -> Path:
-        from yolact.data.synthetic.shapes import generate_shapes
-
-        root = data_folder / f"{self.name}-{self.id}"
-        generate_shapes(root, self.config)
-        return root
-
-    def paths(self, split: str, root: Path) -> tuple[Path, Path]:
-        self._check_name(split)
-        return root / split, root / "annotations" / f"instances_{split}.json"
+_PURPOSES = {"to train on": ("train",), "to report results on": ("test", "val")}
+"""What splits are for; a set for evaluation only is sound."""
 
 
 class CocoDataset(Dataset):
@@ -139,28 +56,31 @@ class CocoDataset(Dataset):
         self._check_name(split)
         return root / self.split_configs[split].images, root / self.split_configs[split].annotations
 
+    def files_root(self) -> Path:
+        return self.root
+
+    def check(self) -> list[Finding]:
+        from yolact.data.check import check_splits
+
+        findings = check_splits({split: self.paths(split, self.root) for split in self.splits})
+        return findings + [
+            Finding(
+                "warning",
+                self.root,
+                "",
+                f"no split {' or '.join(names)} {purpose}",
+                f"add annotations/instances_{names[-1]}.json",
+            )
+            for purpose, names in _PURPOSES.items()
+            if not set(names) & set(self.splits)
+        ]
+
+    def describe(self) -> str:
+        return f"{self.root} ({'present' if self.root.is_dir() else 'absent'})"
+
     def _record(self, split: str, data_folder: Path) -> Path:
         """Where the digest is kept that a split had when it passed the check."""
         return data_folder / f"{self.name}-{self.id}" / f"{split}.json"
-
-
-def find_dataset(name_or_path: str) -> Dataset:
-    """The data set that a name in `experiments/data/`, a declaration's path, or a COCO-format folder stands for.
-
-    Raises:
-        DatasetError: if it is none of them, or the folder's layout isn't understood.
-        experiments.spec.document.SpecError: if the declaration is wrong, naming file, line and field.
-    """
-    declared = DECLARATIONS / f"{name_or_path}.yaml"
-    path = Path(name_or_path)
-    if name_or_path in declared_names():
-        return _from_declaration(declared)
-    if path.is_dir():
-        return folder_dataset(path)
-    if path.suffix in (".yaml", ".yml") and path.is_file():
-        return _from_declaration(path)
-    hint = nearest(name_or_path, declared_names())
-    raise DatasetError(f"{name_or_path!r} is no declared data set, declaration file or folder{hint}")
 
 
 def folder_dataset(folder: Path, name: str | None = None) -> CocoDataset:
@@ -194,13 +114,6 @@ def declare_folder(folder: Path, name: str) -> CocoDeclaration:
     place = root.relative_to(home) if root.is_relative_to(home) and root != home else root
     splits = {split: config.to_data() for split, config in dataset.split_configs.items()}
     return CocoDeclaration.from_data({"kind": "coco", "name": name, "root": place.as_posix(), "splits": splits})
-
-
-def _from_declaration(path: Path) -> Dataset:
-    declaration = read_declaration(path)
-    if isinstance(declaration, ShapesDeclaration):
-        return ShapesDataset(declaration)
-    return CocoDataset(declaration.name, datasets_folder() / declaration.root, declaration.splits)
 
 
 def _read_record(path: Path) -> str | None:

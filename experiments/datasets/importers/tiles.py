@@ -3,59 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
-from experiments.datasets.datasets import CocoDataset
+from experiments.datasets.find import find_dataset
+from experiments.datasets.importers.base import Imported, Importer, Track
 from yolact.data.coco import CocoSplit, Instances
-from yolact.data.findings import DatasetError
 from yolact.data.synthetic.shapes import encode_png
 from yolact.ops import rle
 
 LEAST_SHARE = 0.25
 """An object of which a tile holds less than this share of its pixels is a crowd there: neither learned nor missed."""
 
-Track = Callable[[list[int], str], Iterable[int]]
-"""Shows how far a loop over image ids is: (image ids, split) to the ids."""
 
-
-def tile_dataset(source: CocoDataset, out: Path, side: int, track: Track) -> dict[str, tuple[int, int]]:
-    """Write every split of `source` as tiles of `side` × `side` pixels into the COCO-format folder `out`.
+class Tiles(Importer):
+    """Every split of a data set (name, declaration or folder) as square tiles.
 
     Tiles don't overlap and are spread evenly; a remainder narrower than a tile is left out at the borders, an image smaller
     than a tile is one tile. Tiles are numbered in an order that has nothing to do with their images, so that the first hundred
-    show many of them. The same source gives the same bytes.
-
-    Args:
-        out: must not exist; appears only once it is whole.
-
-    Returns:
-        {split: (tiles, objects that aren't crowds)}.
-
-    Raises:
-        DatasetError: `out` exists, or an image or annotation of the source is wrong.
+    show many of them.
     """
-    if out.exists():
-        raise DatasetError(f"{out}: exists already; choose another folder, or delete it")
-    aside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    made = {}
-    try:
-        (aside / "annotations").mkdir(parents=True)
-        for split in source.splits:
-            data = _split(CocoSplit(*source.paths(split, source.root)), aside / split, split, side, track)
-            (aside / "annotations" / f"instances_{split}.json").write_text(json.dumps(data), encoding="utf-8")
-            made[split] = len(data["images"]), sum(not each["iscrowd"] for each in data["annotations"])
-        os.sync()
-        aside.rename(out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return made
+
+    side: Annotated[int, Field(ge=16)]
+    """Of each tile, in pixels."""
+
+    def splits(self, source: str, images: Path, track: Track, imported: Imported) -> Iterator[tuple[str, dict[str, Any]]]:
+        dataset = find_dataset(source)
+        root = dataset.files_root()
+        for split in dataset.splits:
+            yield split, _split(CocoSplit(*dataset.paths(split, root)), images / split, split, self.side, track)
 
 
 def _split(split: CocoSplit, folder: Path, name: str, side: int, track: Track) -> dict[str, Any]:

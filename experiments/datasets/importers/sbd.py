@@ -8,11 +8,9 @@ COCO's sense (last minus first pixel, plus 1); the authors' are a pixel smaller 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +18,13 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from experiments.datasets.importers.base import Imported, Importer, Track
 from yolact.config.categories import PASCAL
 from yolact.data.findings import DatasetError
 from yolact.errors import UserError
 from yolact.ops import rle
 
 SPLITS = ("train", "val")
-
-Track = Callable[[list[str], str], Iterable[str]]
-"""Shows how far a loop over names is: (names, split) to the names."""
-
-
-@dataclass
-class Converted:
-    """What came out."""
-
-    images: dict[str, int] = field(default_factory=dict)
-    """By split."""
-    instances: dict[str, int] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)
-    """A sentence per instance without pixels, or pixels without a class."""
 
 
 def find_dataset_folder(folder: Path) -> Path:
@@ -55,39 +40,22 @@ def find_dataset_folder(folder: Path) -> Path:
     raise DatasetError(f"{folder}: holds no {', '.join(wanted)}; give the unpacked benchmark.tgz, or its `dataset` folder")
 
 
-def convert_sbd(source: Path, out: Path, track: Track) -> Converted:
-    """Write `annotations/instances_{train,val}.json`, and the images (hard links where the disk allows) in `train/` and `val/`.
+class Sbd(Importer):
+    """The unpacked download; images are hard links if the disk allows."""
 
-    Args:
-        source: the unpacked download.
-        out: must not exist; appears only once it is whole.
-
-    Raises:
-        UserError: scipy is missing, `out` exists, or a file of the download is missing, broken or at odds with another.
-    """
-    _loadmat()
-    if out.exists():
-        raise DatasetError(f"{out}: exists already; choose another folder, or delete it")
-    source = find_dataset_folder(source)
-    aside = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    converted = Converted()
-    first_image = first_annotation = 1
-    try:
-        (aside / "annotations").mkdir(parents=True)
+    def splits(self, source: str, images: Path, track: Track, imported: Imported) -> Iterator[tuple[str, dict[str, Any]]]:
+        _loadmat()
+        folder = find_dataset_folder(Path(source))
+        first_image = first_annotation = 1
         for split in SPLITS:
-            data = _split(source, split, aside / split, first_image, first_annotation, track, converted)
+            data = _split(folder, split, images / split, first_image, first_annotation, track, imported)
             first_image += len(data["images"])
             first_annotation += len(data["annotations"])
-            (aside / "annotations" / f"instances_{split}.json").write_text(json.dumps(data), encoding="utf-8")
-        os.sync()
-        aside.rename(out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return converted
+            yield split, data
 
 
 def _split(
-    source: Path, split: str, images: Path, image_id: int, annotation_id: int, track: Track, converted: Converted
+    source: Path, split: str, images: Path, image_id: int, annotation_id: int, track: Track, imported: Imported
 ) -> dict[str, Any]:
     images.mkdir()
     data: dict[str, Any] = {"info": {"description": f"Semantic Boundaries Dataset, {split}"}, "images": [], "annotations": []}
@@ -97,18 +65,17 @@ def _split(
         width, height = _size(image)
         ids, classes = _instances(source / "inst" / f"{name}.mat", height, width)
         if ids.max(initial=0) > len(classes):
-            converted.left_out.append(f"{split}: {name}: pixels of instances above {len(classes)}, the last that has a class")
+            imported.left_out.append(f"{split}: {name}: pixels of instances above {len(classes)}, the last that has a class")
         data["images"].append({"id": image_id, "file_name": image.name, "width": width, "height": height})
         for number, label in enumerate(classes, 1):
             mask = ids == number
             if not mask.any():
-                converted.left_out.append(f"{split}: {name}: instance {number} ({PASCAL[label]}) has no pixels")
+                imported.left_out.append(f"{split}: {name}: instance {number} ({PASCAL[label]}) has no pixels")
                 continue
             data["annotations"].append(_annotation(mask, annotation_id, image_id, label))
             annotation_id += 1
         _link(image, images / image.name)
         image_id += 1
-    converted.images[split], converted.instances[split] = len(data["images"]), len(data["annotations"])
     return data
 
 
