@@ -11,10 +11,10 @@ from typing import Any
 from experiments.launch.slurm.query import SchedulerError
 from experiments.launch.slurm.state import Ask, SchedulerState, scheduler_answers, scheduler_states
 from experiments.store.folder import StageView, Store, StoreError, read_events
+from experiments.store.log import TAIL_BYTES, tail
 from experiments.store.states import LOST, State
 from yolact.training.breakdown import limit
 
-TAIL_BYTES = 16384
 TAIL_LINES = 8
 
 
@@ -95,7 +95,7 @@ def last_lines(view: StageView, printed: Path | None = None, count: int = TAIL_L
     events = _tail_events(view.folder / "log.jsonl")
     lines = [event_line(event) for event in events][-count:]
     if printed is not None:
-        lines += _tail_text(printed)[-count:]
+        lines += tail(printed)[-count:]
     return lines
 
 
@@ -129,12 +129,3 @@ def _tail_events(path: Path) -> list[dict[str, Any]]:
 def _last_event(path: Path) -> dict[str, Any] | None:
     events = _tail_events(path)
     return events[-1] if events else None
-
-
-def _tail_text(path: Path) -> list[str]:
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            return [line.rstrip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        return []

@@ -34,6 +34,7 @@ import psutil
 
 from experiments.run import provenance
 from experiments.stages.kind import Kind
+from experiments.store.log import last_lines
 
 CLOCK_SECONDS = 1.0
 """By how much the start of a process may be reported too late, against the times of files."""
@@ -80,9 +81,7 @@ def stamp(path: str) -> tuple[int, int]:
 
 def last_line(errors: IO[bytes]) -> str:
     """Of what was written to the file, the last line that isn't empty."""
-    errors.seek(0)
-    lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    return (last_lines(errors) or [""])[-1]
 
 
 def _import_all(kinds: Mapping[str, Kind]) -> None:

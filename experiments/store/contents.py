@@ -41,10 +41,9 @@ class Contents:
         """By stage id, the runs that experiment records put it in; a stage need not have been recorded."""
         found: dict[str, list[Owner]] = {}
         for record in self.store.experiments():
-            name = f"{record['experiment']}-{record['scale']}"
             for run in record["runs"]:
                 for stage_id in run["stages"].values():
-                    found.setdefault(stage_id, []).append(Owner(name, run["variant"], run["seed"]))
+                    found.setdefault(stage_id, []).append(Owner(record.name, run["variant"], run["seed"]))
         return found
 
     @cached_property
@@ -82,8 +81,7 @@ class Contents:
         Raises:
             StoreError: there is no such experiment.
         """
-        runs = self.store.experiment(experiment)["runs"]
-        ids = list(dict.fromkeys(stage_id for run in runs for stage_id in run["stages"].values()))
+        ids = self.store.experiment(experiment).stage_ids
         return [stage_id for stage_id in [*ids, *self.upstream(ids)] if stage_id in self.stages]
 
 

@@ -45,6 +45,20 @@ class Status:
     """{stages, seconds}: for how many stages its sharable work was done at once, and how long that took."""
 
 
+class ExperimentRecord(dict[str, Any]):
+    """The record of an experiment: which stages make up which variant and seed, and what the question was."""
+
+    @property
+    def name(self) -> str:
+        """`<experiment>-<scale>`"""
+        return f"{self['experiment']}-{self['scale']}"
+
+    @property
+    def stage_ids(self) -> list[str]:
+        """Ids of the stages of all runs, each once."""
+        return list(dict.fromkeys(stage_id for run in self["runs"] for stage_id in run["stages"].values()))
+
+
 class StageView:
     """One stage's folder, read side. Files are read when asked for."""
 
@@ -156,11 +170,11 @@ class Store:
         """Every stage of the folder, by id."""
         return [StageView(path.parent) for path in sorted((self.root / "runs").glob("*/stage.json"))]
 
-    def experiments(self) -> list[dict[str, Any]]:
+    def experiments(self) -> list[ExperimentRecord]:
         """Every experiment record, by name."""
-        return [_read_json(path) for path in sorted((self.root / "experiments").glob("*.json"))]
+        return [ExperimentRecord(_read_json(path)) for path in sorted((self.root / "experiments").glob("*.json"))]
 
-    def experiment(self, name: str) -> dict[str, Any]:
+    def experiment(self, name: str) -> ExperimentRecord:
         """The record of `<experiment>-<scale>`.
 
         Raises:
@@ -170,11 +184,11 @@ class Store:
         if not path.is_file():
             known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json"))) or "none"
             raise StoreError(f"no experiment {name!r} under {path.parent}; there are: {known}")
-        return _read_json(path)
+        return ExperimentRecord(_read_json(path))
 
     def write_experiment(self, record: Mapping[str, Any]) -> Path:
         """Record which stages make up which variant and seed."""
-        path = self.root / "experiments" / f"{record['experiment']}-{record['scale']}.json"
+        path = self.root / "experiments" / f"{ExperimentRecord(record).name}.json"
         write_json(path, record)
         return path
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+TAIL_BYTES = 16384
 
 
 class EventLog:
@@ -29,6 +32,21 @@ class EventLog:
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._file.close()
+
+
+def last_lines(file: IO[bytes], most_bytes: int = TAIL_BYTES) -> list[str]:
+    """The last lines of an open file that aren't empty, of the last `most_bytes` bytes."""
+    file.seek(max(0, file.seek(0, os.SEEK_END) - most_bytes))
+    return [line.rstrip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+
+
+def tail(path: Path, most_bytes: int = TAIL_BYTES) -> list[str]:
+    """`last_lines` of the file at a path; none if it can't be read."""
+    try:
+        with open(path, "rb") as file:
+            return last_lines(file, most_bytes)
+    except OSError:
+        return []
 
 
 def now() -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from experiments.store.contents import Contents
 from experiments.store.durable import sync_tree, write_json
-from experiments.store.folder import StageView, Store, StoreError
+from experiments.store.folder import ExperimentRecord, StageView, Store, StoreError
 from experiments.store.lease import StageBusy, StageLock
 from experiments.store.states import State
 
@@ -160,10 +160,10 @@ def _keep_beside(theirs: StageView, store: Store) -> Path:
     return beside.root
 
 
-def _merge_experiment(theirs: Mapping[str, Any], store: Store, done: Merged) -> None:
+def _merge_experiment(theirs: ExperimentRecord, store: Store, done: Merged) -> None:
     """Add an experiment, or its runs to one that asks the same; keep it beside where the two can't be one."""
-    name = f"{theirs['experiment']}-{theirs['scale']}"
-    if name not in {f"{record['experiment']}-{record['scale']}" for record in store.experiments()}:
+    name = theirs.name
+    if name not in {record.name for record in store.experiments()}:
         store.write_experiment(theirs)
         done.experiments.append(name)
         return
@@ -175,7 +175,7 @@ def _merge_experiment(theirs: Mapping[str, Any], store: Store, done: Merged) -> 
             done.experiments.append(name)
         return
     number = 1
-    while name in {f"{record['experiment']}-{record['scale']}" for record in store.conflict(number).experiments()}:
+    while name in {record.name for record in store.conflict(number).experiments()}:
         if store.conflict(number).experiment(name) == theirs:
             break
         number += 1

@@ -83,7 +83,7 @@ def _cluster(launcher: str, workers: int | None, config: Path | None, cancel_dro
 
 def _keep_records(asked: Request) -> None:
     """Refuse to replace the record of an experiment by that of the same one on another data set."""
-    recorded = {f"{record['experiment']}-{record['scale']}": record["data"]["name"] for record in asked.store.experiments()}
+    recorded = {record.name: record["data"]["name"] for record in asked.store.experiments()}
     for part in asked.parts:
         name = part.experiment["data"]["name"]
         if recorded.get(part.name, name) != name:

@@ -42,6 +42,6 @@ def _dropped(asked: Request, cancel_them: bool, console: Console) -> None:
 
 def dropped(plan: Plan, store: Store) -> list[str]:
     """Stages in the queue that were submitted for this plan's experiment, and that no recorded experiment has any more."""
-    named = {i for record in store.experiments() for run in record["runs"] for i in run["stages"].values()} | set(plan.stages)
+    named = {stage_id for record in store.experiments() for stage_id in record.stage_ids} | set(plan.stages)
     loose = {i for i, record in unfinished_records(store) if record.experiment == plan.name and i not in named}
     return [i for i, state in scheduler_states(store).items() if i in loose and state.alive] if loose else []

@@ -164,7 +164,7 @@ def export(out: Path, experiments: tuple[str, ...], results: Path) -> None:
       yolact results export nms-for-the-paper nms-small nms-toy
     """
     store = Store(results)
-    names = experiments or tuple(f"{record['experiment']}-{record['scale']}" for record in store.experiments())
+    names = experiments or tuple(record.name for record in store.experiments())
     if not names:
         raise StoreError(f"nothing was run in {results} yet, so there is nothing to export")
     count = results_transfer.export(store, out, names)

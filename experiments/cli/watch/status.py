@@ -132,13 +132,13 @@ def _all_done(rows: _Rows) -> bool:
 def _counts(statuses: _Statuses) -> _Rows:
     rows = []
     records = statuses.store.experiments()
-    ids = {stage_id for record in records for run in record["runs"] for stage_id in run["stages"].values()}
+    ids = {stage_id for record in records for stage_id in record.stage_ids}
     found = statuses.of(ids)
     for record in records:
-        mine = {stage_id for run in record["runs"] for stage_id in run["stages"].values()}
-        counts = Counter(found[stage_id].state for stage_id in mine)
-        name = f"{record['experiment']}-{record['scale']}"
-        rows.append({"experiment": name, "data": record["data"]["name"]} | {str(state): counts[state] for state in SHOWN})
+        counts = Counter(found[stage_id].state for stage_id in record.stage_ids)
+        rows.append(
+            {"experiment": record.name, "data": record["data"]["name"]} | {str(state): counts[state] for state in SHOWN}
+        )
     return rows
 
 

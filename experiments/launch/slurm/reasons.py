@@ -7,6 +7,7 @@ from pathlib import Path
 
 from experiments.launch.slurm.query import Answer
 from experiments.store.folder import Store
+from experiments.store.log import tail
 from experiments.store.states import JobState
 
 BLOCKED, TOO_SHORT = 5, 6
@@ -49,10 +50,12 @@ def why_pending(store: Store, stage_id: str, answer: Answer) -> str:
 
 def why_ended(answer: Answer, log: Path) -> tuple[JobState, str]:
     """(state, reason) of an ended job. Without cgroups SLURM calls a job that was killed for its memory just failed."""
-    last = _tail(log)
+    last = tail(log, _TAIL_BYTES)
     status, _, number = answer.code.partition(":")
     killed = number == "9" or status in ("9", "137")
-    if answer.state == JobState.OUT_OF_MEMORY or (answer.state == JobState.FAILED and killed and _MEMORY.search(last)):
+    if answer.state == JobState.OUT_OF_MEMORY or (
+        answer.state == JobState.FAILED and killed and _MEMORY.search("\n".join(last))
+    ):
         return JobState.OUT_OF_MEMORY, "killed for its memory; raise `memory` in the cluster's file"
     if answer.state == JobState.FAILED:
         return JobState.FAILED, "killed by SIGKILL" if killed else _of_exit(status, last)
@@ -69,18 +72,9 @@ def why_ended(answer: Answer, log: Path) -> tuple[JobState, str]:
     return answer.state, reasons.get(answer.state, "")
 
 
-def _of_exit(status: str, last: str) -> str:
+def _of_exit(status: str, last: list[str]) -> str:
     known = _EXITS.get(int(status)) if status.isdecimal() else None
-    lines = [line.strip() for line in last.splitlines() if line.strip() and not line.startswith(("srun:", "slurmstepd"))]
+    lines = [line.strip() for line in last if not line.startswith(("srun:", "slurmstepd"))]
     if known and status != "1":
         return known
     return lines[-1] if lines else known or f"exit status {status}"
-
-
-def _tail(log: Path) -> str:
-    try:
-        with open(log, "rb") as file:
-            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
