@@ -25,6 +25,8 @@ ENCODERS = ("libx264", "libopenh264", "mpeg4")
 """The first that this PyAV carries writes; its own wheels carry the first."""
 _TICKS = 60_000
 """Time base of what is written, per second: MPEG-4 allows no more than 65535."""
+ENCODER_THREADS = 4
+"""Fixed, since x264 cuts a frame into a slice for each thread: by default the file would depend on the machine's cores."""
 _ACCESS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 
 
@@ -41,7 +43,7 @@ class Frame:
     time: float
     """Seconds since the video's clock was 0."""
     pixels: NDArray[np.uint8]
-    """(H, W, 3) RGB, upright."""
+    """(H, W, 3) RGB, upright; owns its memory, so that other threads may use it while the decoder goes on."""
 
 
 class VideoReader:
@@ -129,6 +131,7 @@ class VideoWriter:
     def __init__(self, container: Any, rate: Fraction) -> None:
         self._container, self._rate = container, rate
         self._stream: Any = None
+        self._converter = _pyav().video.reformatter.VideoReformatter()
         self._last = -1
 
     def write(self, pixels: NDArray[np.uint8], time: float) -> None:
@@ -137,6 +140,7 @@ class VideoWriter:
         if self._stream is None:
             self._stream = self._open(*pixels.shape[:2])
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        frame = self._converter.reformat(frame, self._stream.width, self._stream.height, self._stream.pix_fmt, threads=1)
         self._last = frame.pts = max(self._last + 1, round(time * _TICKS))
         frame.time_base = Fraction(1, _TICKS)
         self._container.mux(self._stream.encode(frame))
@@ -151,6 +155,7 @@ class VideoWriter:
         stream.height, stream.width = height + height % 2, width + width % 2  # 4:2:0 halves both
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, _TICKS)
+        stream.codec_context.thread_count = ENCODER_THREADS
         return stream
 
 
@@ -191,4 +196,5 @@ def _seconds(container: Any, stream: Any) -> float | None:
 
 def _upright(picture: Any) -> NDArray[np.uint8]:
     quarter_turns = round(picture.rotation / 90)  # counter-clockwise, as `rot90` counts
-    return np.ascontiguousarray(np.rot90(picture.to_ndarray(format="rgb24"), quarter_turns))
+    pixels = picture.to_ndarray(format="rgb24", threads=1)  # a view of FFmpeg's memory
+    return np.array(np.rot90(pixels, quarter_turns), order="C")

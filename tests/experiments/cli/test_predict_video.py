@@ -16,8 +16,9 @@ import pytest
 
 from tests.experiments.cli.test_measure import YOLACT, photos, run, write_result  # noqa: F401 (a fixture)
 from tests.support.folders import write_video
-from yolact.data.video import VideoError, open_video
+from yolact.data.video import VideoError, VideoWriter, open_video
 from yolact.evaluation.results import from_records
+from yolact.inference import predict_video as predict_video_module
 from yolact.inference.drawing import draw
 from yolact.inference.predict_video import find_videos
 
@@ -136,17 +137,58 @@ def test_results_of_before_stay_whole_when_a_run_ends_early(tmp_path, capsys, tr
 
 
 @contextmanager
-def at_once(work, depth):
+def inline(work, depth):
     yield work
 
 
-def test_overlapping_changes_no_byte(tmp_path, capsys, trained, clip, monkeypatch):
+@pytest.fixture
+def encoded(monkeypatch):
+    """(time, pixels) of every frame given to the encoder."""
+    frames, write = [], VideoWriter.write
+
+    def record(self, pixels, time):
+        frames.append((time, pixels.tobytes()))
+        write(self, pixels, time)
+
+    monkeypatch.setattr(VideoWriter, "write", record)
+    return frames
+
+
+def test_overlapping_changes_no_frame_and_no_record(tmp_path, capsys, trained, clip, monkeypatch, encoded):
+    """Frames are compared as given to the encoder: the bytes that FFmpeg made of equal frames differed on one machine."""
     predict(capsys, trained, tmp_path / "overlapped", clip)
+    overlapped, encoded[:] = list(encoded), []
     monkeypatch.setattr("yolact.inference.predict_video.ahead", lambda items, depth: (item for item in items))
-    monkeypatch.setattr("yolact.inference.predict_video.behind", at_once)
+    monkeypatch.setattr("yolact.inference.predict_video.behind", inline)
     predict(capsys, trained, tmp_path / "one by one", clip)
-    for name in names(tmp_path / "one by one"):
+    assert overlapped == encoded and len(encoded) == FRAMES
+    for name in ("clip.detections.json", "clip.images.json"):
         assert (tmp_path / "overlapped" / name).read_bytes() == (tmp_path / "one by one" / name).read_bytes()
+
+
+@pytest.mark.parametrize("late", ["decoder", "writer"])
+def test_a_frame_in_flight_is_not_changed(tmp_path, capsys, trained, clip, monkeypatch, encoded, late):
+    """Whichever side is ahead: the decoder as far as it may be, or every frame drawn before the next is decoded."""
+    predict(capsys, trained, tmp_path / "free", clip)
+    free, encoded[:] = list(encoded), []
+    real_ahead, real_behind = predict_video_module.ahead, predict_video_module.behind
+    if late == "decoder":
+        monkeypatch.setattr("yolact.inference.predict_video.ahead", lambda items, depth: (item for item in items))
+        monkeypatch.setattr("yolact.inference.predict_video.behind", lambda work, depth: real_behind(work, FRAMES))
+    else:
+        monkeypatch.setattr("yolact.inference.predict_video.ahead", lambda items, depth: real_ahead(list(items), FRAMES))
+        monkeypatch.setattr("yolact.inference.predict_video.behind", drawn_at_the_end)
+    predict(capsys, trained, tmp_path / "late", clip)
+    assert encoded == free
+
+
+@contextmanager
+def drawn_at_the_end(work, depth):
+    """All work done after the network has seen the last frame."""
+    waiting = []
+    yield lambda *arguments: waiting.append(arguments)
+    for arguments in waiting:
+        work(*arguments)
 
 
 def failing(after, error):

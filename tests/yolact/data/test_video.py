@@ -48,6 +48,13 @@ def test_every_frame_is_read_in_order(tmp_path, name, codec):
         assert np.abs(frame.pixels.astype(int) - drawn).mean() < 8
 
 
+@pytest.mark.parametrize("rotation", [0, 90, 180])
+def test_a_frame_owns_its_pixels(tmp_path, rotation):
+    """Other threads use them while the decoder goes on; a view would be memory of FFmpeg's."""
+    frames, _ = read(write_video(tmp_path / "a.mp4", 3, RATE, rotation=rotation))
+    assert all(frame.pixels.flags.owndata and frame.pixels.flags.c_contiguous for frame in frames)
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_the_number_of_frames_is_foretold(tmp_path, name):
     assert read(write_video(tmp_path / name, FRAMES, RATE))[1].expected == FRAMES
@@ -181,3 +188,11 @@ def test_a_full_disk_is_an_error_of_the_machine(tmp_path):
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, preexec_fn=limit)
     assert ended.stdout.strip() == "27", ended.stderr  # EFBIG
+
+
+def test_the_encoder_is_not_set_by_the_machine(tmp_path):
+    """x264 writes its settings into the file; by default it takes as many threads, hence slices, as there are cores."""
+    with create_video(tmp_path / "a.mp4", Fraction(RATE)) as writer:
+        writer.write(np.zeros((320, 64, 3), np.uint8), 0.0)
+    settings = (tmp_path / "a.mp4").read_bytes()
+    assert f" threads={video.ENCODER_THREADS} ".encode() in settings and b"deterministic" not in settings
