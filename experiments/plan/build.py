@@ -21,8 +21,10 @@ from experiments.spec.tree import value_at, with_value
 from experiments.spec.variants import Setting, Variant, reference_of, seeds_of, variants_of
 from experiments.stages.custom_code import code_digests
 from experiments.stages.kind import Kind
+from experiments.stages.outside import kinds_with
 from experiments.stages.table import KINDS
 from experiments.store.folder import processes
+from experiments.store.metrics import metrics_of
 from yolact.config import Config
 from yolact.config.fields import FilePath, marked
 from yolact.runtime.files import digest
@@ -149,7 +151,10 @@ def build_plan(
     resolved = {variant.name: resolve(asked, variant, settings) for variant in variants}
     check_names(spec, asked, variants)
     chosen = tuple(seeds) if seeds is not None else seeds_of(asked)
-    wanted = in_order(measure or ("train", *asked.spec.measure), lambda kind: kinds[kind].inputs)
+    outside = asked.outside()
+    kinds = kinds_with(kinds, outside)
+    named = tuple(outside[name].name if name in outside else name for name in asked.spec.measure)
+    wanted = in_order(measure or ("train", *named), lambda kind: kinds[kind].inputs)
     if "train" in wanted and "train" not in data.splits:
         raise SpecError(f"data set {data.name!r} has no split 'train' to learn from; it has: {', '.join(data.splits)}")
     files = _Files(asked.config)
@@ -271,5 +276,11 @@ def _experiment(
             }
             for variant in variants
         ],
+        **({"metrics": scalars} if (scalars := _scalars(asked)) else {}),
         "runs": [{"variant": run.variant, "seed": run.seed, "stages": dict(run.stages)} for run in runs],
     }
+
+
+def _scalars(asked: SpecAtScale) -> list[dict[str, Any]]:
+    """The metrics of measures from outside, so that tables need not import them."""
+    return [metric.to_data() for measure in asked.outside().values() for metric in metrics_of(measure)]

@@ -20,8 +20,8 @@ def batch_key(stage: Stage, stages: Mapping[str, Stage], kinds: Mapping[str, Kin
     Args:
         stages: it and its inputs, by id.
     """
-    kind, content = kinds[stage.kind], stage.content
-    if not kind.together:
+    kind, content = kinds.get(stage.kind), stage.content
+    if kind is None or not kind.together:
         return None
     inputs = {name: stages[needed].content["fields"] for name, needed in content["inputs"].items()}
     fields = kind.shared(content["fields"], inputs)

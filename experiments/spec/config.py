@@ -9,7 +9,7 @@ from pydantic import Field, create_model, model_validator
 
 from yolact.config import Config, EvaluationConfig, InferenceConfig, ModelConfig, SpeedConfig, TrainingConfig, YolactConfig
 from yolact.config.base import at_odds
-from yolact.measures import NAMES, UnknownMeasure, declarations
+from yolact.measures import NAMES, declarations
 
 
 class RuntimeConfig(Config):
@@ -66,11 +66,9 @@ def run_config(outside: tuple[str, ...] = ()) -> type[RunConfig]:
         outside: import paths of measures from outside the package.
 
     Raises:
-        UnknownMeasure: one of them is no measure, or has the name of another field.
+        UnknownMeasure: one of them is no measure.
     """
     fields: dict[str, Any] = {}
     for measure in declarations((*NAMES, *outside)):
-        if measure.name in fields or measure.name in RunConfig.model_fields or not measure.name.isidentifier():
-            raise UnknownMeasure(f"measure {measure.name!r}: its name is no identifier, or that of another field; change it")
         fields[measure.name] = (measure.config, measure.config())
     return create_model("RunConfig", __base__=RunConfig, __doc__=RunConfig.__doc__, **fields)

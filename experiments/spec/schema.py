@@ -29,6 +29,8 @@ MOST_SEED = 2**63 - 1
 Seeds = tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...]
 MEASURED = ("coco", "speed", *NAMES)
 """Kinds of stages that measure something of a trained network."""
+RESERVED = (*MEASURED, *RunConfig.model_fields, "train", "predict", "split", "declaration")
+"""Names that a measure from outside can't have: of stage kinds, and of fields beside its own."""
 
 
 def _measured(name: str) -> str:
@@ -164,15 +166,19 @@ class SpecAtScale:
         """{import path: declaration} of its measures from outside the package.
 
         Raises:
-            SpecError: an import path leads to no measure.
+            SpecError: an import path leads to no measure, or to one whose name is taken.
         """
-        found = {}
+        found: dict[str, Measure] = {}
         for place, name in enumerate(self.spec.measure):
             if name not in MEASURED:
                 try:
                     found[name] = declaration(name)
                 except UnknownMeasure as error:
                     raise self.document.error(("measure", str(place)), f"measure: {error}") from None
+                taken = {*RESERVED, *(one.name for path, one in found.items() if path != name)}
+                if found[name].name in taken or not found[name].name.isidentifier():
+                    fault = f"measure {name!r} is called {found[name].name!r}, a name that is taken or no identifier; change it"
+                    raise self.document.error(("measure", str(place)), f"measure: {fault}")
         return found
 
     @property

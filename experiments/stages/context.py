@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.spec.tree import replaced
 from experiments.stages.kind import Kind, StageContext
+from experiments.stages.outside import kind_in
 from experiments.store.folder import StageView, Store
 from yolact.errors import UserError
 from yolact.training.ranks import Ranks
@@ -16,7 +17,7 @@ from yolact.training.ranks import Ranks
 def kind_of(view: StageView, kinds: Mapping[str, Kind]) -> Kind:
     """The kind of a recorded stage, in the version it was recorded with."""
     record = view.record
-    kind = kinds.get(record["kind"])
+    kind = kind_in(kinds, record)
     if kind is None or kind.version != record["version"]:
         raise UserError(
             f"{view.folder}: version {record['version']} of stage kind {record['kind']!r} isn't the one this code "

@@ -102,6 +102,11 @@ class Kind:
         return load(self.together)
 
 
+def is_exclusive(kinds: Mapping[str, Kind], name: str) -> bool:
+    """Whether a kind runs alone on its machine. Kinds from outside the table never do."""
+    return name in kinds and kinds[name].exclusive
+
+
 def load(reference: str) -> Callable[..., Any]:
     """What "module:name" names."""
     module, _, name = reference.partition(":")

@@ -65,7 +65,7 @@ def _speed(config: RunConfig, split: str) -> Fields:
     }
 
 
-def _measure(measure: Measure) -> Kind:
+def measure_kind(measure: Measure) -> Kind:
     """The kind of a measure. Through images it also reads the fields of inference."""
 
     def fields(config: RunConfig, split: str) -> Fields:
@@ -88,5 +88,5 @@ KINDS: Mapping[str, Kind] = {
     ),
     "coco": Kind(1, _coco, "experiments.stages.evaluate:coco", inputs=("predict",)),
     "speed": Kind(1, _speed, "experiments.stages.evaluate:speed", inputs=("train",), exclusive=True),
-    **{measure.name: _measure(measure) for measure in declarations()},
+    **{measure.name: measure_kind(measure) for measure in declarations()},
 }

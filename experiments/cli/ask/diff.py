@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from experiments.cli.common import results_option
 from experiments.plan.explain import difference
 from experiments.spec.tree import flatten
 from experiments.store.folder import StageView, Store, StoreError
-from experiments.store.metrics import METRICS, Metric
+from experiments.store.metrics import METRICS, Metric, metrics_in
 from experiments.store.states import State
 from yolact.config.base import nearest
 
@@ -25,6 +26,7 @@ class _Side:
     name: str
     stages: dict[str, StageView]
     """By kind."""
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
 
 
 @click.command()
@@ -46,7 +48,8 @@ def diff(a: str, b: str, results: Path) -> None:
     kinds = [kind for kind in left.stages if kind in right.stages]
     if not kinds:
         raise StoreError(f"{a} and {b} have no kind of stage in common, so there is nothing to compare")
-    lines = [line for kind in kinds for line in _stage_lines(kind, left.stages[kind], right.stages[kind])]
+    metrics = [*{**left.metrics, **right.metrics}.values()]
+    lines = [line for kind in kinds for line in _stage_lines(left.stages[kind], right.stages[kind], metrics)]
     click.echo(f"a: {left.name}\nb: {right.name}")
     click.echo("\n".join(lines) if lines else "the same settings and the same results")
 
@@ -65,22 +68,21 @@ def _side(store: Store, name: str) -> _Side:
         seeds = [str(run["seed"]) for run in record["runs"] if run["variant"] == variant]
         raise StoreError(f"{name}: no such seed; variant {variant!r} has seeds {', '.join(seeds)}")
     stages = {kind: store.stage(stage_id) for kind, stage_id in runs[0]["stages"].items() if store.has(stage_id)}
-    return _Side(f"{experiment}:{variant}:{runs[0]['seed']}", stages)
+    return _Side(f"{experiment}:{variant}:{runs[0]['seed']}", stages, metrics_in(record))
 
 
-def _stage_lines(kind: str, a: StageView, b: StageView) -> list[str]:
+def _stage_lines(a: StageView, b: StageView, metrics: list[Metric]) -> list[str]:
     if a.id == b.id:
         return []
     settings = [line for line in difference(a.record, b.record) if not line.startswith("inputs.")]
-    results = _result_lines(a, b)
-    return [f"{kind}: {a.id} ({a.state}), {b.id} ({b.state})", *(f"  {line}" for line in [*settings, *results])]
+    results = _result_lines(a, b, [metric for metric in metrics if metric.kind == a.kind])
+    return [f"{a.kind}: {a.id} ({a.state}), {b.id} ({b.state})", *(f"  {line}" for line in [*settings, *results])]
 
 
-def _result_lines(a: StageView, b: StageView) -> list[str]:
+def _result_lines(a: StageView, b: StageView, read: list[Metric]) -> list[str]:
     """The metrics that differ, by name and in their units; then the other numbers of the results, by where they stand."""
     if a.state != State.DONE or b.state != State.DONE:
         return []
-    read = [metric for metric in METRICS.values() if metric.kind == a.kind]
     lines = [line for metric in read if (line := _metric_line(metric, a, b))]
     shown = {(metric.file, metric.path) for metric in read}
     for name in RESULT_FILES:

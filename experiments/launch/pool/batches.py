@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from experiments.plan.build import Stage
 from experiments.plan.sharing import batch_key
-from experiments.stages.kind import MOST_TOGETHER, Kind
+from experiments.stages.kind import MOST_TOGETHER, Kind, is_exclusive
 
 
 class Batches:
@@ -32,7 +32,7 @@ class Batches:
                 batch = open_batches[key] = []
                 found.append(batch)
             batch.append(stage)
-        return sorted(found, key=lambda batch: self._kinds[batch[0].kind].exclusive)
+        return sorted(found, key=lambda batch: is_exclusive(self._kinds, batch[0].kind))
 
     def never_again(self, stage: Stage) -> None:
         """From now on the stage gets a worker without other stages."""

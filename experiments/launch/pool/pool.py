@@ -32,7 +32,7 @@ from experiments.plan.build import Plan, Stage
 from experiments.run.forkserver import PARENT
 from experiments.run.interrupts import counted_interrupts
 from experiments.run.worker import THREAD_VARIABLES
-from experiments.stages.kind import Kind
+from experiments.stages.kind import Kind, is_exclusive
 from experiments.stages.table import KINDS
 from experiments.store.folder import Store, read_events
 from experiments.store.states import State
@@ -117,7 +117,7 @@ class _Running:
         on_cards = stage.content["device"] == "cuda"
         memory = 0 if on_cards else (self.queue.estimates.of(stage).memory_bytes or 0) * stage.processes
         cards = stage.processes if on_cards else 0
-        return Share(stage.threads * stage.processes, memory, cards, self.pool.kinds[stage.kind].exclusive)
+        return Share(stage.threads * stage.processes, memory, cards, is_exclusive(self.pool.kinds, stage.kind))
 
     def _start(self, batch: list[Stage], share: Share) -> None:
         logs = {stage.id: self.store.stage_folder(stage.id) / "log.jsonl" for stage in batch}

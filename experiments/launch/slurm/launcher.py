@@ -23,7 +23,7 @@ from experiments.launch.slurm.snapshot import take_snapshot
 from experiments.launch.slurm.state import scheduler_states
 from experiments.plan.build import Plan
 from experiments.run.worker import THREAD_VARIABLES
-from experiments.stages.kind import Kind
+from experiments.stages.kind import Kind, is_exclusive
 from experiments.stages.table import KINDS
 from experiments.store.folder import Store
 from experiments.store.states import State
@@ -122,7 +122,7 @@ class Slurm:
             "cpus_per_task": cpus,
             "gpus_per_node": cards or None,
             "mem": f"{round(asked.memory * 1024)}M" if asked.memory else None,
-            "exclusive": True if self.kinds[array.kind].exclusive else None,
+            "exclusive": True if is_exclusive(self.kinds, array.kind) else None,
             "dependency": waits_for,
             "array_parallelism": asked.max_parallel,
             "signal_delay_s": asked.save_seconds,

@@ -72,6 +72,7 @@ FAULTS = [
     ("mask_AP: 29.9", "mask_PA: 29.9", ":15:", "did you mean 'mask_AP'?"),
     ("mask_AP: 29.9", "mask_AP: high", ":15:", "valid number"),
     ("measure: [coco]", "headline: [mask_AP59]\nmeasure: [coco]", ":5:", "did you mean 'mask_AP"),
+    ("measure: [coco]", "headline: [box_jiter]\nmeasure: [coco]", ":5:", "did you mean 'box_jitter'?"),
     ("measure: [coco]", "data: {tyo: coco}\nmeasure: [coco]", ":5:", "no scale 'tyo', did you mean 'toy'?"),
     ("  standard:\n", "  standard:\n    scales: [tyo]\n", ":11:", "unknown scale 'tyo', did you mean 'toy'?"),
     ("paper:\n", "paper:\n  published: [{label: FCIS, values: {AP: 1}}]\n", ":13:", "unknown metric 'AP'"),

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from tests.support.declared import assert_as_declared
 from tests.support.oracles import FC_MASK, INFERENCE, MODEL, boxes, found_with, no_truth, none_found, planted_image, truth_of
 from tests.support.planted import planted
 from yolact.evaluation.objects import mask_iou
-from yolact.measures.coefficients import CoefficientsConfig, fitting
+from yolact.measures.coefficients import MEASURE, CoefficientsConfig, fitting
 from yolact.measures.coefficients.fitting import best_coefficients, coverage, fit
 from yolact.measures.coefficients.measure import activation, measure, of_image
 from yolact.measures.context import Look, Stopped
@@ -133,6 +134,7 @@ def look(monkeypatch):
 
 def test_what_the_stage_writes(look, tmp_path):
     measure(tmp_path, look, CoefficientsConfig(images=3))
+    assert_as_declared(MEASURE, tmp_path)
     arrays, summary = np.load(tmp_path / "coefficients.npz"), json.loads((tmp_path / "summary.json").read_text())
     pairs = [look.split.pair(image_id) for image_id in look.split.image_ids]
     detections = sum(len(found) for found, _ in pairs)

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from tests.support.declared import assert_as_declared
 from tests.support.error_scenes import random_set
 from yolact.errors import UserError
 from yolact.evaluation.coco import METRICS, evaluate_files
 from yolact.evaluation.tide import FIXES
-from yolact.measures.errors import ErrorsConfig
+from yolact.measures.errors import MEASURE, ErrorsConfig
 from yolact.measures.errors.measure import measure
 
 
@@ -24,6 +25,8 @@ def files(tmp_path):
 def measured(folder, files, masks=True, **config):
     folder.mkdir()
     measure(folder, *files, masks, ErrorsConfig(**config))
+    if masks:
+        assert_as_declared(MEASURE, folder)
     return (folder / "errors.json").read_bytes()
 
 

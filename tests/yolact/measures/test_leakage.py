@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.declared import assert_as_declared
 from tests.support.networks import TINY, TINY_FC_MASK, tiny_model
 from yolact.config import InferenceConfig
 from yolact.config.data import ShapesConfig
@@ -14,7 +15,7 @@ from yolact.data.coco import CocoSplit, Instances
 from yolact.data.patches import Patches
 from yolact.data.synthetic.shapes import generate_shapes
 from yolact.measures.context import Look
-from yolact.measures.leakage import LeakageConfig
+from yolact.measures.leakage import MEASURE, LeakageConfig
 from yolact.measures.leakage.measure import COLUMNS, matched_pairs, measure, rows_of
 from yolact.measures.leakage.worst import KEPT, Worst
 from yolact.structures import Detections
@@ -115,6 +116,7 @@ def test_the_stage_writes_a_row_per_object_the_same_every_time(config, tmp_path)
     table = list(csv.DictReader((tmp_path / "a" / "leakage.csv").read_text(encoding="utf-8").splitlines()))
     assert tuple(table[0]) == COLUMNS
     summary = json.loads((tmp_path / "a" / "summary.json").read_text())
+    assert_as_declared(MEASURE, tmp_path / "a")
     assert summary["objects"] == len(table) == sum(int((~split.instances(i).crowd).sum()) for i in split.image_ids)
     assert summary["found"] == sum(row["found"] == "1" for row in table)
     for file in ("leakage.csv", "worst.npz", "summary.json"):

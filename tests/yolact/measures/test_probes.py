@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tests.support.declared import assert_as_declared
 from tests.support.networks import TINY, tiny_model
 from tests.yolact.data.synthetic.test_probe_images import split_of
 from yolact.config import FCMaskConfig, InferenceConfig
@@ -15,7 +16,7 @@ from yolact.data.coco import CocoSplit
 from yolact.data.synthetic.probe_images import places
 from yolact.data.synthetic.sprites import Sprite, drawn
 from yolact.measures.context import Look, Stopped
-from yolact.measures.probes import ProbesConfig
+from yolact.measures.probes import MEASURE, ProbesConfig
 from yolact.measures.probes import measure as probes
 from yolact.measures.probes.measure import largest_stride, measure, moved_objects, neighbours, plain_colours, shown, summary
 from yolact.measures.probes.translation import total_effects
@@ -209,6 +210,7 @@ def test_a_real_network_leaves_the_files_of_the_contract(split, tmp_path):
         folder.mkdir()
         measure(folder, look(model, split, log=events.append), config)
     found = json.loads((tmp_path / "a" / "summary.json").read_text())
+    assert_as_declared(MEASURE, tmp_path / "a")
     assert (found["prototypes"], found["stride"], found["cells"], found["phases"], found["source"]) == (4, 32, 2, 2, "cut")
     with np.load(tmp_path / "a" / "probes.npz", allow_pickle=False) as arrays:
         assert arrays["activation"].shape == (2, 4, 4, 4)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.declared import assert_as_declared
 from yolact.config import InferenceConfig
 from yolact.measures.context import Look, Stopped
-from yolact.measures.prototypes import PrototypesConfig
+from yolact.measures.prototypes import MEASURE, PrototypesConfig
 from yolact.measures.prototypes.measure import measure, most_annotated, picture_worthy
 from yolact.structures import Detections
 
@@ -50,6 +51,7 @@ class FakeModel:
 
 def run(folder, model, images=2):
     summary = measure(folder, Look(model, FakeSplit(), InferenceConfig(), "cpu"), PrototypesConfig(images=images))
+    assert_as_declared(MEASURE, folder)
     with np.load(folder / "prototypes.npz", allow_pickle=False) as file:
         return summary, dict(file)
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.declared import assert_as_declared
 from tests.support.networks import TINY, TINY_FC_MASK, tiny_model
 from tests.support.planted import CLASSES, planted
 from yolact.config import InferenceConfig
 from yolact.errors import UserError
 from yolact.measures.context import Look, Stopped
-from yolact.measures.redundancy import RedundancyConfig
+from yolact.measures.redundancy import MEASURE, RedundancyConfig
 from yolact.measures.redundancy.measure import measure
 from yolact.measures.redundancy.moments import PrototypeMoments
 from yolact.structures import Detections
@@ -58,6 +59,7 @@ def look_at(network, split, **others):
 
 def measured(model, folder, images=100):
     summary = measure(folder, look_at(PlantedNetwork(model), PlantedSplit(model)), RedundancyConfig(images=images))
+    assert_as_declared(MEASURE, folder)
     with np.load(folder / "redundancy.npz", allow_pickle=False) as file:
         return summary, dict(file)
 

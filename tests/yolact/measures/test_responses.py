@@ -11,12 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.declared import assert_as_declared
 from tests.support.networks import TINY_FC_MASK, tiny_model
 from tests.support.planted import planted
 from yolact.config import InferenceConfig
 from yolact.errors import UserError
 from yolact.measures.context import Look
-from yolact.measures.responses import ResponsesConfig, association
+from yolact.measures.responses import MEASURE, ResponsesConfig, association
 from yolact.measures.responses import measure as responses
 from yolact.measures.responses.measure import measure, prototypes
 from yolact.measures.responses.regions import nowhere, regions
@@ -94,6 +95,7 @@ def run(folder, model=None, split=None, **fields):
 
 def test_the_files_are_those_of_the_contract(tmp_path):
     summary = run(tmp_path)
+    assert_as_declared(MEASURE, tmp_path)
     k = summary["prototypes"]
     table, images = pd.read_csv(tmp_path / "prototypes.csv"), pd.read_csv(tmp_path / "responses.csv")
     assert table["source"].value_counts().to_dict() == {name: k for name in ("network", "shuffled", "random 0", "random 1")}

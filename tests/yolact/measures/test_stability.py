@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.support.declared import assert_as_declared
 from yolact.config import InferenceConfig
 from yolact.config.data import ShapesConfig
 from yolact.data.coco import CocoSplit
@@ -21,7 +22,7 @@ from yolact.data.synthetic.scenes import CLASSES, box_of
 from yolact.data.synthetic.shapes import generate_shapes
 from yolact.errors import UserError
 from yolact.measures.context import Look, Stopped
-from yolact.measures.stability import StabilityConfig
+from yolact.measures.stability import MEASURE, StabilityConfig
 from yolact.measures.stability import measure as stability
 from yolact.measures.stability.tracking import greedy, look_at, motion_between, steady_iou, undisturbed
 from yolact.structures import Detections
@@ -59,6 +60,7 @@ def run(folder, model, **config):
     split = SimpleNamespace(class_names=list(CLASSES), image_ids=[1], size=lambda image_id: (SIDE, SIDE))
     folder.mkdir(exist_ok=True)
     stability.measure(folder, Look(model, split, InferenceConfig(), "cpu"), StabilityConfig(**config))
+    assert_as_declared(MEASURE, folder)
     tracks, objects = (pd.read_csv(folder / name) for name in ("tracks.csv", "objects.csv"))
     return tracks, objects, json.loads((folder / "summary.json").read_text())["means"]
 
