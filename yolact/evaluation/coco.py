@@ -34,7 +34,7 @@ from yolact.evaluation.inputs import (
     prepare_ground_truth,
 )
 from yolact.evaluation.results import read_records
-from yolact.runtime.files import write_json, write_text, written_aside
+from yolact.runtime.files import write_json, write_npz, write_text
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """COCO's 12 numbers in the order of COCOeval.stats."""
@@ -152,8 +152,7 @@ def evaluate_to(
     write_json(folder / "metrics.json", {evaluation.iou_type: evaluation.metrics for evaluation in evaluations})
     write_text(folder / "per_class.csv", per_class_csv(evaluations))
     write_json(folder / "curves.json", {evaluation.iou_type: curves(evaluation) for evaluation in evaluations})
-    with written_aside(folder / "matches.npz") as aside, open(aside, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **match_arrays(evaluations))
+    write_npz(folder / "matches.npz", match_arrays(evaluations))
     return evaluations
 
 

@@ -40,6 +40,17 @@ def write_json(path: Path, data: Any, indent: int | None = 1) -> None:
     write_text(path, json.dumps(data, indent=indent, allow_nan=False) + "\n")
 
 
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays as a compressed .npz file; arrays of objects are refused with ValueError.
+
+    The same arrays in the same order give the same bytes.
+    """
+    import numpy as np  # here, so that commands that write no arrays start without it
+
+    with written_aside(path) as aside, open(aside, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
 def digest(path: Path) -> str:
     """SHA-256 in hex: of a file's contents; of a folder, of the names and digests of the files in it, without sub-folders."""
     if path.is_dir():

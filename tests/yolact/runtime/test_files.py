@@ -1,8 +1,9 @@
 """Files are replaced in one step or not at all."""
 
+import numpy as np
 import pytest
 
-from yolact.runtime.files import write_json, write_text, written_aside
+from yolact.runtime.files import write_json, write_npz, write_text, written_aside
 
 
 def test_a_failed_write_leaves_the_old_contents_and_nothing_else(tmp_path):
@@ -24,3 +25,18 @@ def test_not_a_number_is_refused_before_anything_is_written(tmp_path):
 def test_json_ends_its_last_line(tmp_path):
     write_json(tmp_path / "a.json", {"a": [1]}, indent=None)
     assert (tmp_path / "a.json").read_text() == '{"a": [1]}\n'
+
+
+def test_arrays_give_the_same_bytes_and_objects_are_refused(tmp_path):
+    path, arrays = tmp_path / "a.npz", {"one": np.arange(3), "two": np.zeros((0, 2), bool)}
+    write_npz(path, arrays)
+    first = path.read_bytes()
+    with np.load(path, allow_pickle=False) as stored:
+        assert {name: (part.dtype, part.tolist()) for name, part in stored.items()} == {
+            name: (part.dtype, part.tolist()) for name, part in arrays.items()
+        }
+    with pytest.raises(ValueError, match="allow_pickle"):
+        write_npz(path, {"one": np.array([None])})
+    assert path.read_bytes() == first and list(tmp_path.iterdir()) == [path]
+    write_npz(path, arrays)
+    assert path.read_bytes() == first

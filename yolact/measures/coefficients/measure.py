@@ -29,7 +29,7 @@ from yolact.measures.context import Look, steps
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.one_stage.model import YolactModel
 from yolact.ops import masks as mask_ops
-from yolact.runtime.files import write_json, written_aside
+from yolact.runtime.files import write_json, write_npz
 from yolact.structures import Detections
 
 Arrays = dict[str, NDArray[Any]]
@@ -61,8 +61,7 @@ def measure(folder: Path, look: Look, config: CoefficientsConfig) -> None:
     k = model.branch.parameters_per_anchor
     arrays = _joined(rows)
     arrays |= {"image_ids": np.array(image_ids, np.int64), "class_names": np.array(look.split.class_names, str)}
-    with written_aside(folder / "coefficients.npz") as aside, open(aside, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_npz(folder / "coefficients.npz", arrays)
     write_json(folder / "summary.json", _summary(arrays, k, bound, objects))
 
 

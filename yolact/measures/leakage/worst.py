@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from yolact.data.coco import Instances
-from yolact.runtime.files import written_aside
+from yolact.runtime.files import write_npz
 from yolact.structures import Detections
 
 KEPT = 12
@@ -62,8 +62,7 @@ class Worst:
             for number, (_, case) in enumerate(cases)
             for name, array in case.items()
         }
-        with written_aside(path) as aside, open(aside, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+        write_npz(path, arrays)
 
 
 def _picture(image: Tensor, found: Detections, place: int, truth: Instances, annotation: int) -> dict[str, NDArray[Any]]:

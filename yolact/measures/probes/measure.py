@@ -30,7 +30,7 @@ from yolact.measures.probes import ProbesConfig, translation
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.one_stage.model import YolactModel
 from yolact.ops import masks as mask_ops
-from yolact.runtime.files import write_json, written_aside
+from yolact.runtime.files import write_json, write_npz
 from yolact.structures import Detections
 
 BATCH = 16
@@ -65,8 +65,7 @@ def measure(folder: Path, look: Look, config: ProbesConfig) -> None:
     arrays |= neighbours(look, objects, grid)
     arrays |= plain_colours(look)
     arrays |= shown(look, figure_five(size, objects, grid))
-    with written_aside(folder / "probes.npz") as aside, open(aside, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_npz(folder / "probes.npz", arrays)
     described = {"image_size": size, "stride": stride, "cells": grid.cells, "phases": grid.phases, "source": source}
     write_json(folder / "summary.json", {"prototypes": model.branch.config.k, **described, **summary(arrays, grid.phases)})
 

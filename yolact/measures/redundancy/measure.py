@@ -12,7 +12,7 @@ from yolact.measures.prototypes.measure import SCORE_THRESHOLD
 from yolact.measures.redundancy import RedundancyConfig
 from yolact.measures.redundancy.moments import PrototypeMoments
 from yolact.measures.redundancy.spectrum import correlation, effective_rank, explained, near_duplicates, principal_components
-from yolact.runtime.files import write_json, written_aside
+from yolact.runtime.files import write_json, write_npz
 
 DUPLICATE = 0.8
 """Prototypes whose |correlation| is above this are called near-duplicates."""
@@ -69,8 +69,7 @@ def _write_arrays(path: Path, moments: PrototypeMoments, class_names: list[str])
         "positive_share": moments.positive_share,
         "class_names": np.array(class_names, str),
     }
-    with written_aside(path) as aside, open(aside, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_npz(path, arrays)
     return {
         "prototypes": len(eigenvalues),
         "images": moments.images,

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,7 +28,7 @@ from yolact.models.build import build_model
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.one_stage.model import YolactModel
 from yolact.models.padding import padding_of, set_padding
-from yolact.runtime.files import write_json, write_text, written_aside
+from yolact.runtime.files import write_json, write_npz, write_text
 
 FIRST_SEED = 2**31
 """Of the random networks: far from the seeds of trainings, so that none is the untrained network that is looked at."""
@@ -66,8 +65,7 @@ def measure(folder: Path, look: Look, config: ResponsesConfig) -> None:
     mean = (cast(Tensor, total) / len(image_ids)).float()
     write_text(folder / "responses.csv", _table(_rows(found["network"], image_ids)))
     write_text(folder / "prototypes.csv", _table(row for name, one in found.items() for row in _summary(name, one)))
-    with written_aside(folder / "maps.npz") as aside, open(aside, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, mean=mean.numpy())
+    write_npz(folder / "maps.npz", {"mean": mean.numpy()})
     summary = {"prototypes": len(mean), "images": len(image_ids), "height": mean.shape[1], "width": mean.shape[2]}
     write_json(folder / "summary.json", {**summary, "random_networks": config.random_networks})
 
