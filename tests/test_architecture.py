@@ -37,11 +37,6 @@ FLOORS = {
 MOST_ENTRIES = 12
 TO_UNTIE = set(
     """
-analysis/figures/__init__.py -> analysis/measures/prototypes/figures.py
-analysis/gallery/page.py -> analysis/report/folder.py
-analysis/gallery/page.py -> analysis/report/html.py
-analysis/measures/prototypes/strips.py -> analysis/gallery/assembly.py
-analysis/measures/prototypes/strips.py -> analysis/gallery/statistics.py
 yolact/data/augment.py -> yolact/models/base.py
 yolact/measures/coefficients/fitting.py -> yolact/interventions/base.py
 yolact/measures/coefficients/measure.py -> yolact/interventions/oracle.py

@@ -6,7 +6,6 @@ from analysis.figures.latency import accuracy_against_latency
 from analysis.figures.picture import Picture
 from analysis.figures.quality import boxes_and_masks
 from analysis.figures.speed import speed_by_stage
-from analysis.measures.prototypes.figures import prototypes
 
 __all__ = [
     "Picture",
@@ -16,6 +15,5 @@ __all__ = [
     "boxes_and_masks",
     "losses",
     "precision_recall",
-    "prototypes",
     "speed_by_stage",
 ]

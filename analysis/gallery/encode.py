@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.gallery.assembly import contributions, windows
+from analysis.measures.prototypes.assembly import contributions, windows
 from analysis.measures.prototypes.read import Assembly, KeptImage
 
 LONGEST_SIDE = 640

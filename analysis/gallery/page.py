@@ -16,8 +16,8 @@ import pandas as pd
 
 from analysis.figures.style import OKABE_ITO
 from analysis.gallery.encode import encode
-from analysis.gallery.statistics import Use
 from analysis.measures.prototypes.read import Kept, open_kept
+from analysis.measures.prototypes.use import Use
 from analysis.report.folder import folder_beside, put_in_place
 from analysis.report.html import TEMPLATES
 from analysis.results.experiment import Experiment, MissingResult, load

@@ -13,9 +13,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from analysis.page.pieces import Html
 from analysis.report.build import make_report
 from analysis.report.notebooks import FOLDER, NOTEBOOKS, PAPER, parameters
-from analysis.report.pages.pieces import Html
 from tests.analysis.report.test_build import Links
 from tests.support.results import fake_results
 

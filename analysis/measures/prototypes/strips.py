@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from analysis.figures.picture import Picture
 from analysis.figures.style import INK, OKABE_ITO, house_style, new_figure
-from analysis.gallery.assembly import Strip, contributions, strip
-from analysis.gallery.statistics import prototype_statistics
+from analysis.measures.prototypes.assembly import Strip, contributions, strip
 from analysis.measures.prototypes.read import Kept, KeptImage, open_kept
+from analysis.measures.prototypes.use import prototype_statistics
 from analysis.results.experiment import Experiment, MissingResult
 
 DIVERGING = "RdBu"

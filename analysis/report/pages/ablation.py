@@ -5,9 +5,9 @@ from __future__ import annotations
 from analysis import figures
 from analysis.figures.speed import protocol
 from analysis.figures.style import colours
-from analysis.measures.prototypes.figures import best_prototype_variant
+from analysis.measures.prototypes.figures import best_prototype_variant, prototypes
+from analysis.page.pieces import Html
 from analysis.report.pages.base import Page
-from analysis.report.pages.pieces import Html
 from analysis.tables import tidy as tables
 from analysis.tables import writers
 from analysis.tables.layout import detail_tables, headline_tables
@@ -52,7 +52,7 @@ class AblationPage(Page):
 
     def prototypes(self) -> Html:
         """Of the variant with the best mask AP that has prototypes."""
-        return self._draw(lambda: figures.prototypes(self.experiment, best_prototype_variant(self.experiment, self.table)))
+        return self._draw(lambda: prototypes(self.experiment, best_prototype_variant(self.experiment, self.table)))
 
     def _best_and_reference(self) -> tuple[str, str]:
         return tables.best_variant(self.experiment, self.table).name, self.experiment.reference

@@ -6,14 +6,15 @@ import html
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import pandas as pd
 
 from analysis.figures.picture import Picture
 from analysis.figures.style import colours
-from analysis.report.pages.pieces import Html, Pieces, box
-from analysis.report.pages.scale import Scale
+from analysis.page.pieces import Html, Pieces, box
+from analysis.page.scale import Scale
+from analysis.page.section import Section
 from analysis.results import provenance
 from analysis.results.experiment import Experiment, load
 from analysis.tables import tidy as tables
@@ -38,7 +39,12 @@ STAGES = {
 
 
 class Page:
-    """The pieces of a report on one experiment; each call returns one."""
+    """The pieces of a report on one experiment; each call returns one.
+
+    Each section is an attribute under its name.
+    """
+
+    SECTIONS: ClassVar[tuple[type[Section], ...]] = ()
 
     def __init__(self, experiment: Experiment, output: Path | None = None) -> None:
         """
@@ -49,6 +55,8 @@ class Page:
         self.output = output
         self.pieces = Pieces(output)
         self.scale = Scale(experiment.store, experiment.scale)
+        for section in self.SECTIONS:
+            setattr(self, section.name, section(experiment, self.pieces, self.scale))
 
     @classmethod
     def open(cls, results: str, experiment: str, scale: str, output: str = "") -> Self:
@@ -113,11 +121,6 @@ class Page:
 
     def _draw(self, draw: Callable[[], Picture]) -> Html:
         return self.pieces.picture(draw)
-
-    def _draw_other(self, name: str, draw: Callable[[Experiment], Picture]) -> Html:
-        """A figure of another experiment at the same scale, which asks a question that belongs to this one."""
-        prefix = f"{name}-" if name != self.experiment.name else ""
-        return self.pieces.picture(lambda: draw(self.scale.experiment(name)), prefix)
 
 
 def missing(experiments: list[Experiment]) -> Html:

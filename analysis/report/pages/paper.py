@@ -17,11 +17,11 @@ from analysis.interventions.compression.figures import accuracy_against_m
 from analysis.interventions.oracle.figures import accuracy_against_noise, oracle_budget
 from analysis.measures.errors.figures import ap_by_iou, error_types
 from analysis.measures.probes.figures import figure_five, sense_of_place
-from analysis.measures.prototypes.figures import best_prototype_variant
+from analysis.measures.prototypes.figures import best_prototype_variant, prototypes
 from analysis.measures.stability.figures import consecutive_iou
+from analysis.page.pieces import Html, Pieces, hole
+from analysis.page.scale import Scale
 from analysis.report.pages.base import missing
-from analysis.report.pages.pieces import Html, Pieces, hole
-from analysis.report.pages.scale import Scale
 from analysis.results.experiment import Experiment, MissingResult
 from analysis.tables import tidy as tables
 from analysis.tables import writers
@@ -107,7 +107,7 @@ class PaperPage:
         return self._draw(name, lambda it: figures.boxes_and_masks(it, self.scale.summary(name)))
 
     def prototypes(self, name: str) -> Html:
-        return self._draw(name, lambda it: figures.prototypes(it, best_prototype_variant(it, self.scale.summary(name))))
+        return self._draw(name, lambda it: prototypes(it, best_prototype_variant(it, self.scale.summary(name))))
 
     def missing(self) -> Html:
         """What failed or is missing in any experiment of the page."""

@@ -12,8 +12,8 @@ from analysis.figures.latency import accuracy_metric
 from analysis.figures.picture import Picture
 from analysis.figures.speed import PROTOCOL, protocol, read_protocols, read_speeds
 from analysis.figures.style import colours
+from analysis.page.pieces import Html, box, hole
 from analysis.report.pages.base import Page
-from analysis.report.pages.pieces import Html, box, hole
 from analysis.results.experiment import MissingResult
 from analysis.tables import writers
 from analysis.tables.layout import headline_tables

@@ -10,7 +10,7 @@ import pytest
 from analysis import figures
 from analysis.figures.speed import protocol
 from analysis.figures.style import OKABE_ITO, colours
-from analysis.measures.prototypes.figures import best_prototype_variant
+from analysis.measures.prototypes.figures import best_prototype_variant, prototypes
 from analysis.results.experiment import Experiment, MissingResult, load
 from analysis.tables.tidy import summary, tidy
 from tests.support.results import fake_results
@@ -25,7 +25,7 @@ def draw(name: str, experiment: Experiment):
         "losses": lambda: figures.losses(experiment),
         "precision_recall": lambda: figures.precision_recall(experiment, ("no_crop", "baseline")),
         "speed_by_stage": lambda: figures.speed_by_stage(experiment),
-        "prototypes": lambda: figures.prototypes(experiment, best_prototype_variant(experiment, table)),
+        "prototypes": lambda: prototypes(experiment, best_prototype_variant(experiment, table)),
     }[name]()
 
 

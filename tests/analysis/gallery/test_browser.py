@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from analysis.gallery import open_kept
-from analysis.gallery.assembly import contributions, strip
 from analysis.gallery.page import make_gallery
+from analysis.measures.prototypes.assembly import contributions, strip
+from analysis.measures.prototypes.read import open_kept
 from tests.support.browser import chromium
 from tests.support.results import made_up
 

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from analysis.gallery import open_kept, prototype_statistics
-from analysis.gallery.assembly import contributions, strip, windows
 from analysis.gallery.encode import LONGEST_SIDE, encode, quantised
-from analysis.measures.prototypes.read import Assembly, KeptImage
+from analysis.measures.prototypes.assembly import contributions, strip, windows
+from analysis.measures.prototypes.read import Assembly, KeptImage, open_kept
 from analysis.measures.prototypes.strips import assembly_strip, prototype_sheet
+from analysis.measures.prototypes.use import prototype_statistics
 from analysis.results.experiment import MissingResult
 from tests.support.results import made_up
 from yolact.ops.masks import crop

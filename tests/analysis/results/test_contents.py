@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from analysis import figures
+from analysis.measures.prototypes.figures import prototypes
 from analysis.measures.prototypes.read import open_kept
 from analysis.results.contents import MissingName, MissingResult, opened
 from analysis.results.experiment import every, first
@@ -92,7 +92,7 @@ def kept_image(root, name):
 def figure(root, name):
     experiment = made_up.write(root)
     without(root / "runs" / made_up.STAGE / "result" / "prototypes.npz", name)
-    figures.prototypes(experiment, "plain")
+    prototypes(experiment, "plain")
 
 
 @pytest.mark.parametrize(

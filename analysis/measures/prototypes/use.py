@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.gallery.assembly import contributions
+from analysis.measures.prototypes.assembly import contributions
 from analysis.measures.prototypes.read import KeptImage, open_kept
 from analysis.results.experiment import Experiment
 
