@@ -170,7 +170,7 @@ def test_what_is_set_aside_is_listed_and_offered_by_gc(store, stage, monkeypatch
         ("yolact/models/one_stage/losses.py", "import torch\n", "import torch\nX = 1\n", True),
         ("yolact/models/one_stage/losses.py", "import torch\n", "import torch  # the library\n", False),
         ("experiments/stages/train.py", "import torch\n", "import torch\nX = 1\n", True),
-        ("experiments/datasets/datasets.py", "\nfrom", "\nX = 1\nfrom", True),
+        ("experiments/datasets/dataset.py", "\nfrom", "\nX = 1\nfrom", True),
     ],
 )
 def test_what_counts_as_a_change_of_code(path, old, new, counts):
