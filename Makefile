@@ -2,6 +2,7 @@
 #
 #   make demo         train, measure and report a small ablation (the second time: seconds)
 #   make paper-toy    every table of the paper, and every measure, at the toy scale, one seed
+#   make quick        the tests of configurations, operators, evaluation, specs and statistics
 #   make test         the fast tests
 #   make test-slow    the tests that take minutes
 #   make lint         ruff and mypy
@@ -12,9 +13,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+QUICK := tests/test_architecture.py $(addprefix tests/,yolact/config yolact/ops yolact/evaluation experiments/spec \
+	analysis/statistics analysis/tables benchmarks/common)
 DEMO := results/reports/quickstart-toy/index.html
 
-.PHONY: help demo paper-toy test test-slow lint clean
+.PHONY: help demo paper-toy quick test test-slow lint clean
 # One target after the other, also under -j: tests and training fill the cores by themselves.
 .NOTPARALLEL:
 
@@ -34,6 +37,9 @@ paper-toy: .venv/installed
 	@$(BIN)/yolact run --all --scale toy --seeds 0 --set training.iterations=600 --results results/paper-toy; status=$$?; \
 	[ $$status -gt 1 ] || $(BIN)/yolact report --all --scale toy --results results/paper-toy || status=$$?; \
 	exit $$status
+
+quick: .venv/installed
+	$(PYTEST) -n logical --maxprocesses 4 $(QUICK)
 
 test: .venv/installed
 	$(PYTEST) -n logical --maxprocesses 4

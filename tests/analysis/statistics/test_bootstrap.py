@@ -155,6 +155,7 @@ def stored_matches(folder: Path, images: int, annotations: list[dict], detection
     return load_matches(folder / "matches.npz", "bbox")
 
 
+@pytest.mark.slow
 def test_a_thousand_resamples_take_a_few_seconds(tmp_path):
     write_matches(tmp_path / "matches.npz", 0.8, seed=0)
     matches = load_matches(tmp_path / "matches.npz")

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -71,13 +70,13 @@ def test_help_shows_an_example(command, capsys):
     assert COMMANDS[command][1]
 
 
-def test_help_is_fast_and_imports_no_torch():
-    code = "import sys; from experiments.cli.main import call; call(['--help']); sys.exit('torch' in sys.modules)"
-    begun = time.monotonic()
+def test_help_imports_nothing_slow():
+    slow = "{'torch', 'torchvision', 'pandas', 'matplotlib', 'pydantic', 'pycocotools', 'nbconvert', 'papermill'}"
+    code = "import sys; from experiments.cli.main import call; call(['--help']); "
+    code += f"sys.exit(' '.join({slow} & set(sys.modules)) or 0)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert answer.returncode == 0
+    assert answer.returncode == 0, answer.stderr
     assert all(command in answer.stdout for command in COMMANDS)
-    assert time.monotonic() - begun < 2.0
 
 
 def test_list(capsys):

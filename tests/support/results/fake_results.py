@@ -1,4 +1,4 @@
-"""A results folder made up by code, exactly in the layout and formats of docs/architecture.md.
+"""A results folder made up by code, in the layout and formats of docs/architecture.md.
 
 Two trainings (baseline, fc-mask), two variants that share the baseline's training (standard NMS, no crop), three seeds, and a
 k = 1 training whose third seed failed.
@@ -22,9 +22,9 @@ SEEDS = (0, 1, 2)
 
 VARIANTS: list[dict[str, Any]] = [
     {"name": "baseline", "label": "YOLACT", "changes": {}, "paper": {"mask_AP": 29.9, "fps": 33.5}},
-    {"name": "fc_mask", "label": "fc-mask", "changes": {"model.branch.kind": "fc_mask"},
+    {"name": "fc_mask", "label": "fc-mask", "changes": {"model.mask_branch.kind": "fc_mask"},
      "paper": {"mask_AP": 20.7, "fps": 25.7}},
-    {"name": "k1", "label": "k = 1", "changes": {"model.branch.k": 1}, "paper": {}},
+    {"name": "k1", "label": "k = 1", "changes": {"model.mask_branch.k": 1}, "paper": {}},
     {"name": "standard_nms", "label": "standard NMS", "changes": {"inference.suppression": "standard"},
      "paper": {"mask_AP": 30.0, "fps": 24.0}},
     {"name": "no_crop", "label": "no crop", "changes": {"inference.crop": False}, "paper": {}},
@@ -51,7 +51,7 @@ def write(root: Path, scale: str = "toy", seeds: tuple[int, ...] = SEEDS, failed
         "data": {"name": "shapes", "id": "0123456789abcdef", "split": "test"},
         "created": "2026-11-20T08:00:00+00:00",
         "paper": {"source": "Table 2 (a), (c)", "note": "COCO val2017, one Titan Xp"},
-        "stand_ins": {} if scale == "paper" else {"resnet101": "resnet_tiny", "550 px": "128 px"},
+        "stand_ins": {} if scale == "paper" else {"resnet101": "resnet_tiny", "550": "128"},
         "variants": VARIANTS,
         "runs": runs,
     }
@@ -112,7 +112,7 @@ def _stage(root: Path, stage_id: str, kind: str, inputs: list[str], seed: int, e
     if folder.exists():
         return None
     inference = {"crop": True, "crop_padding": 1, "mask_threshold": 0.5}
-    training = {"model": {"branch": {"kind": "prototypes"}}, "training": {"iterations": 600}}
+    training = {"model": {"mask_branch": {"kind": "prototypes"}}, "training": {"iterations": 600}}
     fields = training if kind == "train" else {"inference": inference}
     by_kind = {one.partition("-")[0]: one for one in inputs}
     _json(folder / "stage.json", {"kind": kind, "version": 1, "fields": fields, "inputs": by_kind,
@@ -177,7 +177,7 @@ def _speed(folder: Path, variant: str, seed: int) -> None:
         "latency_ms": {**spread(latency), "mean": latency, "n": 100},
         "fps": {"median": 1000 / latency, "p25": 1000 / (1.07 * latency), "p75": 1000 / (0.96 * latency)},
         "stages_ms": sections,
-        "protocol": {"batch": 1, "precision": "float32", "threads": 1, "device": "Made-up CPU",
+        "protocol": {"batch": 1, "precision": "fp32", "threads": 1, "device": "Made-up CPU",
                      "inside": ["network", "NMS", "assembly"], "outside": ["reading images"], "warmup": 5, "repeats": 100,
                      "image_size": 128},
         "samples_ms": [latency] * 100})  # fmt: skip

@@ -69,12 +69,13 @@ def test_the_caller_waits_where_work_piles_up(depth):
     with behind(work, depth) as hand_on:
         for item in range(depth):
             hand_on(item)
-        waiting = threading.Timer(0.05, release.release)
-        waiting.start()
-        begun = time.monotonic()
-        hand_on(depth)
-        assert time.monotonic() - begun > 0.03
-        waiting.join()
+        handed = threading.Event()
+        caller = threading.Thread(target=lambda: (hand_on(depth), handed.set()))
+        caller.start()
+        assert not handed.wait(0.05) and len(started) <= 1, "handed on while as much as may wait is not done"
+        release.release()
+        assert handed.wait(60)
+        caller.join()
         release.release(depth)
 
 
