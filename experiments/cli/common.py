@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,9 @@ from experiments.spec.schema import DEFAULT_SCALE, MOST_SEED, load_scale, load_s
 from experiments.spec.variants import data_of
 from experiments.store.folder import Store
 from yolact.config.base import nearest
+
+RESULTS = "results"
+"""The results folder by default."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,13 @@ def console() -> Console:
 def results_option(command: Callable) -> Callable:
     """--results, the folder that everything is kept in."""
     return click.option(
-        "--results", default="results", show_default=True, type=click.Path(path_type=Path), help="The results folder."
+        "--results", default=RESULTS, show_default=True, type=click.Path(path_type=Path), help="The results folder."
     )(command)
+
+
+def given(results: Path) -> str:
+    """` --results FOLDER`, for a hint at another command; "" for the default."""
+    return "" if results == Path(RESULTS) else f" --results {shlex.quote(str(results))}"
 
 
 def plan_options(command: Callable) -> Callable:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from experiments.cli.ask.plan import summary
 from experiments.cli.ask.submit import submit
-from experiments.cli.common import Request, plan_options, request
+from experiments.cli.common import Request, given, plan_options, request
 from experiments.cli.progress import Progress
 from experiments.cli.resume import resume_option, settle_checkpoints
 from experiments.launch.inprocess import InProcess
@@ -114,4 +114,5 @@ def _conclude(console: Console, outcome, asked) -> None:
     else:
         record = asked.parts[0].experiment
         what = "--all" if asked.together else record["experiment"]
-        console.print(f"all done; next: yolact report {what} --scale {record['scale']}")
+        command = f"yolact report {what} --scale {record['scale']}{given(asked.store.root)}"
+        console.print(f"all done; next: {command}", markup=False, soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from experiments.cli.common import Request
+from experiments.cli.common import Request, given
 from experiments.launch.launcher import Event
 from experiments.launch.slurm.cluster import Cluster
 from experiments.launch.slurm.launcher import Slurm
@@ -27,7 +27,7 @@ def submit(asked: Request, cluster: Cluster, cancel_dropped: bool, console: Cons
     jobs = ", ".join(sorted(set(submitted.values()), key=int))
     console.print(f"submitted {len(submitted)} stages{f' as jobs {jobs}' if jobs else ''}; {queued} were in the queue already")
     _dropped(asked, cancel_dropped, console)
-    console.print(f"follow them with: yolact status {asked.plan.name}")
+    console.print(f"follow them with: yolact status {asked.plan.name}{given(asked.store.root)}", soft_wrap=True)
     return outcome.exit_status
 
 

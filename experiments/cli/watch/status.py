@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.cli.common import console as make_console
-from experiments.cli.common import results_option
+from experiments.cli.common import given, results_option
 from experiments.launch.slurm.state import PolledScheduler
 from experiments.launch.status import StageStatus, stage_statuses
 from experiments.store.folder import Store
@@ -144,7 +144,8 @@ def _counts(statuses: _Statuses) -> _Rows:
 
 def _overview(store: Store, rows: _Rows) -> RenderableType:
     if not rows:
-        return f"nothing was run in {escape(str(store.root))} yet; begin with: yolact run quickstart --scale toy --seeds 0"
+        begin = f"yolact run quickstart --scale toy --seeds 0{given(store.root)}"
+        return escape(f"nothing was run in {store.root} yet; begin with: {begin}")
     table = Table("experiment", "data set", *SHOWN, box=None, pad_edge=False)
     for row in rows:
         table.add_row(row["experiment"], row["data"], *(str(row[state]) for state in SHOWN))
@@ -168,10 +169,11 @@ def _detail(store: Store, rows: _Rows) -> RenderableType:
         state = f"[{COLOURS[row['state']]}]{row['state']}[/]"
         said = next(iter((row["error"] or row["note"]).splitlines()), "")
         table.add_row(row["stage"], escape(row["runs"][0] + more), state, took, escape(said))
-    return Group(table, *(part for row in rows if row["state"] == State.FAILED for part in _account(row)))
+    return Group(table, *(part for row in rows if row["state"] == State.FAILED for part in _account(store, row)))
 
 
-def _account(row: dict[str, Any]) -> list[RenderableType]:
+def _account(store: Store, row: dict[str, Any]) -> list[RenderableType]:
     """Why a stage failed, with the last lines of its log."""
     heading = Text(f"\n{row['stage']} failed: {row['error'] or 'no reason was written down'}", style="red")
-    return [heading, *(Text(f"  {line}") for line in row["tail"]), Text(f"  more: yolact logs {row['stage']}", style="dim")]
+    more = Text(f"  more: yolact logs {row['stage']}{given(store.root)}", style="dim")
+    return [heading, *(Text(f"  {line}") for line in row["tail"]), more]

@@ -70,6 +70,17 @@ def test_status_says_why_and_shows_the_log(failed, capsys):
     assert (row["failed"], row["planned"], row["done"]) == (1, 1, 0)
 
 
+def test_hints_repeat_the_results_folder(failed, tmp_path, monkeypatch, capsys):
+    on(failed, "status", "fake-toy")
+    assert f" --results {failed.root}\n" in capsys.readouterr().out.partition("more: yolact logs")[2]
+    on(Store(tmp_path / "empty folder"), "status")
+    assert capsys.readouterr().out.endswith(f"--seeds 0 --results '{tmp_path}/empty folder'\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    call(["status"])
+    assert capsys.readouterr().out.endswith("--seeds 0\n")
+
+
 @pytest.mark.parametrize("file", ["status.json", "stage.json"])
 @pytest.mark.parametrize("content", [b'{"state": "do', b"[1]", b"\xff\xfe"], ids=["cut", "list", "binary"])
 def test_a_damaged_record_is_shown_and_hides_nothing(failed, file, content, capsys):
