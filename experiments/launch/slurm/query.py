@@ -149,7 +149,7 @@ def _remembered(array_ids: Sequence[str]) -> dict[str, Answer]:
     one = array_ids if len(array_ids) == 1 else ()
     for line in _call(["scontrol", "--oneliner", "show", "job", *one]).stdout.splitlines():
         fields = dict(re.findall(r"(\S+?)=(\S*)", line))
-        array_id = fields.get("ArrayJobId") or fields.get("JobId")
+        array_id = fields.get("ArrayJobId") or fields.get("JobId", "")
         if "JobState" not in fields or array_id not in array_ids:
             continue
         answer = Answer(

@@ -58,6 +58,7 @@ def store(tmp_path):
 def test_one_look_is_three_calls_however_many_arrays(slurm, store):
     states = scheduler_states(store)
     assert sorted(each.state for each in states.values()) == ["failed", "failed", "pending"]
+    assert slurm()[-1] == "scontrol --oneliner show job", "it takes one id or none"
     assert Counter(line.split()[0] for line in slurm()) == {"squeue": 1, "sacct": 1, "scontrol": 1}
 
 
