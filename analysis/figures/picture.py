@@ -60,6 +60,9 @@ class Picture:
             f"<figcaption>{html.escape(self.caption)} {files}</figcaption></figure>"
         )
 
+    def _repr_html_(self) -> str:
+        return self.as_html()
+
     def _inline(self) -> str:
         """The `<svg>` element alone, themed by the page, its ids unlike those of other figures, with its description."""
         svg = self.svg

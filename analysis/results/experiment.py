@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from analysis.results.contents import Contents, MissingResult, opened, read_json
 from experiments.store.folder import StageView, Store
 from experiments.store.metrics import Metric, metrics_in
+from experiments.store.states import State
 from yolact.errors import UserError
 
 T = TypeVar("T")
@@ -190,6 +192,12 @@ class Experiment:
         """Variant names in the order that fixes their colours: the reference first."""
         names = [variant.name for variant in self.variants]
         return (self.reference, *[name for name in names if name != self.reference])
+
+    def _repr_html_(self) -> str:
+        states = [self.state(stage_id) for stage_id, _, _ in self.stages()]
+        labels = ", ".join(html.escape(variant.label) for variant in self.variants)
+        done = f"{states.count(State.DONE)} of {len(states)} stages are done"
+        return f"<p><b>{html.escape(self.title)}</b><br>{html.escape(self.question)}<br>Variants: {labels}. {done}.</p>"
 
     def _feeds(self, source: str, target: str) -> bool:
         """Whether `source` is among the inputs, near or far, of `target`."""

@@ -33,6 +33,8 @@ class Column:
     """Columns with a 95 % interval, set in brackets."""
     change: bool = False
     """Whether number and interval have their signs, and a star where the interval excludes 0."""
+    counts: bool = False
+    """Whether it is a mean of counts, which is whole where there was one seed."""
     words: Mapping[str, str] = field(default_factory=dict)
     """What stands for a value; others stand for themselves."""
 
@@ -65,6 +67,8 @@ def _cell(row: dict[Any, Any], column: Column) -> str:
         return str(value)
     value = value * column.scale
     decimals = _decimals(value) if column.decimals is None else column.decimals
+    if column.counts and math.isnan(row[column.sd]) and float(value).is_integer():
+        decimals = 0
     if any(column.ends):
         low, high = (row[end] * column.scale for end in column.ends)
         return _change(value, low, high, decimals) if column.change else _interval(value, low, high, decimals)

@@ -85,12 +85,12 @@ def _largest(things: str, part: pd.DataFrame) -> str:
     first, second = deltas.mean().sort_values(ascending=False, kind="stable").index[:2]
     mean, spread, n = deltas[first].mean(), deltas[first].std(), len(deltas)
     if mean < 0.05:
-        return f"Of {label}'s {things}, no single type of error costs AP50 by itself."
+        return f"Among the {things} of {label}, no single type of error costs AP50 by itself."
     ahead = over_seeds((deltas[first] - deltas[second]).tolist())
-    sure = "ONE seed" if n == 1 else f"n = {n} seeds, {'clearly' if ahead.clearly else 'not clearly'}"
+    sure = "ONE seed; next is" if n == 1 else f"n = {n} seeds; {'clearly' if ahead.clearly else 'not clearly'} more than"
     return (
-        f"Of {label}'s {things}, errors of type {first} ({TYPES[first]}) cost most: fixing these {count[first]:.0f} alone "
-        f"gains {mean:.1f}{f' ± {spread:.1f}' if n > 1 else ''} points of AP50 ({sure} more than {second} with "
+        f"Among the {things} of {label}, errors of type {first} ({TYPES[first]}) cost most: fixing these "
+        f"{count[first]:.0f} alone gains {mean:.1f}{f' ± {spread:.1f}' if n > 1 else ''} points of AP50 ({sure} {second} with "
         f"{deltas[second].mean():.1f})."
     )
 

@@ -96,7 +96,7 @@ def localisation_failure(experiment: Experiment) -> Picture:
     caption = (
         f"Share of the objects found by a box whose mask has an IoU below 0.5 with them, on "
         f"{frame['image_id'].nunique()} images of {experiment.data}, scale {experiment.scale}, "
-        f"{counted} together. Bars: 95 % intervals of a bootstrap over images. Numbers: objects."
+        f"those of all seeds together ({counted}). Bars: 95 % intervals of a bootstrap over images. Numbers: objects."
     )
     return Picture(
         "localisation_failure", figure, caption, leakage_sentence(experiment, experiment.reference), pd.concat(frames)

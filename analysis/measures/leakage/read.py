@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.results.experiment import Experiment, MissingResult, every
+from analysis.results.experiment import Experiment, MissingResult
+from analysis.results.frames import table
 from analysis.statistics.bootstrap import resample
 
 RESAMPLES = 1000
@@ -39,15 +40,7 @@ def objects(experiment: Experiment) -> pd.DataFrame:
     Raises:
         MissingResult: nothing was measured.
     """
-    frame = pd.concat(
-        [own.assign(variant=variant, seed=seed) for variant, seed, own in every(experiment, _read, "leakage was not measured")],
-        ignore_index=True,
-    )
-    return frame.assign(label=frame["variant"].map(lambda name: experiment.variant(name).label))
-
-
-def _read(experiment: Experiment, variant: str, seed: int) -> pd.DataFrame:
-    return pd.read_csv(experiment.path(variant, seed, "leakage", "leakage.csv")).rename(columns={"label": "class"})
+    return table(experiment, "leakage", "leakage.csv").rename(columns={"label_": "class"})
 
 
 def binned(frame: pd.DataFrame, by: str) -> pd.DataFrame:

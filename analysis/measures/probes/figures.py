@@ -60,8 +60,8 @@ def figure_five(experiment: Experiment, variant: str | None = None) -> Picture:
     bar.ax.set_xticklabels(["lowest", "highest"], fontsize=8.5)
     bar.outline.set_edgecolor(INK)
     caption = (
-        f"The paper's figure 5 on generated pictures: {experiment.variant(name).label}, seed {one.seed}, trained for "
-        f"{experiment.data}, scale {experiment.scale}. Columns: probes, {_origin(one)}. Rows: {len(chosen)} of "
+        f"The paper's figure 5 on generated pictures: {experiment.variant(name).label}, seed {one.seed}, trained on "
+        f"{experiment.data_name}, scale {experiment.scale}. Columns: probes, {_origin(one)}. Rows: {len(chosen)} of "
         f"{one.summary['prototypes']} prototypes, evenly chosen by the part that place has in their activation over an object, "
         "most first; each is scaled to its own range over the six probes. A network without a sense of place answers to (a) "
         "with one value, and alike to the object in (b) and (c)."
@@ -114,10 +114,11 @@ def activation_by_place(experiment: Experiment, variant: str | None = None) -> P
     figure.supylabel("middle of the object, y (px)", fontsize=10)
     cells, phases, stride = (one.summary[key] for key in ("cells", "phases", "stride"))
     caption = (
-        f"Activation over an object against its place: {experiment.variant(name).label}, seed {one.seed}, trained for "
-        f"{experiment.data}, scale {experiment.scale}; mean of {one.summary['objects']} objects, {_origin(one)}. Each scale "
-        f"is the panel's own. What repeats in every one of the {cells} × {cells} cells is aliasing by the stride of {stride} "
-        f"px; a sense of place is what differs between them. Each holds {phases} × {phases} places. Percentages: place's part "
+        f"Activation over an object against its place: {experiment.variant(name).label}, seed {one.seed}, trained on "
+        f"{experiment.data_name}, scale {experiment.scale}; mean of {one.summary['objects']} objects, {_origin(one)}. Each "
+        f"scale is the panel's own. What repeats in every one of the {cells} × {cells} cells is aliasing by the stride of "
+        f"{stride} px; a sense of place is what differs between them. Each holds {phases} × {phases} places. Percentages: "
+        "place's part "
         "in the variance."
     )
     rows = [{"panel": title, "x": int(x), "y": int(y), "value": float(values[j, i])}
@@ -151,8 +152,8 @@ def border_profile(experiment: Experiment) -> Picture:
     legend(figure, *axes.get_legend_handles_labels())
     counts = frame.groupby("variant")["seed"].nunique()
     caption = (
-        f"Pictures of one colour (six colours), seen by networks trained for {experiment.data}, scale {experiment.scale}: mean "
-        "deviation of a prototype from its value in the middle, over prototypes and colours, in % of the map's root mean "
+        f"Pictures of one colour (six colours), seen by networks trained on {experiment.data_name}, scale {experiment.scale}: "
+        "mean deviation of a prototype from its value in the middle, over prototypes and colours, in % of the map's root mean "
         "square. "
         f"Lines: mean over seeds, bands: their range ({seeds(counts)}). Without a sense of place it is 0 everywhere."
     )
@@ -197,9 +198,11 @@ def sense_of_place(experiment: Experiment, table: pd.DataFrame) -> Picture:
     stride = first_probed(experiment, names[0]).summary["stride"]
     counts, reference = single.groupby("variant")["seed"].nunique(), experiment.variant(experiment.reference).label
     caption = (
-        f"The sense of place by variant, networks trained for {experiment.data}, scale {experiment.scale}: means over seeds "
-        f"with the sample standard deviation, ticks are single seeds ({seeds(counts)}). Left: {MEASURES['position'].label}, "
-        f"moved by multiples of the stride of {stride} px, in % of the variance over places, objects and shifts below the "
+        f"The sense of place by variant, networks trained on {experiment.data_name}, scale {experiment.scale}: means over "
+        f"seeds with the sample standard deviation, ticks are single seeds ({seeds(counts)}). Left: "
+        f"{MEASURES['position'].label}, moved by multiples of the stride of {stride} px, "
+        f"in % of the variance over places, objects and "
+        "shifts below the "
         "stride, of all prototypes together; mirrored or repeated borders show an object twice, which tells place too. Middle: "
         f"column (filled) and row (empty) told by a linear map, 0 is chance. Right: paired change against {reference} with its "
         "95 % interval, filled where it excludes 0."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.measures.responses.kinds import KINDS, STRENGTHS, Bounds, bounds, kinds, strengths
+from analysis.results.contents import read_table
 from analysis.results.experiment import Experiment, MissingResult
 
 LUCK = 3
@@ -18,7 +19,7 @@ def measured(experiment: Experiment, variant: str, seed: int) -> pd.DataFrame:
     Raises:
         MissingResult: it isn't there.
     """
-    return pd.read_csv(experiment.path(variant, seed, "responses", "prototypes.csv"))
+    return read_table(experiment.path(variant, seed, "responses", "prototypes.csv"))
 
 
 def prototype_kinds(experiment: Experiment, variant: str) -> tuple[pd.DataFrame, dict[int, Bounds]]:
@@ -133,4 +134,4 @@ def _spread(values: pd.Series) -> str:
 
 
 def _number(mean: float, sd: float) -> str:
-    return f"{mean:.1f}" if sd != sd else f"{mean:.1f} ± {sd:.1f}"
+    return f"{mean:.3g}" if sd != sd else f"{mean:.1f} ± {sd:.1f}"

@@ -13,9 +13,9 @@ from analysis.tables.columns import Column
 KINDS = (
     Column("label", "variant"),
     Column("kind", "kind"),
-    Column("mean", "as strongest", 1, sd="sd"),
-    Column("has", "at all", 1, sd="has_sd"),
-    Column("beyond", "beyond random weights", 1, sd="beyond_sd"),
+    Column("mean", "as strongest", 1, sd="sd", counts=True),
+    Column("has", "at all", 1, sd="has_sd", counts=True),
+    Column("beyond", "beyond random weights", 1, sd="beyond_sd", counts=True),
     Column("random", "random weights, as strongest", 1),
     Column("prototypes", "of", 0),
     Column("n", "seeds"),

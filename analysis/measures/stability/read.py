@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.results.experiment import Experiment, MissingResult, every
+from analysis.results.experiment import Experiment, MissingResult
+from analysis.results.frames import table
 from analysis.statistics.bootstrap import resample
 from analysis.statistics.intervals import Difference, over_seeds, sample_sd
 
@@ -147,10 +148,7 @@ def _verdict(row, reference: str) -> str:
 
 
 def _read(experiment: Experiment, file: str) -> pd.DataFrame:
-    found = every(experiment, lambda e, *run: pd.read_csv(e.path(*run, "stability", file)), "stability was not measured")
-    frames = [own.assign(variant=variant, seed=seed) for variant, seed, own in found]
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[["variant", "seed", *frame.columns.drop(["variant", "seed"])]]
+    return table(experiment, "stability", file).drop(columns="label").rename(columns={"label_": "label"})
 
 
 def _sums(experiment: Experiment) -> pd.DataFrame:

@@ -5,7 +5,15 @@ import json
 import pytest
 
 from analysis.measures.errors.figures import ap_by_iou, error_types
-from analysis.measures.errors.read import boundary_table, error_table, largest_error, read_ap_by_iou, read_errors
+from analysis.measures.errors.read import (
+    TYPES,
+    _largest,
+    boundary_table,
+    error_table,
+    largest_error,
+    read_ap_by_iou,
+    read_errors,
+)
 from analysis.results.experiment import MissingResult, load
 from tests.support.results import fake_results
 
@@ -56,10 +64,10 @@ def test_the_table_has_means_and_spreads_over_seeds(measured):
 def test_the_largest_error_is_named(measured):
     sentence = largest_error(measured)
     assert (
-        "Of YOLACT's masks, errors of type Loc (badly placed) cost most: fixing these 10 alone gains 21.0 ± 1.0 points"
+        "Among the masks of YOLACT, errors of type Loc (badly placed) cost most: fixing these 10 alone gains 21.0 ± 1.0 points"
         in sentence
     )
-    assert "(n = 3 seeds, clearly more than Miss with 11.0)" in sentence
+    assert "(n = 3 seeds; clearly more than Miss with 11.0)" in sentence
     assert "Miss (missed)" in largest_error(measured, "fc_mask")
     with pytest.raises(MissingResult, match="no error budget of k = 1"):
         largest_error(measured, "k1")
@@ -104,3 +112,8 @@ def test_nothing_measured_is_a_reason(experiment):
         with pytest.raises(MissingResult, match="no error budget was measured"):
             function(experiment)
     assert len(ap_by_iou(experiment).figure.axes) == 1
+
+
+def test_one_seed_claims_nothing_about_what_comes_next(measured):
+    one = read_errors(measured).query("variant == 'baseline' and seed == 0 and iou_type == 'segm'")
+    assert "(ONE seed; next is Miss with" in _largest("masks", one[one["fix"].isin(list(TYPES))])

@@ -151,7 +151,7 @@ def test_pictures_have_files_caption_and_description(experiment, name, tmp_path)
     picture = PICTURES[name](experiment)
     picture.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.{kind}" for kind in ("png", "svg", "csv")}
-    assert "shapes (test)" in picture.caption and "seed" in picture.caption and picture.alt and len(picture.data)
+    assert "trained on shapes," in picture.caption and "seed" in picture.caption and picture.alt and len(picture.data)
     assert f'id="{name}"' in picture.as_html("figures")
 
 

@@ -35,6 +35,8 @@ def cell(column: Column, **row):
         (Column("a", "a", sd="s"), {"a": 0.754, "s": 0.0312}, "0.754 ± 0.031"),
         (Column("a", "a", 1, sd="s"), {"a": 32.0, "s": 0.0}, "32.0"),
         (Column("a", "a", 1, sd="s"), {"a": 13.33, "s": math.nan}, "13.3 (ONE SEED)"),
+        (Column("a", "a", 1, sd="s", counts=True), {"a": 7.0, "s": math.nan}, "7 (ONE SEED)"),
+        (Column("a", "a", 1, sd="s", counts=True), {"a": 7.0, "s": 1.0}, "7.0 ± 1.0"),
         (Column("a", "a", 1, ends=("l", "h"), change=True), {"a": 2.5, "l": 1.8, "h": 3.4}, "+2.5 [+1.8, +3.4] *"),
         (Column("a", "a", 1, ends=("l", "h"), change=True), {"a": -2.5, "l": -6.0, "h": 1.0}, "−2.5 [−6.0, +1.0]"),
         (Column("a", "a", 1, ends=("l", "h"), change=True), {"a": 2.5, "l": math.nan, "h": math.nan}, "+2.5 [no interval]"),

@@ -73,3 +73,10 @@ def test_a_scalar_is_read_by_its_path(contents, expected):
 def test_metrics_survive_the_record_of_an_experiment(name):
     found = {metric.name: metric for metric in metrics_of(declaration(name))}
     assert metrics_in({"metrics": [metric.to_data() for metric in found.values()]}).items() >= found.items()
+
+
+def test_the_docs_list_every_scalar():
+    text = (ROOT / "docs" / "measures.md").read_text(encoding="utf-8")
+    for measure in declarations():
+        row = f"| `{measure.name}` | {', '.join(f'`{scalar.name}`' for scalar in measure.scalars)} |"
+        assert not measure.scalars or row in text, row
