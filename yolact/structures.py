@@ -1,7 +1,6 @@
 """The values that pass between data, models and measurements.
 
-Shapes: n instances (or, in `RawOutputs`, images), k prototypes, (H, W) the original image, (S, S) the network's input,
-(h, w) the prototypes.
+Shapes: n instances, k prototypes, (H, W) the original image, (S, S) the network's input, (h, w) the prototypes.
 Boxes are float32 xyxy (x1, y1, x2, y2), x to the right, y downwards, the origin at the image's top left corner.
 """
 
@@ -61,9 +60,9 @@ class Detections:
     masks: Tensor | None
     """(n, H, W) bool at the original image's size; None if only boxes were requested."""
     coefficients: Tensor | None = None
-    """(n, k) float32 on request: the weights of the prototypes in each mask."""
+    """(n, k) float32: the weights of the prototypes in each mask; None if masks are not linear combinations."""
     prototypes: Tensor | None = None
-    """(k, h, w) float32 on request: the maps the masks were assembled from."""
+    """(k, h, w) float32: the maps that the masks are combinations of; None likewise."""
     mask_scores: Tensor | None = None
     """(n,) float32 in [0, 1]: the second score of re-scoring methods, by which masks are ranked; None from the others."""
 
@@ -88,22 +87,3 @@ class Detections:
 
     def _with_each(self, change: Callable[[str, Tensor], Tensor]) -> Detections:
         return replace(self, **{name: change(name, part) for name, part in vars(self).items() if part is not None})
-
-
-@dataclass(frozen=True)
-class RawOutputs:
-    """What the network says about a batch before any decision."""
-
-    offsets: Tensor
-    """(n, P, 4) box offsets against the anchors."""
-    logits: Tensor
-    """(n, P, C+1) class logits, column 0 is background."""
-    mask_parameters: Tensor
-    """(n, P, m) activated parameters of the mask branch: with prototypes, the coefficients. The compiled engine on the CPU puts
-    something in their place that only makes rows, `[image, anchors]`."""
-    maps: Tensor | None
-    """(n, k, h, w) activated prototypes, or None."""
-    semantic: Tensor | None
-    """(n, C, h3, w3) logits at P3's resolution; only while training."""
-    anchors: Tensor
-    """(P, 4) cxcywh fractions of the input's side."""

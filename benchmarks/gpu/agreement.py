@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from yolact.inference.postprocess import detect
 
 from benchmarks.common.networks import drawn, noise
 from benchmarks.common.precision import full_float32
 from yolact.config.presets import Preset
-from yolact.inference.postprocess import detect
 from yolact.models.base import Model
 from yolact.models.one_stage.model import YolactModel
 from yolact.structures import Detections, RawOutputs, Target

@@ -22,10 +22,10 @@ from yolact.config import InferenceConfig
 from yolact.data.coco import CocoSplit, Instances
 from yolact.evaluation.results import to_records
 from yolact.inference.overlap import behind
+from yolact.inference.predictor import Encoded, Predictor
 from yolact.interventions import prepare
 from yolact.interventions.base import Intervene
 from yolact.interventions.compression import training_moments
-from yolact.models.base import LaterSteps
 from yolact.runtime.files import write_json
 from yolact.structures import Detections
 
@@ -58,6 +58,7 @@ def predict_together(contexts: Sequence[StageContext]) -> list[Ended]:
 
     variants = [_Variant(ctx, category_ids) for ctx in contexts]
     shared = variants[0].inference
+    predictor = Predictor(model, shared.engine)
     for variant in variants:
         variant.do(partial(variant.begin, intervention))
     with behind(_Variant.encode, BEHIND) as hand_on:
@@ -65,10 +66,10 @@ def predict_together(contexts: Sequence[StageContext]) -> list[Ended]:
             going = [variant for variant in variants if variant.goes_on(number - 1, len(split))]
             if not going:
                 break
-            later_steps = model.forward_pass([split.image(image_id).to(first.device)], shared.masks, shared.engine)
+            encoded = predictor.encode([split.image(image_id).to(first.device)], shared.masks)
             truth = _once(split, image_id)
             for variant in going:
-                variant.do(partial(variant.add, image_id, later_steps, truth, hand_on))
+                variant.do(partial(variant.add, image_id, predictor, encoded, truth, hand_on))
                 variant.tell(number, len(split))
     for variant in variants:
         variant.do(partial(variant.write, len(split)))
@@ -114,8 +115,15 @@ class _Variant:
             self.error = Interrupted(f"stopped after {done} of {images} images")
         return self.error is None
 
-    def add(self, image_id: int, later_steps: LaterSteps, truth: Callable[[], Instances], hand_on: Callable[..., None]) -> None:
-        (found,) = later_steps(self.inference, self.intervene is not None)
+    def add(
+        self,
+        image_id: int,
+        predictor: Predictor,
+        encoded: Encoded,
+        truth: Callable[[], Instances],
+        hand_on: Callable[..., None],
+    ) -> None:
+        (found,) = predictor.detections(encoded, self.inference)
         if self.intervene is not None:
             found = self.intervene(found, truth(), image_id, self.inference)
         self.masks = found.masks is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from yolact.config import AnchorConfig, BackboneConfig, FCMaskConfig, FPNConfig, PrototypeConfig, YolactConfig
+from yolact.inference.predictor import Predictor
 from yolact.models.build import build_model
 from yolact.structures import Target
 
@@ -23,6 +24,16 @@ TINY_FC_MASK = TINY.replace(mask_branch=FCMaskConfig(size=4))
 def tiny_model(config=TINY, num_classes=3, seed=0):
     torch.manual_seed(seed)
     return build_model(config, num_classes)
+
+
+def predict(model, images, inference):
+    """Detections by a predictor of the engine that `inference` names."""
+    return Predictor(model, inference.engine).predict(images, inference)
+
+
+def loss(model, images, targets, counts=None):
+    """The loss terms of a batch."""
+    return model.loss(images, model.assign(targets), counts)
 
 
 def target(boxes, labels=None, crowd=None, size=SIZE, image_id=0, seed=0):

@@ -26,6 +26,11 @@ from yolact.config.fields import (
 )
 from yolact.config.mask_branch import MaskBranchConfig, PrototypeConfig
 
+IMAGENET_MEAN = (123.68, 116.78, 103.94)
+"""Mean of ImageNet's pixels, RGB in 0..255."""
+IMAGENET_STD = (58.40, 57.12, 57.38)
+
+
 ImageSize = Annotated[int, Field(gt=0), HasStandIn("image_sizes")]
 """Side of the square input in pixels."""
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
@@ -153,12 +158,12 @@ class AnyModelConfig(Config):
         return True
 
 
-class YolactConfig(AnyModelConfig):
-    """A YOLACT network (`yolact/models/one_stage/model.py`)."""
+class DetectorConfig(AnyModelConfig):
+    """What all one-stage detectors share (`yolact/models/one_stage/model.py`); each adds its head, `mask_branch` and `loss`."""
 
     shares_forward_pass = True
 
-    kind: Literal["yolact"] = "yolact"
+    kind: str
     image_size: ImageSize = 550
     """Side of the square input in pixels; images are squashed to it, as the official code does."""
     pixels: Literal["imagenet", "unit"] = "imagenet"
@@ -169,15 +174,21 @@ class YolactConfig(AnyModelConfig):
     is."""
     backbone: BackboneConfig = BackboneConfig()
     fpn: FPNConfig = FPNConfig()
+
+    @property
+    def trains_batch_norm(self) -> bool:
+        return not self.backbone.freeze_bn
+
+
+class YolactConfig(DetectorConfig):
+    """A YOLACT network: anchors, a shared prediction head, softmax classes (`yolact/models/one_stage/anchor_head.py`)."""
+
+    kind: Literal["yolact"] = "yolact"
     anchors: AnchorConfig = AnchorConfig()
     head: HeadConfig = HeadConfig()
     mask_branch: MaskBranchConfig = PrototypeConfig()
     matching: MatchingConfig = MatchingConfig()
     loss: LossConfig = LossConfig()
-
-    @property
-    def trains_batch_norm(self) -> bool:
-        return not self.backbone.freeze_bn
 
     @model_validator(mode="after")
     def _consistent(self) -> YolactConfig:
@@ -228,6 +239,9 @@ class CustomModelConfig(AnyModelConfig):
     options: Options = Field(default_factory=dict)
     """Keyword arguments of that class."""
 
+
+OneStageConfig = YolactConfig
+"""The one-stage detectors."""
 
 ModelConfig = Annotated[
     Annotated[YolactConfig, Tag("yolact")]

@@ -16,9 +16,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from yolact.config import AugmentationConfig
+from yolact.config.model import IMAGENET_MEAN
 from yolact.data.coco import Instances
 from yolact.data.patches import Patches
-from yolact.models.base import IMAGENET_MEAN
 from yolact.structures import Target
 
 CROP_MODES = (None, 0.1, 0.3, 0.7, 0.9, 0.0)

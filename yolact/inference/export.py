@@ -23,10 +23,8 @@ from torch import Tensor, nn
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import YolactConfig
 from yolact.errors import UserError
-from yolact.models.masks import build_branch
-from yolact.models.one_stage.model import YolactModel
-from yolact.ops import boxes as box_ops
-from yolact.ops.masks import to_pixels
+from yolact.models.masks.mask_branch import Instances
+from yolact.models.one_stage.model import OneStage
 from yolact.ops.nms import suppress
 from yolact.runtime.files import written_aside
 from yolact.structures import Detections
@@ -52,16 +50,15 @@ class ExportGraph(nn.Module):
     total 1; mask_parameters (P, m), activated; prototypes (k, h, w), activated, where the network has them.
     """
 
-    def __init__(self, network: YolactModel) -> None:
+    def __init__(self, network: OneStage) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        raw = self.network.raw(image)
-        boxes = box_ops.decode(raw.offsets[0], raw.anchors)
-        probabilities = torch.softmax(raw.logits[0], dim=-1)[:, 1:]
-        maps = () if raw.maps is None else (raw.maps[0],)
-        return boxes, probabilities, raw.mask_parameters[0], *maps
+        (box, logits, parameters, quality), context, _ = self.network(image)
+        head = self.network.head
+        scores = head.scores(logits[0], None if quality is None else quality[0])
+        return head.decode(box[0], head.locations), scores, parameters[0], *(each[0] for each in context)
 
 
 def export_model(
@@ -86,7 +83,7 @@ def export_model(
         ExportError: not a YOLACT network, a library is missing, or the file differs by more than TOLERANCE.
         OSError: the file cannot be written.
     """
-    if not isinstance(model, YolactModel):
+    if not isinstance(model, OneStage):
         raise ExportError(
             f"only YOLACT networks can be exported, not {type(model).__name__}: Mask R-CNN's inner shapes depend on the image"
         )
@@ -96,7 +93,7 @@ def export_model(
     graph = ExportGraph(network).eval()
     size = network.image_size
     noise = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
-    expected = _run(graph, noise)  # before capturing: anchors first made during it would be kept as stand-ins without values
+    expected = _run(graph, noise)
     if not all(np.isfinite(output).all() for output in expected):
         raise ExportError("the network's outputs for noise are not finite: train it, or load trained weights, before exporting")
     with torch.no_grad():
@@ -127,13 +124,14 @@ def finish(
     """
     inference = inference or InferenceConfig()
     tensors = {name: torch.as_tensor(outputs[name]) for name in OUTPUTS if name in outputs}
-    with torch.device("meta"):  # assembly reads no weight
-        branch = build_branch(config.mask_branch, config.fpn.channels)
+    with torch.device("meta"):  # post-processing reads no weight
+        model = OneStage(config, tensors["probabilities"].shape[1], pretrained=False)
     with torch.inference_mode():
         kept = suppress(tensors["boxes"], tensors["probabilities"], inference, config.image_size)
         boxes, parameters = tensors["boxes"][kept.anchors], tensors["mask_parameters"][kept.anchors]
-        masks = branch.assemble(parameters, tensors.get("prototypes"), boxes, size, inference)
-        return Detections(to_pixels(boxes, size), kept.scores, kept.labels, masks)
+        survivors = Instances(torch.zeros_like(kept.labels), boxes, kept.labels, kept.scores, parameters, boxes[:, :0])
+        context = (tensors["prototypes"],) if "prototypes" in tensors else ()
+        return model.assembled(survivors, context, size, inference)
 
 
 def _require(file_format: str) -> None:
@@ -146,7 +144,7 @@ def _require(file_format: str) -> None:
             ) from None
 
 
-def _about(network: YolactModel, category_ids: Sequence[int] | None, class_names: Sequence[str] | None) -> str:
+def _about(network: OneStage, category_ids: Sequence[int] | None, class_names: Sequence[str] | None) -> str:
     classes = {"category_ids": category_ids, "class_names": class_names}
     known = {name: list(value) for name, value in classes.items() if value is not None}
     return json.dumps({"model": network.config.to_data(), "num_classes": network.num_classes, **known})

@@ -103,11 +103,13 @@ def predict_pictures(
     from yolact.data.findings import DatasetError
     from yolact.data.images import read_image
     from yolact.evaluation.results import to_records
+    from yolact.inference.predictor import Predictor
 
     def finish(picture: Picture, image: Tensor, found: Detections) -> None:
         records.extend(to_records(found, picture.image_id, trained.category_ids))
         _write_overlay(folder / picture.overlay, image.permute(1, 2, 0).numpy(), found, trained.class_names)
 
+    predictor = Predictor(trained.model, inference.engine)
     folder.mkdir(parents=True, exist_ok=True)
     records: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
@@ -119,7 +121,7 @@ def predict_pictures(
             except DatasetError as error:
                 unreadable.append(str(error))
                 continue
-            hand_on(picture, image, above(trained.model.predict([image.to(device)], inference)[0], threshold))
+            hand_on(picture, image, above(predictor.predict([image.to(device)], inference)[0], threshold))
             height, width = image.shape[-2:]
             described = {"id": picture.image_id, "file_name": str(picture.path), "height": height, "width": width}
             images.append({**described, "overlay": picture.overlay})

@@ -97,8 +97,10 @@ def predict_video(
         VideoError: nothing of the file could be read.
     """
     from yolact.data.video import VideoError, create_video, open_video
+    from yolact.inference.predictor import Predictor
 
     begun = time.perf_counter()
+    predictor = Predictor(trained.model, inference.engine)
     folder.mkdir(parents=True, exist_ok=True)
     overlays, records, listing = video.results(folder)
     images: list[dict[str, Any]] = []
@@ -107,7 +109,7 @@ def predict_video(
             finish = partial(_finish, trained, write, overlay)
             with closing(ahead(_inputs(reader), AHEAD)) as inputs, behind(finish, BEHIND) as hand_on:
                 for frame, image in watch(inputs, reader.expected, video.path.name):
-                    hand_on(frame, above(trained.model.predict([image.to(device)], inference)[0], threshold))
+                    hand_on(frame, above(predictor.predict([image.to(device)], inference)[0], threshold))
                     images.append(_described(frame, video.path))
         if not images:
             raise VideoError(reader.fault or f"{video.path}: the video has no frames")

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,20 +17,17 @@ import torch
 import torchvision
 from torch import Tensor
 
-from yolact.config.engine import EngineConfig
 from yolact.config.evaluation import SpeedConfig
 from yolact.config.inference import InferenceConfig
 from yolact.errors import UserError
-from yolact.inference.engines import section_names
+from yolact.inference.predictor import Predictor
 from yolact.runtime.hardware import device_name, hardware
 from yolact.runtime.memory import keep_freed_memory
-from yolact.runtime.profiling import Sections, no_sections
+from yolact.runtime.profiling import SectionClock, profiled, section, synchronizer
 from yolact.structures import Detections
 
 if TYPE_CHECKING:
     from yolact.models.base import Model
-
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 COPY, OTHER = "copy", "other"
 """Parts of `stages_ms` beside the model's own sections: copying results to the host, and what no section brackets."""
@@ -43,32 +39,6 @@ class SpeedError(UserError):
     """A measurement that can't be made as asked."""
 
 
-class SectionClock:
-    """Adds up the time spent in each named section: pass it to `model.predict` as `sections`.
-
-    Waits for the device before and after each section, so that a section holds its own work and no other.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._wait = _waiter(device)
-        self._nanoseconds: dict[str, int] = {}
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        self._wait()
-        start = time.perf_counter_ns()
-        try:
-            yield
-            self._wait()
-        finally:
-            self._nanoseconds[name] = self._nanoseconds.get(name, 0) + time.perf_counter_ns() - start
-
-    def take(self) -> dict[str, int]:
-        """Nanoseconds by section since the last call, in the order of their first entry; starts again at nothing."""
-        taken, self._nanoseconds = self._nanoseconds, {}
-        return taken
-
-
 def measure_speed(
     model: Model,
     images: Sequence[Tensor],
@@ -76,9 +46,8 @@ def measure_speed(
     config: SpeedConfig,
     device: torch.device | str,
     threads: int,
-    precision: str = "fp32",
 ) -> dict[str, Any]:
-    """Time `model.predict` on images taken in turn.
+    """Time `Predictor.predict` on images taken in turn.
 
     The model is moved to `device` and timed in inference mode; it comes back in the mode it had. PyTorch's thread count comes
     back too; that the process keeps the memory it frees (`yolact.runtime.memory`) stays.
@@ -89,25 +58,22 @@ def measure_speed(
         config: warm-up, repeats, how many results are copied to the host inside the clock.
         device: such as "cpu" or "cuda:0".
         threads: of PyTorch's operators on the CPU.
-        precision: "fp32", "bf16" or "fp16" (autocast).
 
     Returns:
         What `speed.json` holds (`docs/architecture.md`). `stages_ms` has the model's sections, then `copy` and `other`.
 
     Raises:
-        SpeedError: no images, an unknown precision, fp16 on a CPU, or a device that isn't there.
+        SpeedError: no images, or a device that isn't there.
+        EngineError: the engine doesn't run this model, or not on this device.
     """
-    device, engine = _checked(images, device, precision), inference.engine
+    device, engine = _checked(images, device), inference.engine
     keep_freed_memory()
-    if precision != "fp32" and engine != EngineConfig():
-        raise SpeedError(f"speed: precision {precision!r} is for the eager engine; set inference.engine.precision instead")
-    network: Any = model
-    was_training, threads_before = network.training, torch.get_num_threads()
-    network.to(device).eval()
+    was_training, threads_before = model.training, torch.get_num_threads()
+    model.to(device)
     torch.set_num_threads(threads)
     try:
         loaded = [image.to(device) for image in images]
-        once = _Once(model, inference, config.copied_detections, device, precision)
+        once = _Once(Predictor(model, engine), inference, config.copied_detections, device)
         turns = [loaded[index % len(loaded)] for index in range(config.repeats)]
         for index in range(config.warmup):
             once(loaded[index % len(loaded)])
@@ -115,13 +81,13 @@ def measure_speed(
         stages = [once.timed_by_stage(image) for image in turns]
     finally:
         torch.set_num_threads(threads_before)
-        network.train(was_training)
+        model.train(was_training)
     detections = [count for _, count in totals]
-    names = section_names(model, engine)
+    names = once.predictor.section_names
     return _record(names, [total for total, _ in totals], stages) | {
         "protocol": {
             "batch": 1,
-            "precision": precision if engine.precision == "fp32" else engine.precision,
+            "precision": engine.precision,
             "engine": engine.kind,
             "threads": threads,
             "device": device_name(str(device)),
@@ -166,17 +132,14 @@ def rounds_to_tf32() -> bool:
 class _Once:
     """One image through the model and its first results to the host: everything inside the clock."""
 
-    def __init__(self, model: Model, inference: InferenceConfig, copied: int, device: torch.device, precision: str) -> None:
-        self.model, self.inference, self.copied, self.device = model, inference, copied, device
-        self.dtype = PRECISIONS[precision]
-        self.wait = _waiter(device)
+    def __init__(self, predictor: Predictor, inference: InferenceConfig, copied: int, device: torch.device) -> None:
+        self.predictor, self.inference, self.copied, self.device = predictor, inference, copied, device
+        self.wait = synchronizer(device)
 
     @torch.inference_mode()
-    def __call__(self, image: Tensor, sections: Sections = no_sections) -> Detections:
-        cast = nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, dtype=self.dtype)
-        with cast:
-            found = self.model.predict([image], self.inference, sections=sections)[0]
-        with sections(COPY):
+    def __call__(self, image: Tensor) -> Detections:
+        found = self.predictor.predict([image], self.inference)[0]
+        with section(COPY):
             for part in (found.boxes, found.scores, found.labels, found.masks):
                 if part is not None:
                     part[: self.copied].cpu()
@@ -195,33 +158,23 @@ class _Once:
         clock = SectionClock(self.device)
         self.wait()
         start = time.perf_counter_ns()
-        self(image, clock)
+        with profiled(clock):
+            self(image)
         whole = time.perf_counter_ns() - start
         stages = clock.take()
         stages[OTHER] = whole - sum(stages.values())
         return {name: nanoseconds / 1e6 for name, nanoseconds in stages.items()}
 
 
-def _checked(images: Sequence[Tensor], device: torch.device | str, precision: str) -> torch.device:
+def _checked(images: Sequence[Tensor], device: torch.device | str) -> torch.device:
     if not images:
         raise SpeedError("speed: there are no images to time")
-    if precision not in PRECISIONS:
-        raise SpeedError(f"speed: precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     try:
         device = torch.device(device)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise SpeedError(f"speed: device {str(device)!r} can't be used: {str(error).splitlines()[0]}") from None
-    if precision == "fp16" and device.type == "cpu":
-        raise SpeedError("speed: fp16 needs a GPU; choose fp32 or bf16 on the CPU")
     return device
-
-
-def _waiter(device: torch.device) -> Callable[[], None]:
-    """A function that waits until the device has done all its work; the CPU always has."""
-    if device.type == "cuda":
-        return lambda: torch.cuda.synchronize(device)
-    return lambda: None
 
 
 def _inside(names: Sequence[str], config: SpeedConfig) -> list[str]:

@@ -12,10 +12,12 @@ from torch import Tensor
 from yolact.config.inference import InferenceConfig
 from yolact.config.interventions import KeepConfig, ProjectConfig
 from yolact.data.coco import CocoSplit, Instances
-from yolact.interventions.base import Intervene, needs_prototypes, reassembled
+from yolact.inference.predictor import Predictor
+from yolact.interventions.base import Intervene, needs_prototypes
 from yolact.measures.redundancy.moments import PrototypeMoments
 from yolact.measures.redundancy.spectrum import principal_components
 from yolact.models.base import Model
+from yolact.models.masks.prototypes import reassembled
 from yolact.structures import Detections
 
 TRAINING_IMAGES = 64
@@ -93,9 +95,9 @@ class Project:
 
 def training_moments(model: Model, train: CocoSplit, device: str) -> PrototypeMoments:
     """Of the prototypes in `TRAINING_IMAGES` images of `train`. Raises UserError where the network has none."""
-    network = needs_prototypes(model, "inference.intervention")
-    moments = PrototypeMoments(network.branch.parameters_per_anchor, network.num_classes)
+    branch = needs_prototypes(model, "inference.intervention")
+    moments, predictor = PrototypeMoments(branch.config.k, model.num_classes), Predictor(model)
     for image_id in train.image_ids[:TRAINING_IMAGES]:
         image = train.image(image_id).to(device)
-        moments.add(network.predict([image], InferenceConfig(), keep_prototypes=True)[0])
+        moments.add(predictor.predict([image], InferenceConfig())[0])
     return moments

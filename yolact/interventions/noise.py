@@ -8,8 +8,9 @@ from torch import Tensor
 from yolact.config.inference import InferenceConfig
 from yolact.config.interventions import NoiseConfig
 from yolact.data.coco import Instances
-from yolact.interventions.base import Intervene, needs_prototypes, reassembled
+from yolact.interventions.base import Intervene, needs_prototypes
 from yolact.models.base import Model
+from yolact.models.masks.prototypes import reassembled
 from yolact.structures import Detections
 
 

@@ -25,10 +25,10 @@ from yolact.config.inference import InferenceConfig
 from yolact.config.interventions import OracleConfig
 from yolact.data.coco import Instances
 from yolact.evaluation.objects import masks_of, match_objects, put_back
-from yolact.interventions.base import Intervene, needs_prototypes, reassembled
-from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, coverage, crop_fractions
+from yolact.interventions.base import Intervene, needs_prototypes
+from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, limit_masks
 from yolact.models.base import Model
-from yolact.ops import masks as mask_ops
+from yolact.models.masks.prototypes import reassembled
 from yolact.structures import Detections
 
 Swap = Callable[[Detections, Tensor, Instances, InferenceConfig], Detections]
@@ -58,9 +58,9 @@ def prepare_oracle(config: OracleConfig, model: Model) -> Intervene:
 
 
 def _swap_of_prototypes(part: str, model: Model, what: str) -> Swap:
-    network = needs_prototypes(model, what)
+    branch = needs_prototypes(model, what)
     if part == "coefficients":
-        return _coefficients(coefficient_range(network))
+        return _coefficients(coefficient_range(branch))
     return {"prototypes": _prototypes, "boxes": _boxes}[part]
 
 
@@ -89,20 +89,6 @@ def _classes(found: Detections, truth: Instances, image_id: int, inference: Infe
     labels = found.labels.clone()
     labels[where] = truth.labels[matched[matched >= 0]].to(labels)
     return replace(found, labels=labels)
-
-
-def limit_masks(found: Detections, truth: Tensor, inference: InferenceConfig) -> Tensor:
-    """(q, H, W) bool: masks (q, H, W) of objects as prototypes that span everything would give them, cropped by the boxes.
-
-    Args:
-        found: q detections with prototypes, whose resolution is taken.
-    """
-    if found.prototypes is None:
-        raise ValueError("detections were made without prototypes")
-    covered = coverage(truth, (found.prototypes.shape[-2], found.prototypes.shape[-1]))
-    if inference.crop:
-        covered = mask_ops.crop(covered, crop_fractions(found), inference.crop_padding)
-    return mask_ops.binarize(covered, (truth.shape[-2], truth.shape[-1]), inference.mask_threshold)
 
 
 def _truth_masks(found: Detections, objects: Tensor, truth: Instances) -> Tensor:

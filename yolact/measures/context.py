@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from yolact.config.inference import InferenceConfig
 from yolact.data.coco import CocoSplit
+from yolact.inference.predictor import Predictor
 from yolact.models.base import Model
 
 
@@ -25,6 +27,11 @@ class Look:
     """Write one event, such as {"event": "step", "iteration": 3, "iterations": 10}."""
     should_stop: Callable[[], bool] = lambda: False
     """Whether to raise `Stopped` and leave."""
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The model with the engine of `inference`."""
+        return Predictor(self.model, self.inference.engine)
 
 
 class Stopped(Exception):  # noqa: N818 - no error: the measure was asked to stop

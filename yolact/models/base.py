@@ -1,90 +1,120 @@
-"""The model interface: all that trainer, evaluator and clock know of a network."""
+"""The interface of every model: what trainer, predictor, engines, export and clock rely on.
+
+Training:   assignment = model.assign(targets);  terms = model.criterion(model(images), assignment)
+Inference:  detections = model.postprocess(model(images), sizes, inference)      (`yolact.inference.predictor` wraps both steps)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_map_only
 
-from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
-from yolact.models.one_stage.losses import Normalizer
-from yolact.runtime.profiling import Sections, no_sections
+from yolact.config.model import ModelConfig
 from yolact.structures import Detections, Target
 
-IMAGENET_MEAN = (123.68, 116.78, 103.94)
-IMAGENET_STD = (58.40, 57.12, 57.38)
-LaterSteps = Callable[[InferenceConfig, bool], list[Detections]]
-"""(inference, keep_prototypes) -> detections: the steps of `predict` after the network's own, on images already looked at."""
+Counts = dict[str, float]
+"""Divisors of the loss terms by name. Those of all micro-batches and processes are added, so that splitting a batch changes
+nothing."""
+
+
+class Assignment(Protocol):
+    """What the targets of a batch ask of a model's outputs, computed once per step. Each model defines its own."""
+
+    @property
+    def counts(self) -> Counts:
+        """The batch's contribution to the divisors of the loss."""
 
 
 class Model(nn.Module):
-    """All that trainer, evaluator and clock know. Subclasses give `normalizer`, `loss` and `detect`."""
+    """A detector behind one interface. `Raw`, which `forward` returns, is a NamedTuple of tensors, defined by each model."""
 
+    config: ModelConfig
     image_size: int
-    """Side of the square input in pixels."""
+    """Side S of the square input in pixels."""
     num_classes: int
+    """Without background."""
+    class_layers: tuple[str, ...]
+    """Beginnings of the names of weights whose shape depends on the number of classes."""
+    pixel_mean: Tensor
+    """(3, 1, 1), as `pixel_std`: normalises the pixels of the input."""
+    pixel_std: Tensor
     section_names: tuple[str, ...]
-    """The parts that `predict` brackets with `sections`, in the order of their work."""
+    """The sections of `forward` and `postprocess` in the order of their work (`yolact.runtime.profiling`)."""
 
-    def normalizer(self, targets: Sequence[Target]) -> Normalizer:
-        """What these targets add to the loss's divisors."""
-        raise NotImplementedError
-
-    def loss(self, images: Tensor, targets: Sequence[Target], normalizer: Normalizer | None = None) -> dict[str, Tensor]:
-        """Named terms of the training loss, whose sum is minimised.
+    def forward(self, images: Tensor, masks: bool = True) -> Any:
+        """Raw outputs for a batch, of static shapes; what needs dynamic shapes belongs to `postprocess`.
 
         Args:
             images: (n, 3, S, S) float32 RGB in 0..255.
-            targets: one per image.
-            normalizer: of the whole batch, where `images` is only a part of it; None takes these targets' own.
+            masks: False leaves out what only masks need.
         """
         raise NotImplementedError
 
-    @torch.inference_mode()
-    def predict(
-        self,
-        images: Sequence[Tensor],
-        inference: InferenceConfig,
-        sections: Sections = no_sections,
-        keep_prototypes: bool = False,
-    ) -> list[Detections]:
-        """Detections in (3, H, W) uint8 RGB images of any sizes, in pixels of each; without gradients, in inference mode.
-
-        A model in training mode is put back into it: batch norm must neither follow these images nor learn from them.
-        """
-        training = self.training
-        self.eval()
-        try:
-            return self.detect(images, inference, sections, keep_prototypes)
-        finally:
-            if training:
-                self.train()
-
-    def detect(
-        self, images: Sequence[Tensor], inference: InferenceConfig, sections: Sections, keep_prototypes: bool
-    ) -> list[Detections]:
-        """What `predict` does once gradients and training mode are off."""
+    def assign(self, targets: Sequence[Target]) -> Assignment:
+        """Match the targets of a batch, one per image, with the model's outputs. Without gradients."""
         raise NotImplementedError
 
-    def forward_pass(
-        self,
-        images: Sequence[Tensor],
-        masks: bool = True,
-        engine: EngineConfig = EngineConfig(),  # noqa: B008 - immutable
-    ) -> LaterSteps:
-        """Look at images once, for the later steps of several inference configurations: the detections of `predict` for each.
-
-        The model must be in inference mode.
+    def criterion(self, raw: Any, assignment: Any, counts: Counts | None = None) -> dict[str, Tensor]:
+        """Named terms of the training loss, in float32; their sum is minimised.
 
         Args:
-            images: as for `predict`.
-            masks: `inference.masks` of all of them.
-            engine: `inference.engine` of all of them.
+            raw: outputs of `forward` in training mode.
+            assignment: of the same images.
+            counts: divisors of the whole batch if `raw` is only a part of it; None takes those of `assignment`.
         """
-        return lambda inference, keep_prototypes: self.predict(images, inference, keep_prototypes=keep_prototypes)
+        raise NotImplementedError
+
+    def postprocess(self, raw: Any, sizes: Sequence[tuple[int, int]], inference: InferenceConfig) -> list[Detections]:
+        """Decode raw float32 outputs into detections.
+
+        Args:
+            raw: outputs of `forward` in inference mode.
+            sizes: (H, W) of each original image; boxes and masks are in its pixels.
+            inference: thresholds, NMS, crop. Its `engine` is ignored here.
+
+        Raises:
+            ConfigError: the model does not support a setting.
+        """
+        raise NotImplementedError
+
+    def loss(self, images: Tensor, assignment: Any, counts: Counts | None = None) -> dict[str, Tensor]:
+        """`criterion` of `forward`."""
+        return self.criterion(self(images), assignment, counts)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.pixel_mean.device
+
+    def register_pixels(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Set `pixel_mean` and `pixel_std` as buffers that are not stored with the weights."""
+        self.register_buffer("pixel_mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(std)[:, None, None], persistent=False)
+
+    @property
+    def prototypes(self) -> Any:
+        """The mask branch if it combines prototypes linearly (`models/masks/prototypes.py`), else None."""
+        return None
+
+
+def total_counts(parts: Iterable[Counts]) -> Counts:
+    """Sum of divisors, name by name."""
+    total: Counts = {}
+    for part in parts:
+        for name, value in part.items():
+            total[name] = total.get(name, 0) + value
+    return total
+
+
+def to_float32(raw: Any) -> Any:
+    """The same nested tuple with every tensor in float32."""
+    return tree_map_only(Tensor, lambda tensor: tensor.float(), raw)
 
 
 def resize(image: Tensor, size: int) -> Tensor:

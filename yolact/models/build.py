@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from yolact.config.model import MaskRCNNConfig, ModelConfig
 from yolact.models.base import Model
-from yolact.models.one_stage.model import YolactModel
+from yolact.models.one_stage.model import OneStage
 from yolact.models.two_stage.mask_rcnn import MaskRCNN
 
 
@@ -21,4 +21,4 @@ def build_model(config: ModelConfig, num_classes: int, pretrained: bool = True) 
     """
     if isinstance(config, MaskRCNNConfig):
         return MaskRCNN(config, num_classes, pretrained)
-    return YolactModel(config, num_classes, pretrained)
+    return OneStage(config, num_classes, pretrained)

@@ -42,3 +42,13 @@ def _level(config: AnchorConfig, index: int, rows: int, columns: int, image_size
     center = center[:, :, None].expand(-1, -1, len(shapes), -1)
     size = size_a2.expand(rows, columns, -1, -1)
     return torch.cat([center, size], dim=-1).reshape(-1, 4).float()
+
+
+def level_sizes(image_size: int, levels: int) -> list[tuple[int, int]]:
+    """(rows, columns) of P3, P4, ...: every stride-2 step rounds up, and three of them precede P3."""
+    side, sides = image_size, []
+    for step in range(3 + levels - 1):
+        side = (side + 1) // 2
+        if step >= 2:
+            sides.append((side, side))
+    return sides

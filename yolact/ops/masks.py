@@ -99,3 +99,11 @@ def _instances_at_once(size: tuple[int, int]) -> int:
 
 def _ordered(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return torch.minimum(a, b), torch.maximum(a, b)
+
+
+def downsample(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """(n, S, S) 0/1 masks to (n, h, w) float 0/1: bilinear, then above one half (reference: `.gt(0.5)`)."""
+    if not len(masks):
+        return masks.new_zeros((0, *size), dtype=torch.float32)
+    # images of one channel: one image of n channels would be converted to channels last, in four times the time
+    return (F.interpolate(masks[:, None].float(), size=size, mode="bilinear", align_corners=False)[:, 0] > 0.5).float()

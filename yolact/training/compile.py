@@ -1,49 +1,44 @@
-"""A YOLACT network compiled for training: its own part of the loss by torch.compile, the losses as they are, for their shapes
-depend on the data. The module stays what it was, and so do the names of its weights."""
+"""Training with a compiled forward pass (`training.compile`).
+
+`Model.forward` is compiled by torch.compile; losses stay as they are, since their shapes depend on the data. The module and the
+names of its weights do not change.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from yolact.errors import UserError
-from yolact.inference.engines.packages import keep_kernels
-from yolact.models.base import Model
-from yolact.models.one_stage.losses import Normalizer
-from yolact.models.one_stage.model import YolactModel
-from yolact.runtime.compiler import require_compiler
-from yolact.structures import RawOutputs, Target
+from yolact.models.base import Counts, Model
+from yolact.runtime.compiler import keep_kernels, require_compiler
 
 
 class CompileError(UserError):
-    """`training.compile` can't be had for this network, or not on this machine."""
+    """`training.compile` is not supported for this model or on this machine."""
 
 
 def compiled_loss(model: Model, device: str) -> Callable[..., dict[str, Tensor]]:
-    """`model.loss` with its network compiled, on the first call for each batch size.
+    """`model.loss` with its forward pass compiled, on the first call for each batch size.
 
     Raises:
-        CompileError: at once, the model isn't YOLACT, or there is no C++ compiler for the CPU; on a call, compiling failed.
+        CompileError: at once, there is no C++ compiler for the CPU; on a call, compiling failed.
     """
-    if not isinstance(model, YolactModel):
-        raise CompileError(
-            f"training.compile: {type(model).__name__} can't be compiled, its inner shapes depend on the image; "
-            "set training.compile to false"
-        )
     if device == "cpu":
         require_compiler("training.compile=true", "training.compile to false", CompileError)
     keep_kernels()
     # a shape's code must not depend on the shapes before it: a resumed training has seen others
-    compute = torch.compile(model.computed, dynamic=False)
+    compute = torch.compile(model.forward, dynamic=False)
 
-    def loss(images: Tensor, targets: Sequence[Target], normalizer: Normalizer | None = None) -> dict[str, Tensor]:
+    def loss(images: Tensor, assignment: Any, counts: Counts | None = None) -> dict[str, Tensor]:
         try:
-            raw = RawOutputs(*compute(images), model.anchors())
+            raw = compute(images)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = str(error).strip().splitlines()[0]
             raise CompileError(f"training.compile: compiling failed ({reason}); set training.compile to false") from error
-        return model.criterion(raw, targets, normalizer)
+        return model.criterion(raw, assignment, counts)
 
     return loss

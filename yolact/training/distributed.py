@@ -1,7 +1,7 @@
 """Training by several processes, one per device, through torch's DistributedDataParallel (DDP).
 
-What is exchanged in a step: the normalizer before the forward pass, gradients during the backward pass (summed, not averaged),
-the loss terms after it. Numbers travel by gloo, gradients by NCCL where they lie on graphics cards.
+What is exchanged in a step: the divisors of the loss before the forward pass, gradients during the backward pass (summed,
+not averaged), the loss terms after it. Numbers travel by gloo, gradients by NCCL where they lie on graphics cards.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from yolact.errors import UserError
-from yolact.models.base import Model
-from yolact.models.one_stage.losses import Normalizer
+from yolact.models.base import Counts, Model
 from yolact.training.ranks import Ranks, RanksError
 
 JOIN_SECONDS = 300.0
@@ -67,10 +66,9 @@ class Group:
         dist.all_reduce(total)
         return total.tolist()
 
-    def total(self, normalizer: Normalizer) -> Normalizer:
-        """The normalizer of the global batch."""
-        positives, images = self.sum((normalizer.positives, normalizer.images))
-        return Normalizer(round(positives), round(images))
+    def total(self, counts: Counts) -> Counts:
+        """The divisors of the global batch."""
+        return dict(zip(counts, self.sum(counts.values()), strict=True))
 
     def any(self, flag: bool) -> bool:
         """Whether any process says so."""
@@ -154,7 +152,7 @@ class _Loss(nn.Module):
 
 
 def _sum_gradients(state, bucket):  # DDP refuses annotations that are strings
-    """DDP's exchange without its division: the normalizer has counted all processes already."""
+    """DDP's exchange without its division: the divisors count all processes already."""
     work = dist.all_reduce(bucket.buffer(), async_op=True)
     return work.get_future().then(lambda done: done.value()[0])
 

@@ -44,10 +44,10 @@ def export(
     trained = load_network(source, weights, results, "cpu").trained
     model: Any = trained.model
     from yolact.inference.export import export_model
-    from yolact.models.one_stage.model import YolactModel
+    from yolact.models.one_stage.model import OneStage
     from yolact.models.random_weights import settle
 
-    if "preset" in source and weights is None and isinstance(model, YolactModel):
+    if "preset" in source and weights is None and isinstance(model, OneStage):
         settle(model)
 
     out.parent.mkdir(parents=True, exist_ok=True)

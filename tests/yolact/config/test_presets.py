@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.support.networks import predict
 from yolact.config import InferenceConfig
 from yolact.config.base import ConfigError
 from yolact.config.presets import PRESETS, preset
@@ -48,7 +49,7 @@ def test_a_full_size_step_and_an_inference(name):
     assert all(torch.isfinite(after[key]).all() for key in before)
     assert any(not torch.equal(after[key], before[key]) for key in before if key.endswith("weight"))
 
-    (found,) = model.predict([torch.randint(0, 256, (3, 480, 640), dtype=torch.uint8)], chosen.inference)
+    (found,) = predict(model, [torch.randint(0, 256, (3, 480, 640), dtype=torch.uint8)], chosen.inference)
     assert found.masks is not None and found.masks.shape == (len(found), 480, 640)
     assert len(found) <= InferenceConfig().max_detections
     assert torch.isfinite(found.boxes).all() and torch.isfinite(found.scores).all()

@@ -11,11 +11,11 @@ from torch.nn import functional
 from torchvision import tv_tensors
 
 from yolact.config import AugmentationConfig
+from yolact.config.model import IMAGENET_MEAN
 from yolact.data import augment
 from yolact.data.augment import Photometric, SampleCrop, shift_hsv, training_sample
 from yolact.data.coco import Instances
 from yolact.data.patches import Patches
-from yolact.models.base import IMAGENET_MEAN
 
 OFF = AugmentationConfig(photometric=False, expand=False, crop=False, mirror=False)
 FULL = AugmentationConfig()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.networks import SIZE, TINY, TINY_FC_MASK, tiny_model
+from tests.support.networks import SIZE, TINY, TINY_FC_MASK, predict, tiny_model
 from tests.support.paths import ROOT
 from tests.test_docs import blocks
 from yolact.config import InferenceConfig, YolactConfig
@@ -15,7 +15,7 @@ from yolact.config.presets import preset
 from yolact.inference import export
 from yolact.inference.export import ABOUT, OUTPUTS, TOLERANCE, ExportError, export_model, finish
 from yolact.models.base import resize
-from yolact.models.one_stage.model import level_sizes
+from yolact.ops.locations import level_sizes
 
 CONFIGS = {"prototypes, pixels 0..1": TINY.replace(pixels="unit"), "fc_mask": TINY_FC_MASK}
 ANCHORS = 258
@@ -58,7 +58,7 @@ def test_a_file_gives_the_networks_detections(tmp_path, config, file_format):
     assert YolactConfig.from_data(about["model"]) == config
     assert (about["num_classes"], about["category_ids"], about["class_names"]) == (3, [5, 9, 90], ["disc", "star", "ring"])
     with torch.no_grad():
-        raw = model.raw(resize(original, SIZE)[None])
+        raw = model(resize(original, SIZE)[None])
     shapes = {"boxes": (ANCHORS, 4), "probabilities": (ANCHORS, CLASSES), "mask_parameters": raw.mask_parameters.shape[1:]}
     shapes |= {} if raw.maps is None else {"prototypes": raw.maps.shape[1:]}
     assert {name: tuple(array.shape) for name, array in outputs.items()} == shapes
@@ -67,7 +67,7 @@ def test_a_file_gives_the_networks_detections(tmp_path, config, file_format):
     np.testing.assert_allclose(outputs["probabilities"], raw.logits[0].softmax(-1)[:, 1:], **close)
 
     inference = InferenceConfig(score_threshold=0.01)
-    (expected,) = model.predict([original], inference)
+    (expected,) = predict(model, [original], inference)
     found = finish(outputs, (50, 90), config, inference)
     assert len(expected) > 10
     assert torch.equal(found.labels, expected.labels)
@@ -82,7 +82,7 @@ def test_exporting_leaves_the_model_as_it_was(tmp_path):
     export_model(model, tmp_path / "net.pt2", "torch")
     assert model.training and model.semantic is not None
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert torch.isfinite(model.raw(torch.zeros(1, 3, SIZE, SIZE)).anchors).all(), "not a stand-in from the capture"
+    assert torch.isfinite(model(torch.zeros(1, 3, SIZE, SIZE)).anchors).all(), "not a stand-in from the capture"
 
 
 def test_weights_that_serve_in_training_only_stay_out(tmp_path):

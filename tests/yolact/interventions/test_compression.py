@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.networks import TINY_FC_MASK, tiny_model
+from tests.support.networks import TINY_FC_MASK, predict, tiny_model
 from tests.support.planted import CLASSES, planted
 from yolact.config import InferenceConfig
 from yolact.config.interventions import KeepConfig, ProjectConfig
@@ -44,7 +44,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def found(network):
-    detections = network.predict([FakeSplit(9).image(8)], LOW, keep_prototypes=True)[0]
+    detections = predict(network, [FakeSplit(9).image(8)], LOW)[0]
     # as if trained: random weights give maps and coefficients near 0, where a sigmoid's rounding decides
     generator = torch.Generator().manual_seed(0)
     coefficients = torch.rand(len(detections), K, generator=generator) * 2 - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.support.networks import SIZE, TINY, TINY_FC_MASK, random_batch, tiny_model
+from tests.support.networks import SIZE, TINY, TINY_FC_MASK, loss, predict, random_batch, tiny_model
 from yolact.config import (
     AugmentationConfig,
     BackboneConfig,
@@ -42,7 +42,7 @@ def pictures(seed=0):
 @pytest.mark.parametrize("config", [TINY, TINY_FC_MASK, MASK_RCNN], ids=["prototypes", "fc_mask", "mask_rcnn"])
 def test_masks_can_be_left_out_of_inference_and_nothing_else_changes(config):
     model = tiny_model(config).eval()
-    whole, boxes = (model.predict(pictures(), inference)[0] for inference in (EASY, BOXES))
+    whole, boxes = (predict(model, pictures(), inference)[0] for inference in (EASY, BOXES))
     assert len(whole) == 5
     assert whole.masks.shape == (5, 40, 56)
     assert boxes.masks is None
@@ -53,7 +53,7 @@ def test_masks_can_be_left_out_of_inference_and_nothing_else_changes(config):
 
 def test_boxes_alone_are_drawn_recorded_kept_and_timed():
     model = tiny_model(NO_MASKS).eval()
-    detections = model.predict(pictures(), EASY)[0]
+    detections = predict(model, pictures(), EASY)[0]
     assert detections.masks is None
     records = to_records(detections, 7, [1, 2, 3])
     assert all(set(record) == {"image_id", "category_id", "score", "bbox"} for record in records)
@@ -66,7 +66,7 @@ def test_boxes_alone_are_drawn_recorded_kept_and_timed():
 def test_without_a_branch_there_is_no_mask_term_and_every_weight_learns():
     model = tiny_model(NO_MASKS).train()
     images, targets = random_batch(0)
-    terms = model.loss(images, targets)
+    terms = loss(model, images, targets)
     assert set(terms) == {"box", "class", "semantic"}
     sum(terms.values()).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
@@ -76,7 +76,7 @@ def test_without_a_branch_there_is_no_mask_term_and_every_weight_learns():
 @pytest.mark.parametrize("config", [TINY, MASK_RCNN], ids=["yolact", "mask_rcnn"])
 def test_whole_pixel_boxes_are_cut_towards_zero_and_masks_stay(config):
     model = tiny_model(config).eval()
-    exact, whole = (model.predict(pictures(), EASY.replace(whole_pixel_boxes=cut))[0] for cut in (False, True))
+    exact, whole = (predict(model, pictures(), EASY.replace(whole_pixel_boxes=cut))[0] for cut in (False, True))
     assert not torch.equal(exact.boxes, exact.boxes.trunc())
     assert torch.equal(whole.boxes, exact.boxes.trunc())
     assert torch.equal(whole.masks, exact.masks)

@@ -12,7 +12,8 @@ from yolact.config import BackboneConfig, HeadConfig, PrototypeConfig
 from yolact.config.presets import PRESETS
 from yolact.errors import UserError
 from yolact.models.build import build_model
-from yolact.models.checkpoint import from_official, is_official, load_weights, read_state_dict, to_official, write_state_dict
+from yolact.models.checkpoint import load_weights, read_state_dict, write_state_dict
+from yolact.models.official.layout import from_official, is_official, to_official
 
 LISTINGS = SHARED / "state-dicts"
 

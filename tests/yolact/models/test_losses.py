@@ -7,17 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.reference import slow_losses, slow_yolact
-from tests.support.networks import SIZE, TINY, TINY_FC_MASK, random_target, target, tiny_model
-from yolact.config import AnchorConfig, FCMaskConfig, LossConfig, MatchingConfig, PrototypeConfig
-from yolact.models.masks import build_branch
+from tests.support.networks import SIZE, TINY, TINY_FC_MASK, loss, random_target, target, tiny_model
+from yolact.config import AnchorConfig, FCMaskConfig, LossConfig, PrototypeConfig
+from yolact.models.base import total_counts
 from yolact.models.masks.fc_mask import average_pool_boxes
-from yolact.models.one_stage.losses import Normalizer, class_loss, losses, match_target
+from yolact.models.one_stage.dense_head import Dense
+from yolact.models.one_stage.losses import class_loss
+from yolact.models.one_stage.model import Raw
 from yolact.ops.locations import make_anchors
-from yolact.structures import RawOutputs
 
 CLASSES, K, FC = 3, 3, 3
 PRIORS = make_anchors(AnchorConfig(scales=((12,), (28,), (44,))), SIZE, [(4, 4), (2, 2), (1, 1)])  # 63 anchors
-GRAD = ("offsets", "logits", "mask_parameters", "maps", "semantic")
 
 
 def random_raw(seed, images, branch):
@@ -26,29 +26,30 @@ def random_raw(seed, images, branch):
     make = lambda *shape, scale=1.0: torch.tensor(rng.normal(0, scale, shape), dtype=torch.float32)  # noqa: E731
     fc_mask = isinstance(branch, FCMaskConfig)
     parameters = make(images, len(PRIORS), FC**2 if fc_mask else K, scale=1.5)
-    raw = RawOutputs(
-        offsets=make(images, len(PRIORS), 4),
-        logits=make(images, len(PRIORS), CLASSES + 1, scale=3),
-        mask_parameters=torch.sigmoid(parameters) if fc_mask else torch.tanh(parameters),
-        maps=None if fc_mask else make(images, K, 8, 8).relu(),
-        semantic=make(images, CLASSES, 4, 4),
-        anchors=PRIORS,
-    )
-    for name in GRAD:
-        if getattr(raw, name) is not None:
-            getattr(raw, name).requires_grad_(True)
+    offsets, logits = make(images, len(PRIORS), 4), make(images, len(PRIORS), CLASSES + 1, scale=3)
+    parameters = torch.sigmoid(parameters) if fc_mask else torch.tanh(parameters)
+    context = () if fc_mask else (make(images, K, 8, 8).relu(),)
+    raw = Raw(Dense(offsets, logits, parameters, None), context, make(images, CLASSES, 4, 4))
+    for tensor in named(raw).values():
+        tensor.requires_grad_(True)
     return raw
 
 
+def named(raw):
+    """The tensors of raw outputs by the names of the slow path."""
+    parts = {"offsets": raw.dense.box, "logits": raw.dense.logits, "mask_parameters": raw.dense.parameters}
+    return parts | ({"maps": raw.context[0]} if raw.context else {}) | {"semantic": raw.semantic}
+
+
 def library_terms(raw, targets, branch, config=None):
-    matches = [match_target(t, raw.anchors, SIZE, MatchingConfig()) for t in targets]
-    normalizer = Normalizer(int(sum(m.positive.sum() for m in matches)), len(targets))
-    return losses(raw, targets, matches, normalizer, build_branch(branch, 8), config or LossConfig(), SIZE)
+    model = tiny_model(TINY.replace(mask_branch=branch, loss=config or LossConfig()), CLASSES)
+    model.head.register_locations(PRIORS)
+    return model.criterion(raw, model.assign(targets))
 
 
 def slow_terms(raw, targets, branch):
     """The same terms, and the float64 leaves to differentiate by."""
-    leaves = {n: getattr(raw, n).detach().double().requires_grad_(True) for n in GRAD if getattr(raw, n) is not None}
+    leaves = {name: value.detach().double().requires_grad_(True) for name, value in named(raw).items()}
     terms = dict.fromkeys(("box", "class", "mask", "semantic"), slow_losses.zero())
     positives = 0
     for i, t in enumerate(targets):
@@ -95,7 +96,7 @@ def check(raw, targets, branch):
     for name, leaf in leaves.items():
         wanted = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
         torch.testing.assert_close(
-            getattr(raw, name).grad.double(), wanted, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
+            named(raw)[name].grad.double(), wanted, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}"
         )
     return made
 
@@ -136,7 +137,7 @@ def test_edge_cases(branch, boxes, crowds):
     made = check(raw, targets, branch)
     assert all(torch.isfinite(value) for value in made.values())
     if all(all(c or [False] * len(b)) for b, c in zip(boxes, crowds, strict=True)):
-        assert made["mask"] == 0 and not raw.mask_parameters.grad.any()
+        assert made["mask"] == 0 and not raw.dense.parameters.grad.any()
 
 
 @settings(max_examples=40, deadline=None)
@@ -145,7 +146,7 @@ def test_class_loss_as_the_slow_path(seed, images, p, ratio):
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 4, (images, p, 4)).astype(np.float32)
     classes = rng.choice([-1, 0, 0, 0, 1, 2, 3], (images, p))
-    made = class_loss(torch.tensor(logits), torch.tensor(classes), ratio)
+    made = class_loss(torch.tensor(logits), torch.tensor(classes), (classes > 0).sum(axis=1).tolist(), ratio)
     wanted = sum(slow_losses.class_loss(torch.tensor(x).double(), c, ratio) for x, c in zip(logits, classes, strict=True))
     torch.testing.assert_close(made.double(), wanted, rtol=1e-5, atol=1e-6)
 
@@ -162,7 +163,7 @@ def test_class_loss_as_the_slow_path(seed, images, p, ratio):
 )
 def test_how_many_anchors_the_class_loss_counts(classes, counted):
     """With equal logits each counted anchor adds ln 2."""
-    made = class_loss(torch.zeros(1, len(classes), 2), torch.tensor([classes]), 3)
+    made = class_loss(torch.zeros(1, len(classes), 2), torch.tensor([classes]), [classes.count(1)], 3)
     assert made.item() == pytest.approx(counted * np.log(2), rel=1e-6)
 
 
@@ -170,12 +171,12 @@ def test_saturated_probabilities_cost_100_a_pixel_as_in_torch():
     branch = PrototypeConfig(k=K)
     raw = random_raw(0, 1, branch)
     with torch.no_grad():
-        raw.maps.fill_(1000)
-        raw.mask_parameters.fill_(1)
+        raw.context[0].fill_(1000)
+        raw.dense.parameters.fill_(1)
     made = library_terms(raw, [target([BOX])], branch)
     torch.testing.assert_close(made["mask"].double(), slow_terms(raw, [target([BOX])], branch)[0]["mask"], rtol=1e-5, atol=0)
     made["mask"].backward()
-    assert torch.isfinite(raw.maps.grad).all()
+    assert torch.isfinite(raw.context[0].grad).all()
 
 
 def test_the_cap_stands_for_all_positives():
@@ -183,7 +184,7 @@ def test_the_cap_stands_for_all_positives():
     anchor_objects = target([(8, 8, 36, 36)] * 4)
     raw = random_raw(3, 1, PrototypeConfig(k=K))
     with torch.no_grad():
-        raw.mask_parameters.copy_(raw.mask_parameters[:, :1].expand_as(raw.mask_parameters))
+        raw.dense.parameters.copy_(raw.dense.parameters[:, :1].expand_as(raw.dense.parameters))
     whole = library_terms(raw, [anchor_objects], PrototypeConfig(k=K))["mask"]
     for cap in (1, 2):
         capped = library_terms(raw, [anchor_objects], PrototypeConfig(k=K, max_masks_per_image=cap))["mask"]
@@ -219,10 +220,10 @@ def test_parts_of_a_batch_with_the_whole_normaliser_sum_to_the_whole(config):
     generator = torch.Generator().manual_seed(5)
     targets = [random_target(generator, n=n, image_id=n) for n in (0, 1, 3, 2)]
     images = torch.rand(4, 3, SIZE, SIZE, generator=generator) * 255
-    whole = model.loss(images, targets)
-    normalizer = sum((model.normalizer([t]) for t in targets), start=Normalizer(0, 0))
-    assert normalizer == model.normalizer(targets)
-    parts = [model.loss(images[i : i + 1], targets[i : i + 1], normalizer) for i in range(4)]
+    whole = loss(model, images, targets)
+    counts = total_counts(model.assign([t]).counts for t in targets)
+    assert counts == model.assign(targets).counts
+    parts = [loss(model, images[i : i + 1], targets[i : i + 1], counts) for i in range(4)]
     for name, value in whole.items():
         torch.testing.assert_close(sum(part[name] for part in parts), value, rtol=1e-5, atol=1e-6)
 

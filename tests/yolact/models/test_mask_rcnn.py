@@ -6,11 +6,12 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
+from tests.support.networks import loss, predict
 from yolact.config import BackboneConfig, InferenceConfig, MaskRCNNConfig
 from yolact.config.base import ConfigError
 from yolact.models.build import build_model
 from yolact.models.two_stage.mask_rcnn import MaskRCNN, _fast
-from yolact.runtime.profiling import no_sections
+from yolact.runtime.profiling import profiled
 from yolact.structures import Target
 
 SIZE = 72  # not a multiple of 32
@@ -62,7 +63,7 @@ def test_it_is_what_build_model_builds_from_its_config(model):
 def test_detections_are_in_pixels_of_each_image(model, sizes):
     generator = torch.Generator().manual_seed(0)
     pictures = [torch.randint(0, 256, (3, *size), generator=generator, dtype=torch.uint8) for size in sizes]
-    for (height, width), found in zip(sizes, model.predict(pictures, EVERYTHING), strict=True):
+    for (height, width), found in zip(sizes, predict(model, pictures, EVERYTHING), strict=True):
         assert 0 < len(found) <= 7
         assert found.masks.shape == (len(found), height, width) and found.masks.dtype == torch.bool
         assert found.boxes.dtype == torch.float32 and found.labels.dtype == torch.int64
@@ -75,7 +76,7 @@ def test_detections_are_in_pixels_of_each_image(model, sizes):
 @pytest.mark.parametrize("suppression", ["standard", "fast"])
 def test_no_detections_still_have_masks_of_the_images_size(model, suppression):
     none = InferenceConfig(suppression=suppression, score_threshold=1.0)
-    found = model.predict([torch.zeros(3, 20, 30, dtype=torch.uint8)], none, keep_prototypes=True)[0]
+    found = predict(model, [torch.zeros(3, 20, 30, dtype=torch.uint8)], none)[0]
     assert found.masks.shape == (0, 20, 30) and found.boxes.shape == (0, 4)
 
 
@@ -87,14 +88,15 @@ def test_every_section_is_entered_once_per_image_or_batch(model):
         seen.append(name)
         yield
 
-    model.predict([torch.zeros(3, 20, 30, dtype=torch.uint8)], EVERYTHING, sections)
+    with profiled(sections):
+        predict(model, [torch.zeros(3, 20, 30, dtype=torch.uint8)], EVERYTHING)
     assert tuple(seen) == model.section_names
 
 
 @pytest.mark.parametrize("suppression", ["cross_class", "traditional"])
 def test_other_suppressions_are_refused(model, suppression):
     with pytest.raises(ConfigError, match="choose 'standard' or 'fast'"):
-        model.predict([torch.zeros(3, 20, 30, dtype=torch.uint8)], InferenceConfig(suppression=suppression))
+        predict(model, [torch.zeros(3, 20, 30, dtype=torch.uint8)], InferenceConfig(suppression=suppression))
 
 
 def test_fast_nms_removes_by_removed_boxes_within_a_class_only():
@@ -108,7 +110,7 @@ def test_fast_nms_removes_by_removed_boxes_within_a_class_only():
 
 
 def test_losses_are_named_finite_and_reach_every_weight(model):
-    terms = model.train().loss(images(2), [target(), target(seed=2)])
+    terms = loss(model.train(), images(2), [target(), target(seed=2)])
     assert set(terms) == TERMS
     sum(terms.values()).backward()
     without = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.isfinite().all()]
@@ -124,7 +126,7 @@ def test_losses_are_named_finite_and_reach_every_weight(model):
     ],
 )
 def test_a_batch_without_anything_to_learn_has_a_finite_loss(model, empty, reason):
-    terms = model.train().loss(images(2), [empty, empty])
+    terms = loss(model.train(), images(2), [empty, empty])
     assert all(value.isfinite() for value in terms.values()), reason
     assert plain(terms)["mask"] == plain(terms)["box"] == plain(terms)["rpn_box"] == 0, reason
     sum(terms.values()).backward()
@@ -132,33 +134,34 @@ def test_a_batch_without_anything_to_learn_has_a_finite_loss(model, empty, reaso
 
 def test_a_crowd_does_not_enter_the_targets(model):
     with_crowd = target(((8, 8, 40, 30), (20, 30, 60, 70)), crowd=[False, True])
-    assert plain(model.loss(images(1), [with_crowd])) == plain(model.loss(images(1), [target(((8, 8, 40, 30),))]))
+    assert plain(loss(model, images(1), [with_crowd])) == plain(loss(model, images(1), [target(((8, 8, 40, 30),))]))
 
 
 def test_splitting_a_batch_changes_nothing(model):
     batch, targets = images(3), [target(), target(((5, 5, 30, 60),), seed=7), target((), seed=9)]
-    whole = plain(model.loss(batch, targets))
-    total = model.normalizer(targets[:1]) + model.normalizer(targets[1:])
-    first, second = plain(model.loss(batch[:1], targets[:1], total)), plain(model.loss(batch[1:], targets[1:], total))
+    whole = plain(loss(model, batch, targets))
+    total = model.assign(targets).counts
+    first, second = plain(loss(model, batch[:1], targets[:1], total)), plain(loss(model, batch[1:], targets[1:], total))
     assert {name: first[name] + second[name] for name in TERMS} == pytest.approx(whole, rel=1e-5)
 
 
 def test_what_is_drawn_depends_on_the_targets_seed_alone(model):
     model.detector.rpn.fg_bg_sampler.batch_size_per_image = 8
     torch.manual_seed(1)
-    first, state = plain(model.loss(images(1), [target()])), torch.get_rng_state()
+    first, state = plain(loss(model, images(1), [target()])), torch.get_rng_state()
     torch.manual_seed(2)
-    assert plain(model.loss(images(1), [target()])) == first
-    assert plain(model.loss(images(1), [target(seed=2)])) != first
+    assert plain(loss(model, images(1), [target()])) == first
+    assert plain(loss(model, images(1), [target(seed=2)])) != first
     torch.manual_seed(1)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_loss_and_prediction_leave_the_modules_mode_alone(model):
     model.train()
-    model.loss(images(1), [target()])
-    model.predict([torch.zeros(3, 20, 30, dtype=torch.uint8)], EVERYTHING)
+    loss(model, images(1), [target()])
     assert model.detector.rpn.training and model.detector.roi_heads.training
+    predict(model, [torch.zeros(3, 20, 30, dtype=torch.uint8)], EVERYTHING)
+    assert not model.detector.rpn.training and not model.detector.roi_heads.training
 
 
 def test_it_learns_where_and_what_two_objects_are():
@@ -172,10 +175,10 @@ def test_it_learns_where_and_what_two_objects_are():
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(40):
         optimizer.zero_grad()
-        sum(model.loss(picture[None].float().expand(2, -1, -1, -1), [goal, goal]).values()).backward()
+        sum(loss(model, picture[None].float().expand(2, -1, -1, -1), [goal, goal]).values()).backward()
         optimizer.step()
     twice_as_wide = picture.repeat_interleave(2, dim=2)
-    found = model.eval().predict([twice_as_wide], InferenceConfig(suppression="standard", score_threshold=0.3))[0]
+    found = predict(model.eval(), [twice_as_wide], InferenceConfig(suppression="standard", score_threshold=0.3))[0]
     for label in (0, 1):
         best = int((found.labels == label).nonzero()[0])
         mask, truth = found.masks[best], goal.masks[label].bool().repeat_interleave(2, dim=1)
@@ -184,9 +187,9 @@ def test_it_learns_where_and_what_two_objects_are():
 
 
 def test_anchors_stand_at_the_true_strides(model):
-    features = model._features(images(1), no_sections)
-    assert list(features) == ["P3", "P4", "P5", "P6"]
-    anchors = model.detector.rpn.anchor_generator(model._image_list(1), list(features.values()))[0]
+    levels = model(images(1)).levels
+    assert [level.shape[-1] for level in levels] == [9, 5, 3, 2]
+    anchors = model.detector.rpn.anchor_generator(model._image_list(1), list(levels))[0]
     centers = (anchors[:, :2] + anchors[:, 2:]) / 2
     assert centers[: 9 * 9 * 3].unique().tolist() == list(range(0, 72, 8))
     assert centers[-2 * 2 * 3 :].unique().tolist() == [0, 64]
@@ -208,15 +211,15 @@ def test_weights_survive_the_round_trip(model):
     other = build_model(TINY, num_classes=2).eval()
     other.load_state_dict(model.state_dict())
     picture = [torch.full((3, 40, 60), 90, dtype=torch.uint8)]
-    assert torch.equal(other.predict(picture, EVERYTHING)[0].boxes, model.predict(picture, EVERYTHING)[0].boxes)
+    assert torch.equal(predict(other, picture, EVERYTHING)[0].boxes, predict(model, picture, EVERYTHING)[0].boxes)
 
 
 def test_under_autocast_losses_and_boxes_stay_in_float32(model):
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        terms = model.loss(images(1), [target()])
-        found = model.predict([torch.zeros(3, 20, 30, dtype=torch.uint8)], EVERYTHING)[0]
+        terms = loss(model, images(1), [target()])
+    found = predict(model, [torch.zeros(3, 20, 30, dtype=torch.uint8)], EVERYTHING.replace(engine={"precision": "bf16"}))[0]
     assert {value.dtype for value in terms.values()} == {torch.float32} == {found.boxes.dtype, found.scores.dtype}
-    exact = plain(model.loss(images(1), [target()]))
+    exact = plain(loss(model, images(1), [target()]))
     assert plain(terms) == pytest.approx(exact, rel=0.1, abs=0.05)
 
 
@@ -231,8 +234,8 @@ def test_the_published_size_trains_one_step_and_predicts():
         torch.tensor([False]),
         1,
     )
-    terms = model.train().loss(torch.rand(1, 3, 550, 550) * 255, [full])
+    terms = loss(model.train(), torch.rand(1, 3, 550, 550) * 255, [full])
     sum(terms.values()).backward()
     assert all(value.isfinite() for value in terms.values())
-    found = model.eval().predict([torch.zeros(3, 480, 640, dtype=torch.uint8)], InferenceConfig(suppression="standard"))[0]
+    found = predict(model.eval(), [torch.zeros(3, 480, 640, dtype=torch.uint8)], InferenceConfig(suppression="standard"))[0]
     assert found.masks.shape[1:] == (480, 640)

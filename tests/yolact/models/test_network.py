@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from tests.reference.slow_network import SlowNetwork
-from tests.support.networks import SIZE, TINY, TINY_FC_MASK, random_batch, tiny_model
+from tests.support.networks import SIZE, TINY, TINY_FC_MASK, loss, predict, random_batch, tiny_model
 from yolact.config import FCMaskConfig, InferenceConfig, LossConfig, YolactConfig
+from yolact.config.model import IMAGENET_MEAN, IMAGENET_STD
 from yolact.config.presets import PRESETS
-from yolact.models.base import IMAGENET_MEAN, IMAGENET_STD, resize
+from yolact.models.base import resize
 from yolact.models.build import build_model
-from yolact.models.checkpoint import to_official
+from yolact.models.official.layout import to_official
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def tiny():
     images, _ = random_batch(0, images=2)
     for module in model.backbone.modules():
         module.training = False
-    raw = model.raw(images)
+    raw = model(images)
     features = model.backbone((images - model.pixel_mean) / model.pixel_std)
     slow = SlowNetwork({name: value.numpy() for name, value in to_official(model).items()})
     pyramids = [slow.pyramid(*(f[i].detach().numpy().astype(np.float64) for f in features)) for i in range(2)]
@@ -39,12 +40,12 @@ def test_raw_outputs_as_the_slow_path(tiny):
     for i, levels in enumerate(pyramids):
         heads = [slow.head(level, 3) for level in levels]
         offsets, logits, coefficients = (np.concatenate(part) for part in zip(*heads, strict=True))
-        close(raw.offsets[i], offsets)
-        close(raw.logits[i], logits)
-        close(raw.mask_parameters[i], coefficients)
-        close(raw.maps[i], slow.prototypes(levels[0]))
+        close(raw.dense.box[i], offsets)
+        close(raw.dense.logits[i], logits)
+        close(raw.dense.parameters[i], coefficients)
+        close(raw.context[0][i], slow.prototypes(levels[0]))
         close(raw.semantic[i], slow.semantic(levels[0]))
-    assert (raw.maps > 0).any() and raw.offsets.std() > 0.01
+    assert (raw.context[0] > 0).any() and raw.dense.box.std() > 0.01
 
 
 def test_pyramid_as_the_slow_path(tiny):
@@ -61,7 +62,7 @@ def test_pyramid_as_the_slow_path(tiny):
 def test_the_semantic_branch_exists_in_training_only():
     model = tiny_model()
     images, _ = random_batch(0)
-    assert model.raw(images).semantic.shape == (2, 3, 8, 8)
+    assert model(images).semantic.shape == (2, 3, 8, 8)
     assert model.eval().raw(images).semantic is None
     assert tiny_model(TINY.replace(loss=LossConfig(semantic=0))).semantic is None
 
@@ -109,7 +110,7 @@ def test_published_feature_sizes(backbone, size, sides, proto):
         model = build_model(config, 80, pretrained=False).eval()
         features = model.backbone(torch.zeros(1, 3, size, size))
         levels = model.fpn(features)
-        maps = model.branch.maps(levels)
+        (maps,) = model.branch.context(levels)
     assert tuple(f.shape[-1] for f in features) == sides[:3]
     assert tuple(f.shape[1] for f in features) == model.backbone.channels
     assert tuple(level.shape[-1] for level in levels) == sides
@@ -135,7 +136,7 @@ def test_frozen_batch_norm_stays_put_through_train():
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     before = [norm.running_mean.clone() for norm in norms]
     images, targets = random_batch(1)
-    sum(model.loss(images, targets).values()).backward()
+    sum(loss(model, images, targets).values()).backward()
     assert norms and all(not norm.training and norm.weight.grad is None and norm.bias.grad is None for norm in norms)
     assert all(torch.equal(norm.running_mean, old) for norm, old in zip(norms, before, strict=True))
 
@@ -152,7 +153,7 @@ def test_pixels_are_normalised_as_published():
 def test_predictions_have_the_image_s_size(config, shape, threshold):
     model = tiny_model(config).eval()
     images = [torch.randint(0, 256, (3, *shape), dtype=torch.uint8), torch.zeros(3, 10, 12, dtype=torch.uint8)]
-    found = model.predict(images, InferenceConfig(score_threshold=threshold), keep_prototypes=True)
+    found = predict(model, images, InferenceConfig(score_threshold=threshold))
     for image, detections in zip(images, found, strict=True):
         n = len(detections)
         assert n == 0 if threshold > 0.5 else n > 0
@@ -168,21 +169,21 @@ def test_predictions_have_the_image_s_size(config, shape, threshold):
 def test_an_image_predicts_the_same_alone_and_in_a_batch():
     model = tiny_model().eval()
     images = [torch.randint(0, 256, (3, 50, 40), dtype=torch.uint8) for _ in range(3)]
-    together = model.predict(images, InferenceConfig(score_threshold=0.2))
+    together = predict(model, images, InferenceConfig(score_threshold=0.2))
     for image, detections in zip(images, together, strict=True):
-        alone = model.predict([image], InferenceConfig(score_threshold=0.2))[0]
+        alone = predict(model, [image], InferenceConfig(score_threshold=0.2))[0]
         torch.testing.assert_close(alone.scores, detections.scores, rtol=1e-4, atol=1e-5)
 
 
-def test_predict_needs_no_eval_and_leaves_no_trace():
-    """Batch-norm statistics neither steer a prediction nor move by it, whatever mode the model is in."""
+def test_predicting_leaves_the_weights_and_batch_norm_alone():
+    """Batch-norm statistics neither steer a prediction nor move by it; a predictor puts its model into inference mode."""
     model = tiny_model()
     images = [torch.randint(0, 256, (3, SIZE, SIZE), dtype=torch.uint8)]
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    in_training = model.train().predict(images, InferenceConfig())[0]
-    assert model.training
+    found = predict(model.train(), images, InferenceConfig())[0]
+    assert not model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert torch.equal(in_training.scores, model.eval().predict(images, InferenceConfig())[0].scores)
+    assert torch.equal(found.scores, predict(model, images, InferenceConfig())[0].scores)
 
 
 def test_resizing_is_squashing_without_antialiasing():

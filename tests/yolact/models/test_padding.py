@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.support.networks import TINY
+from tests.support.networks import TINY, predict
 from yolact.config import InferenceConfig
 from yolact.models.build import build_model
 from yolact.models.padding import BorderConv2d, padding_of, set_padding
@@ -55,6 +55,6 @@ def test_a_network_takes_its_padding_from_its_configuration():
     assert not [m for m in plain.modules() if isinstance(m, BorderConv2d)]
     assert [m for m in mirrored.modules() if isinstance(m, BorderConv2d)]
     image = torch.randint(0, 256, (1, 3, config.image_size, config.image_size)).float()
-    assert not torch.equal(plain.raw(image).maps, mirrored.raw(image).maps)
-    found = mirrored.predict([image[0].byte()], InferenceConfig(score_threshold=0.0))[0]
+    assert not torch.equal(plain(image).context[0], mirrored(image).context[0])
+    found = predict(mirrored, [image[0].byte()], InferenceConfig(score_threshold=0.0))[0]
     assert len(found)

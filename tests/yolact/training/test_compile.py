@@ -5,11 +5,10 @@ import os
 import pytest
 import torch
 
-from tests.support.networks import TINY, random_batch, tiny_model
+from tests.support.networks import TINY, loss, random_batch, tiny_model
 from tests.yolact.training.test_loop import CONFIG, batches
-from yolact.config import BackboneConfig, MaskRCNNConfig
+from yolact.config import BackboneConfig
 from yolact.errors import UserError
-from yolact.models.build import build_model
 from yolact.training.compile import CompileError, compiled_loss
 from yolact.training.loop import train
 
@@ -33,12 +32,6 @@ def test_compiled_code_is_kept_in_a_folder_of_ones_own(folder, monkeypatch):
     kept.chmod(0o777)
     with pytest.raises(UserError, match="others may write"):
         compiled_loss(tiny_model(), "cpu")
-
-
-def test_mask_rcnn_is_refused():
-    config = MaskRCNNConfig(image_size=64, backbone=BackboneConfig(name="resnet_tiny", weights=None, width=4))
-    with pytest.raises(CompileError, match=r"^training\.compile: MaskRCNN .* set training\.compile to false"):
-        train(build_model(config, 3), batches, COMPILED)
 
 
 def test_without_a_compiler_the_error_says_what_to_install(monkeypatch):
@@ -74,7 +67,7 @@ def test_compiled_losses_and_gradients_are_those_of_eager(freeze):
     config = TINY.replace(backbone=BackboneConfig(name="resnet_tiny", weights=None, width=4, freeze_bn=freeze))
     model, other = tiny_model(config).train(), tiny_model(config).train()
     images, targets = random_batch(0)
-    wanted, made = other.loss(images, targets), compiled_loss(model, "cpu")(images, targets, None)
+    wanted, made = loss(other, images, targets), compiled_loss(model, "cpu")(images, model.assign(targets))
     sum(wanted.values()).backward()
     sum(made.values()).backward()
     assert made.keys() == wanted.keys()

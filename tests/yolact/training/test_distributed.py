@@ -10,7 +10,6 @@ from tests.support.networks import SIZE, TINY, TINY_FC_MASK, random_target, tiny
 from tests.support.processes.ranks import run_ranks
 from yolact.config import BackboneConfig, MaskRCNNConfig, TrainingConfig
 from yolact.errors import UserError
-from yolact.models.one_stage.losses import Normalizer
 from yolact.structures import Target
 from yolact.training import distributed
 from yolact.training.distributed import RankLost, joined
@@ -140,7 +139,7 @@ def exchange(ranks):
         group.first(lambda: order.append(group.rank))
         return {
             "sum": group.sum([1.0, 10.0 * group.rank, 2.0**-40]),
-            "total": group.total(Normalizer(2**30 + group.rank, 3)),
+            "total": group.total({"positives": 2**30 + group.rank, "images": 3}),
             "any": [group.any(flag) for flag in (False, group.rank == 1, True)],
             "gather": group.gather([group.rank, 7]),
             "share": group.share(lambda: {"rank": group.rank, "values": torch.arange(3)}, "cpu")["values"].tolist(),
@@ -153,7 +152,7 @@ def test_what_is_exchanged():
     for rank, found in enumerate(run_ranks(2, exchange)):
         assert found == {
             "sum": [2.0, 10.0, 2.0**-39],
-            "total": Normalizer(2**31 + 1, 6),
+            "total": {"positives": 2**31 + 1, "images": 6},
             "any": [False, True, True],
             "gather": [0, 7, 1, 7],
             "share": [0, 1, 2],

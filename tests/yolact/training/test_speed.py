@@ -6,33 +6,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from tests.support.networks import SIZE, TINY, TINY_FC_MASK, random_batch, random_target, tiny_model
 from yolact.config import BackboneConfig, TrainingConfig
 from yolact.models import frozen
 from yolact.models.backbones import build_backbone, freeze_batch_norm
-from yolact.models.masks import build_branch
-from yolact.models.one_stage.losses import Normalizer, losses, match_target, match_targets
-from yolact.structures import RawOutputs
+from yolact.models.base import total_counts
 from yolact.training.breakdown import PARTS, Breakdown, limit
+from yolact.training.layout import fast_layout
 from yolact.training.loop import train
-from yolact.training.pointwise import prefer_kernels
-
-FIELDS = ("offsets", "logits", "mask_parameters", "maps", "semantic")
 
 
-def terms_and_gradients(raw, targets, matches, normalizer, model):
-    leaves = {name: getattr(raw, name) for name in FIELDS if getattr(raw, name) is not None}
-    leaves = {name: value.detach().clone().requires_grad_(True) for name, value in leaves.items()}
-    made = RawOutputs(**{name: leaves.get(name) for name in FIELDS}, anchors=raw.anchors)
-    terms = losses(made, targets, matches, normalizer, build_branch(model.config.mask_branch, 8), model.config.loss, SIZE)
+def terms_and_gradients(model, raw, assignment, counts):
+    leaves = tree_map_only(torch.Tensor, lambda value: value.detach().clone().requires_grad_(True), raw)
+    terms = model.criterion(leaves, assignment, counts)
     sum(terms.values()).backward()
-    return terms, {name: leaf.grad for name, leaf in leaves.items()}
-
-
-def cut(raw, index):
-    one = {name: value[index : index + 1] for name in FIELDS if (value := getattr(raw, name)) is not None}
-    return RawOutputs(**{name: one.get(name) for name in FIELDS}, anchors=raw.anchors)
+    return terms, [leaf.grad for leaf in tree_leaves(leaves) if leaf is not None]
 
 
 @settings(max_examples=20, deadline=None)
@@ -49,24 +39,22 @@ def test_a_batch_has_the_losses_and_gradients_of_its_images(counts, seed, masks,
     model = tiny_model(config).train()
     targets = [random_target(generator, n, crowds, image_id=image) for image, (n, crowds) in enumerate(counts)]
     with torch.no_grad():
-        raw = model.raw(torch.rand(len(counts), 3, SIZE, SIZE, generator=generator) * 255)
-    matches = match_targets(targets, raw.anchors, SIZE, config.matching)
-    alone = [match_target(target, raw.anchors, SIZE, config.matching) for target in targets]
-    for one, other in zip(matches, alone, strict=True):
-        assert torch.equal(one.classes, other.classes)
-        assert torch.equal(one.objects[one.positive], other.objects[other.positive])
-    whole = Normalizer(int(sum(matched.positive.sum() for matched in alone)), len(targets))
+        raw = model(torch.rand(len(counts), 3, SIZE, SIZE, generator=generator) * 255)
+    whole, alone = model.assign(targets), [model.assign([target]) for target in targets]
+    assert torch.equal(whole.classes, torch.cat([each.classes for each in alone]))
+    assert total_counts(each.counts for each in alone) == whole.counts
 
-    terms, gradients = terms_and_gradients(raw, targets, matches, whole, model)
+    terms, gradients = terms_and_gradients(model, raw, whole, None)
     parts = [
-        terms_and_gradients(cut(raw, index), [target], [matched], whole, model)
-        for index, (target, matched) in enumerate(zip(targets, alone, strict=True))
+        terms_and_gradients(model, tree_map_only(torch.Tensor, lambda value: value[i : i + 1], raw), each, whole.counts)  # noqa: B023
+        for i, each in enumerate(alone)
     ]
 
     for name, value in terms.items():
         torch.testing.assert_close(value, sum(part[0][name] for part in parts), rtol=2e-6, atol=1e-6)
-    for name, value in gradients.items():
-        torch.testing.assert_close(value, torch.cat([part[1][name] for part in parts]), rtol=1e-5, atol=1e-7)
+    for number, value in enumerate(gradients):
+        if value is not None:
+            torch.testing.assert_close(value, torch.cat([part[1][number] for part in parts]), rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
@@ -110,11 +98,30 @@ def test_fast_pointwise_convolutions_compute_the_same():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        prefer_kernels(conv, "cpu")
+        with fast_layout(conv, "cpu"):
+            assert conv.dilation == (2, 2)
+            torch.testing.assert_close(conv(images), wanted)
     finally:
         torch.set_num_threads(threads)
-    assert conv.dilation == (2, 2)
-    torch.testing.assert_close(conv(images), wanted)
+
+
+@pytest.mark.parametrize(("channels", "replaced"), [(4, True), (15, True), (16, False)])
+def test_narrow_strided_pointwise_convolutions_are_subsampled(channels, replaced):
+    """oneDNN's own strided kernel writes past its workspace there (its issue 6035)."""
+    conv, images = torch.nn.Conv2d(channels, 8, 1, stride=2), torch.rand(2, channels, 9, 9)
+    wanted = conv(images)
+    with fast_layout(conv, "cpu"):
+        assert conv.stride == ((1, 1) if replaced else (2, 2))
+        torch.testing.assert_close(conv(images), wanted)
+    assert conv.stride == (2, 2) and not conv._forward_pre_hooks
+
+
+def test_a_trained_model_has_the_layout_and_dilations_that_it_came_with():
+    model = tiny_model()
+    before = [(each.dilation, each.weight.is_contiguous()) for each in model.modules() if isinstance(each, torch.nn.Conv2d)]
+    train(model, lambda start: iter([random_batch(0)]), TrainingConfig(iterations=1, batch_size=2, lr=1e-4))
+    after = [(each.dilation, each.weight.is_contiguous()) for each in model.modules() if isinstance(each, torch.nn.Conv2d)]
+    assert after == before
 
 
 def test_the_breakdown_sums_to_the_window(monkeypatch):

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from yolact.models.one_stage.dense_head import Dense
+
 
 class ParameterRows:
     """The head's convolution for mask parameters, anchor by anchor.
@@ -40,17 +42,19 @@ class ParameterRows:
 
 
 @dataclass(frozen=True)
-class ChosenParameters:
-    """Stands for raw outputs' mask parameters (n, P, m), of which rows are made when they are asked for."""
+class ChosenRaw:
+    """Raw outputs whose mask parameters are computed for chosen locations only."""
 
-    features: Tensor
-    """(n, cells + 1, c)."""
+    dense: Dense
+    """Without mask parameters: (n, P, 0)."""
+    context: tuple[Tensor, ...]
+    mask_features: Tensor
+    """(n, cells + 1, c), as `cells_of` arranges them."""
     rows: ParameterRows
 
-    def __getitem__(self, place: tuple[int, Tensor]) -> Tensor:
-        """`[image, anchors]`: (d, m) float32."""
-        image, anchors = place
-        return self.rows(self.features[image], anchors)
+    def parameters_of(self, index: int, locations: Tensor) -> Tensor:
+        """(d, m) float32 mask parameters of one image at `locations` (d,)."""
+        return self.rows(self.mask_features[index], locations)
 
 
 def cells_of(levels: Sequence[Tensor]) -> Tensor:

@@ -17,131 +17,116 @@ from torch.export import Dim
 
 from yolact.config.inference import InferenceConfig
 from yolact.inference.engines.assembly import AssemblyGraph, instances_at_once, masks_by_box
-from yolact.inference.engines.chosen_parameters import ChosenParameters, ParameterRows
-from yolact.inference.engines.eager import check_precision
+from yolact.inference.engines.chosen_parameters import ChosenRaw, ParameterRows
+from yolact.inference.engines.engine import EngineError, check_precision
 from yolact.inference.engines.network_graph import NetworkGraph
 from yolact.inference.engines.packages import compiled
 from yolact.inference.engines.passes.plain_conv import is_plain
 from yolact.inference.engines.suppression import SuppressionGraph
-from yolact.inference.postprocess import detect, in_pixels
-from yolact.models.base import resize
-from yolact.models.masks.prototypes import PrototypeBranch
-from yolact.models.one_stage.model import YolactModel, level_sizes
+from yolact.models.base import Model
+from yolact.models.masks.mask_branch import Instances
+from yolact.models.masks.prototypes import assemble
+from yolact.models.one_stage.anchor_head import AnchorHead
+from yolact.models.one_stage.dense_head import Dense
+from yolact.models.one_stage.model import OneStage, Raw
+from yolact.ops.locations import level_sizes
 from yolact.ops.nms import STATIC
 from yolact.ops.resampling import matrix, taps
-from yolact.runtime.memory import keep_freed_memory
-from yolact.runtime.profiling import Sections, no_sections
-from yolact.structures import Detections, RawOutputs
+from yolact.runtime.profiling import section
+from yolact.structures import Detections
 
 SECTIONS = ("preprocess", "network", "nms", "assembly")
-"""What the engine's work is timed as; `network` is all that has weights."""
+"""`network` is all that has weights."""
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class CompiledEngine:
-    """A YOLACT network compiled for the device that it lies on, as it is now: later changes of its weights aren't seen.
+    """A one-stage model compiled for its device. Later changes of its weights or padding are not seen.
 
     Raises:
-        EngineError: fp16 was asked for on the CPU.
+        EngineError: another model, or fp16 on the CPU.
     """
 
-    def __init__(self, network: YolactModel, precision: str) -> None:
-        self.network = network
-        self.device = network.pixel_mean.device
+    section_names = SECTIONS
+
+    def __init__(self, model: Model, precision: str) -> None:
+        if not isinstance(model, OneStage) or not isinstance(model.head, AnchorHead):
+            raise EngineError(
+                "inference.engine.kind=compiled: Mask R-CNN's inner shapes depend on the image; "
+                "set inference.engine.kind to eager"
+            )
+        self.model, self.device = model, model.device
         self.on_cpu = self.device.type == "cpu"
         check_precision(precision, self.device)
         self.dtype = _DTYPES[precision]
-        if self.on_cpu:
-            keep_freed_memory()
         self._made: dict[Any, Callable[..., Any]] = {}
 
-    def outputs(self, images: Sequence[Tensor], masks: bool, sections: Sections = no_sections) -> RawOutputs:
-        """The network's outputs for (3, H, W) uint8 images of any sizes."""
-        with sections("preprocess"):
-            batch = torch.stack([resize(image, self.network.image_size) for image in images])
-        with sections("network"):
+    def forward(self, batch: Tensor, masks: bool) -> Raw | ChosenRaw:
+        with section("network"):
             step = 1 if self.on_cpu else len(batch)
             parts = [self._network(part, masks) for part in batch.split(step)]
-            offsets, logits, third, *maps = (
+            box, logits, third, *context = (
                 torch.cat(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)
             )
-        parameters: Any = ChosenParameters(third, self._rows) if masks and self._rows else third
-        return RawOutputs(offsets, logits, parameters, maps[0] if maps else None, None, self._anchors)
+        if masks and self._rows:
+            return ChosenRaw(Dense(box, logits, box[..., :0], None), tuple(context), third, self._rows)
+        return Raw(Dense(box, logits, third, None), tuple(context), None)
 
-    def finish(
-        self,
-        raw: RawOutputs,
-        sizes: Sequence[tuple[int, int]],
-        inference: InferenceConfig,
-        sections: Sections = no_sections,
-        keep_prototypes: bool = False,
-    ) -> list[Detections]:
-        """Detections from raw outputs; `sizes` are (H, W) of the original images."""
-        branch, side = self.network.branch, self.network.image_size
+    def postprocess(self, raw: Any, sizes: Sequence[tuple[int, int]], inference: InferenceConfig) -> list[Detections]:
         if inference.suppression not in STATIC:
-            return detect(raw, sizes, branch, inference, side, sections, keep_prototypes)
-        found = [self._detections(raw, index, size, inference, sections, keep_prototypes) for index, size in enumerate(sizes)]
+            return self.model.postprocess(raw, sizes, inference)
+        found = [self._detections(raw, index, size, inference) for index, size in enumerate(sizes)]
         if self.on_cpu:  # absent ones were cut off before their masks were made
             return found
-        counts = torch.stack([(each.scores >= 0).sum() for each in found]).tolist()  # the host waits for the device here alone
+        counts = torch.stack([(each.scores >= 0).sum() for each in found]).tolist()  # the only synchronisation
         return [each[:count] for each, count in zip(found, counts, strict=True)]
 
-    def _detections(
-        self,
-        raw: RawOutputs,
-        index: int,
-        size: tuple[int, int],
-        inference: InferenceConfig,
-        sections: Sections,
-        keep_prototypes: bool,
-    ) -> Detections:
+    def _detections(self, raw: Raw | ChosenRaw, index: int, size: tuple[int, int], inference: InferenceConfig) -> Detections:
         """Of one image; on a GPU as many as there can be, the absent ones last with a score of -1."""
-        with sections("nms"):
-            boxes, scores, labels, parameters = self._suppress(raw, index, inference)
-        with sections("assembly"):
-            maps = None if raw.maps is None else raw.maps[index]
-            masks = self._assemble(parameters, maps, boxes, size, inference) if inference.masks else None
-            shown = (parameters, maps) if keep_prototypes and maps is not None else (None, None)
-            return Detections(in_pixels(boxes, size, inference), scores, labels, masks, *shown)
-
-    @cached_property
-    def _anchors(self) -> Tensor:
-        return self.network.anchors()
+        with section("nms"):
+            survivors = self._survivors(raw, index, inference)
+        with section("assembly"):
+            context = tuple(each[index] for each in raw.context)
+            if self.model.prototypes is None or not inference.masks:
+                return self.model.assembled(survivors, context, size, inference)
+            masks = self._assemble(survivors.parameters, context[0], survivors.boxes, size, inference)
+            return self.model.detections(survivors, context, size, inference, masks, None)
 
     @cached_property
     def _rows(self) -> ParameterRows | None:
-        """What makes the mask parameters of chosen anchors; None where those of all are the network's outputs."""
-        head, scales = self.network.head, self.network.config.anchors.scales
-        if not self.on_cpu or not is_plain(head.mask):
+        """Computes the mask parameters of chosen anchors; None if the network's outputs hold those of all."""
+        head, branch = self.model.head, self.model.branch
+        if not self.on_cpu or branch is None or not is_plain(head.mask):
             return None
-        sizes = level_sizes(self.network.image_size, len(scales))
-        return ParameterRows(head.mask, head.columns[2], sizes, self.network.branch.activate)
+        sizes = level_sizes(self.model.image_size, len(self.model.config.anchors.scales))
+        return ParameterRows(head.mask, head.columns[2], sizes, branch.activate)
 
     def _network(self, batch: Tensor, masks: bool) -> tuple[Tensor, ...]:
         chosen = masks and self._rows is not None
         return self._graph(
-            ("network", masks, len(batch)), lambda: NetworkGraph(self.network, self.dtype, masks, chosen), (batch,)
+            ("network", masks, len(batch)), lambda: NetworkGraph(self.model, self.dtype, masks, chosen), (batch,)
         )
 
-    def _suppress(self, raw: RawOutputs, index: int, inference: InferenceConfig) -> tuple[Tensor, ...]:
-        """Boxes, scores, labels and mask parameters of the survivors; on a GPU, of the absent ones too."""
+    def _survivors(self, raw: Raw | ChosenRaw, index: int, inference: InferenceConfig) -> Instances:
+        """The survivors of NMS; on a GPU, the absent ones too."""
         config = _only(
             inference, "suppression nms_iou score_threshold second_score_threshold pre_nms_top_k max_detections cap_cross_class"
         )
-        inputs = (raw.offsets[index], raw.logits[index], raw.anchors)
+        locations = self.model.head.locations
+        inputs = (raw.dense.box[index], raw.dense.logits[index], locations)
         survivors = self._graph(("nms", repr(config), inputs[1].shape), lambda: SuppressionGraph(config), inputs)
         if self.on_cpu:
             there = int((survivors[1] >= 0).sum())
             survivors = tuple(each[:there] for each in survivors)
-        boxes, scores, labels, anchors = survivors
-        return boxes, scores, labels, raw.mask_parameters[index, anchors]
+        boxes, scores, labels, kept = survivors
+        parameters = raw.parameters_of(index, kept)
+        return Instances(torch.full_like(labels, index), boxes, labels, scores, parameters, locations[kept])
 
     def _assemble(
-        self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], inference: InferenceConfig
-    ) -> Tensor | None:
-        branch = self.network.branch
-        if maps is None or min(size) < 2 or not len(boxes) or not isinstance(branch, PrototypeBranch):
-            return branch.assemble(parameters, maps, boxes, size, inference)
+        self, parameters: Tensor, maps: Tensor, boxes: Tensor, size: tuple[int, int], inference: InferenceConfig
+    ) -> Tensor:
+        if min(size) < 2 or not len(boxes):
+            return assemble(maps, parameters, boxes, size, inference)
         if self.on_cpu:
             return masks_by_box(parameters, maps, boxes, size, inference)
         config = _only(inference, "crop crop_padding mask_threshold")

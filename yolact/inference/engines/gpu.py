@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolact.inference.engines.packages import keep_kernels
+from yolact.runtime.compiler import keep_kernels
 
 
 def captured(graph: nn.Module) -> Callable[..., Any]:

@@ -21,8 +21,8 @@ from yolact.inference.engines.passes.upsampled_conv import UpsampledConv
 from yolact.inference.engines.passes.winograd import WinogradConv
 from yolact.models.masks.protonet import Protonet
 from yolact.models.masks.prototypes import PrototypeBranch
-from yolact.models.one_stage.anchor_head import PredictionHead
-from yolact.models.one_stage.model import YolactModel
+from yolact.models.one_stage.anchor_head import AnchorHead
+from yolact.models.one_stage.model import OneStage
 
 _VECTOR = 16
 """Numbers of float32 in a register of 512 bits."""
@@ -37,7 +37,7 @@ class NetworkGraph(nn.Module):
     convolution stays in float32, where it costs no more and spares boxes and scores a rounding to 8 bits.
     """
 
-    def __init__(self, model: YolactModel, dtype: torch.dtype, masks: bool, chosen: bool = False) -> None:
+    def __init__(self, model: OneStage, dtype: torch.dtype, masks: bool, chosen: bool = False) -> None:
         super().__init__()
         network: Any = deepcopy(model).eval().requires_grad_(False)
         network.semantic = None  # serves in training only
@@ -46,8 +46,8 @@ class NetworkGraph(nn.Module):
             quick: Any = _QuickProtonet(network.branch.protonet)
             network.branch.protonet = quick
         network.head = _JoinedHead(network.head, masks and not chosen)
-        on_cpu = model.pixel_mean.device.type == "cpu"
-        for part in (network.backbone, network.fpn, network.branch, network.head.shared):
+        on_cpu = model.device.type == "cpu"
+        for part in filter(None, (network.backbone, network.fpn, network.branch, network.head.shared)):
             part.to(dtype=dtype, memory_format=torch.channels_last)
         network.head.joined.to(dtype=torch.float32 if on_cpu else dtype, memory_format=torch.channels_last)
         if on_cpu:
@@ -60,11 +60,14 @@ class NetworkGraph(nn.Module):
         pixels = pixels.to(dtype=self.dtype, memory_format=torch.channels_last)
         levels = self.network.fpn(self.network.backbone(pixels))
         branch = self.network.branch
-        maps = branch.maps(levels) if self.masks else None
+        masks = self.masks and branch is not None
+        context = branch.context(levels) if masks else ()
         levels = self.network.head.features(levels)
         offsets, logits, parameters = self.network.head(levels)
-        third = cells_of(levels) if self.chosen else branch.activate(parameters).float().contiguous()
-        return offsets.float().contiguous(), logits.float().contiguous(), third, *(() if maps is None else (maps.float(),))
+        if masks and not self.chosen:
+            parameters = branch.activate(parameters)
+        third = cells_of(levels) if self.chosen else parameters.float().contiguous()
+        return offsets.float().contiguous(), logits.float().contiguous(), third, *(each.float() for each in context)
 
 
 def _border(module: nn.Module) -> str | None:
@@ -83,7 +86,7 @@ def _quicken(network: nn.Module) -> None:
 class _JoinedHead(nn.Module):
     """A prediction head whose last convolutions, which read the same map, are one."""
 
-    def __init__(self, head: PredictionHead, masks: bool) -> None:
+    def __init__(self, head: AnchorHead, masks: bool) -> None:
         super().__init__()
         last = [conv for conv in (head.box, head.classification, head.mask if masks else None) if conv is not None]
         self.shared, self.joined = head.shared, _joined(last)
@@ -94,7 +97,7 @@ class _JoinedHead(nn.Module):
         return [self._shared(level) for level in levels]
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """As `PredictionHead.forward`, from `features`."""
+        """As `AnchorHead.forward`, from `features`."""
         parts = zip(*map(self._level, levels), strict=True)
         offsets, logits, *parameters = (torch.cat(part, dim=1) for part in parts)
         return offsets, logits, parameters[0] if parameters else offsets[..., :0]

@@ -21,28 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from yolact.inference.engines.eager import EngineError
-from yolact.runtime.compiler import require_compiler
+from yolact.inference.engines.engine import EngineError
+from yolact.runtime.compiler import cache_folder, own_folder, require_compiler
 from yolact.runtime.files import written_aside
 from yolact.runtime.hardware import cpu_name
 
 MOST_PACKAGES = 32
 """Kept in the folder; a network of 30 million parameters takes 200 MB in fp32."""
-
-
-def cache_folder() -> Path:
-    """Where packages are kept: `yolact/engines` in XDG_CACHE_HOME, or in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "yolact" / "engines"
-
-
-def keep_kernels() -> None:
-    """Have inductor keep what it compiles at run time beside the packages, unless TORCHINDUCTOR_CACHE_DIR names another place.
-
-    Raises:
-        EngineError: that folder can't be written or belongs to somebody else.
-    """
-    if "TORCHINDUCTOR_CACHE_DIR" not in os.environ:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(_own_folder(cache_folder().with_name("inductor")))
 
 
 def compiled(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any = None, folder: Path | None = None) -> Callable[..., Any]:
@@ -55,9 +40,10 @@ def compiled(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any = None, fold
         folder: None takes `cache_folder()`.
 
     Raises:
-        EngineError: there is no C++ compiler, the folder can't be written or belongs to somebody else, or compiling failed.
+        EngineError: there is no C++ compiler, or compiling failed.
+        CompilerError: the folder can't be written or belongs to somebody else.
     """
-    folder = _own_folder(folder or cache_folder())
+    folder = own_folder(folder or cache_folder())
     path = folder / f"{type(graph).__name__}-{_key(graph, inputs, shapes)}.pt2"
     with _locked(path.with_suffix(".lock")):
         if not path.is_file():
@@ -96,23 +82,12 @@ def _ordinary(values: Any) -> Any:
     return values.clone() if isinstance(values, Tensor) else tuple(_ordinary(value) for value in values)
 
 
-def _own_folder(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        about = folder.stat()
-    except OSError as error:
-        raise EngineError(f"{folder}: compiled code can't be kept here ({error}); set XDG_CACHE_HOME") from None
-    if about.st_uid != os.getuid() or about.st_mode & 0o022:
-        raise EngineError(f"{folder}: compiled code is loaded from here, but others may write to it; set XDG_CACHE_HOME")
-    return folder
-
-
 def _key(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any) -> str:
     digest = hashlib.sha256()
     about = (torch.__version__, platform.python_version(), cpu_name(), torch.get_num_threads(), shapes, _described(inputs))
     digest.update(repr(about).encode())
     digest.update(repr(getattr(graph, "essence", None)).encode())
-    for name, tensor in sorted(graph.state_dict(keep_vars=True).items()):
+    for name, tensor in sorted((*graph.named_parameters(), *graph.named_buffers())):
         digest.update(f"{name}{_described(tensor)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     for source in _sources(graph):

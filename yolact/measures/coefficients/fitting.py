@@ -18,8 +18,7 @@ from torch.nn import functional as F
 
 from yolact.config.inference import InferenceConfig
 from yolact.evaluation.objects import mask_iou
-from yolact.interventions.base import reassembled
-from yolact.models.one_stage.model import YolactModel
+from yolact.models.masks.prototypes import PrototypeBranch, reassembled
 from yolact.ops import masks as mask_ops
 from yolact.structures import Detections
 
@@ -31,9 +30,9 @@ TOLERANCE = 1e-9
 """The fit ends where a step lowers the loss, in nats per pixel, by less."""
 
 
-def coefficient_range(model: YolactModel) -> float:
-    """The largest |coefficient| that the network can give: 1 with tanh, else infinite."""
-    return 1.0 if getattr(model.config.mask_branch, "coefficient_activation", None) == "tanh" else math.inf
+def coefficient_range(branch: PrototypeBranch) -> float:
+    """The largest |coefficient| that the branch can predict: 1 with tanh, else infinite."""
+    return 1.0 if branch.config.coefficient_activation == "tanh" else math.inf
 
 
 def coverage(masks: Tensor, size: tuple[int, int]) -> Tensor:
@@ -49,6 +48,20 @@ def crop_fractions(found: Detections) -> Tensor:
         raise ValueError("detections without masks have no image size")
     height, width = found.masks.shape[-2:]
     return found.boxes / torch.tensor([width, height, width, height], device=found.boxes.device)
+
+
+def limit_masks(found: Detections, truth: Tensor, inference: InferenceConfig) -> Tensor:
+    """(q, H, W) bool: masks (q, H, W) of objects as prototypes that span everything would give them, cropped by the boxes.
+
+    Args:
+        found: q detections with prototypes, whose resolution is taken.
+    """
+    if found.prototypes is None:
+        raise ValueError("detections were made without prototypes")
+    covered = coverage(truth, (found.prototypes.shape[-2], found.prototypes.shape[-1]))
+    if inference.crop:
+        covered = mask_ops.crop(covered, crop_fractions(found), inference.crop_padding)
+    return mask_ops.binarize(covered, (truth.shape[-2], truth.shape[-1]), inference.mask_threshold)
 
 
 def best_coefficients(found: Detections, truth: Tensor, inference: InferenceConfig, bound: float) -> Detections:

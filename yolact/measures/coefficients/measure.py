@@ -26,8 +26,6 @@ from yolact.interventions.oracle import limit_masks
 from yolact.measures.coefficients import CoefficientsConfig
 from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, crop_fractions
 from yolact.measures.context import Look, steps
-from yolact.models.masks.prototypes import PrototypeBranch
-from yolact.models.one_stage.model import YolactModel
 from yolact.ops import masks as mask_ops
 from yolact.runtime.files import write_json, write_npz
 from yolact.structures import Detections
@@ -41,24 +39,24 @@ def measure(folder: Path, look: Look, config: CoefficientsConfig) -> None:
     Raises:
         Stopped: asked to.
     """
-    model = look.model
-    if not isinstance(model, YolactModel) or not isinstance(model.branch, PrototypeBranch):
+    branch = look.model.prototypes
+    if branch is None:
         write_json(folder / "summary.json", {"prototypes": 0})
         return
-    bound = coefficient_range(model)
+    bound = coefficient_range(branch)
     inference = look.inference.replace(masks=True)
     image_ids = look.split.image_ids[: config.images]
     rows: list[Arrays] = []
     objects, before = 0, None
     for place, image_id in enumerate(steps(look, image_ids)):
-        found = model.predict([look.split.image(image_id).to(look.device)], inference, keep_prototypes=True)[0]
+        found = look.predictor.predict([look.split.image(image_id).to(look.device)], inference)[0]
         truth = look.split.instances(image_id)
         objects += int((~truth.crowd).sum())
         first = sum(len(one["score"]) for one in rows)
         rows.append(of_image(found, truth, inference, bound, before) | {"image": np.full(len(found), place)})
         rows[-1]["detection"] += first
         before = found.prototypes
-    k = model.branch.parameters_per_anchor
+    k = branch.config.k
     arrays = _joined(rows)
     arrays |= {"image_ids": np.array(image_ids, np.int64), "class_names": np.array(look.split.class_names, str)}
     write_npz(folder / "coefficients.npz", arrays)

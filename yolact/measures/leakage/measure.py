@@ -30,10 +30,10 @@ from torchvision.ops import box_iou
 from yolact.config.inference import InferenceConfig
 from yolact.data.coco import Instances
 from yolact.evaluation.objects import MATCH_IOU, mask_iou, masks_of, match_objects
-from yolact.interventions.base import reassembled
 from yolact.measures.context import Look, steps
 from yolact.measures.leakage import LeakageConfig
 from yolact.measures.leakage.worst import Worst
+from yolact.models.masks.prototypes import reassembled
 from yolact.runtime.files import write_json, write_text
 from yolact.structures import Detections
 
@@ -59,7 +59,7 @@ def measure(folder: Path, look: Look, config: LeakageConfig) -> None:
     image_ids = look.split.image_ids[: config.images]
     for image_id in steps(look, image_ids):
         image, truth = look.split.image(image_id), look.split.instances(image_id)
-        found = look.model.predict([image.to(look.device)], inference, keep_prototypes=True)[0]
+        found = look.predictor.predict([image.to(look.device)], inference)[0]
         masks_of(found, "leakage")
         own, pairs = matched_pairs(found, truth)
         by_object = {row["object"]: row for row in rows_of(own, pairs, truth, inference)}

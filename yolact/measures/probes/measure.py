@@ -27,8 +27,6 @@ from yolact.data.synthetic.scenes import box_of
 from yolact.data.synthetic.sprites import Sprite, sprites
 from yolact.measures.context import Look, steps
 from yolact.measures.probes import ProbesConfig, translation
-from yolact.models.masks.prototypes import PrototypeBranch
-from yolact.models.one_stage.model import YolactModel
 from yolact.ops import masks as mask_ops
 from yolact.runtime.files import write_json, write_npz
 from yolact.structures import Detections
@@ -53,11 +51,11 @@ def measure(folder: Path, look: Look, config: ProbesConfig) -> None:
         Stopped: asked to.
         UserError: the data have no object to move, or the network's input is too small to move it in.
     """
-    model = look.model
-    if not isinstance(model, YolactModel) or not isinstance(model.branch, PrototypeBranch):
+    branch = look.model.prototypes
+    if branch is None:
         write_json(folder / "summary.json", {"prototypes": 0})
         return
-    size, stride = model.image_size, largest_stride(model.branch.config.source)
+    size, stride = look.model.image_size, largest_stride(branch.config.source)
     objects, source = sprites(look.split, size, config.objects)
     grid = places(size, max(sprite.side for sprite in objects), stride, config.cells, config.phases)
     arrays = moved_objects(look, objects, grid)
@@ -67,7 +65,7 @@ def measure(folder: Path, look: Look, config: ProbesConfig) -> None:
     arrays |= shown(look, figure_five(size, objects, grid))
     write_npz(folder / "probes.npz", arrays)
     described = {"image_size": size, "stride": stride, "cells": grid.cells, "phases": grid.phases, "source": source}
-    write_json(folder / "summary.json", {"prototypes": model.branch.config.k, **described, **summary(arrays, grid.phases)})
+    write_json(folder / "summary.json", {"prototypes": branch.config.k, **described, **summary(arrays, grid.phases)})
 
 
 def largest_stride(source: int) -> int:
@@ -197,7 +195,7 @@ def _answers(look: Look, made: Iterable[tuple[Picture, Covered]], total: int) ->
     for _ in steps(look, list(range(-(-total // BATCH)))):
         pictures, covered = zip(*islice(remaining, BATCH), strict=True)
         tensors = [torch.from_numpy(picture).permute(2, 0, 1).to(look.device) for picture in pictures]
-        yield from zip(look.model.predict(tensors, inference, keep_prototypes=True), covered, strict=True)
+        yield from zip(look.predictor.predict(tensors, inference), covered, strict=True)
 
 
 def _prototypes(found: Detections) -> Tensor:

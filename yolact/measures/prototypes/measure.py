@@ -43,7 +43,7 @@ def measure(folder: Path | str, look: Look, config: PrototypesConfig) -> dict[st
         _append(archive, "class_names", np.array(look.split.class_names, str))
         for place, image_id in enumerate(steps(look, image_ids)):
             image = look.split.image(image_id)
-            found = look.model.predict([image.to(look.device)], look.inference, keep_prototypes=True)[0]
+            found = look.predictor.predict([image.to(look.device)], look.inference)[0]
             kept = picture_worthy(found)
             for name, array in _arrays(image, kept).items():
                 _append(archive, f"{place}_{name}", array)

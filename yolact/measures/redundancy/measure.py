@@ -44,7 +44,7 @@ def _look(look: Look, images: int) -> PrototypeMoments | None:
     moments = None
     for image_id in steps(look, look.split.image_ids[:images]):
         image = look.split.image(image_id).to(look.device)
-        found = look.model.predict([image], look.inference, keep_prototypes=True)[0]
+        found = look.predictor.predict([image], look.inference)[0]
         if found.prototypes is None:
             return None
         moments = moments or PrototypeMoments(len(found.prototypes), len(look.split.class_names))

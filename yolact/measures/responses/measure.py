@@ -23,10 +23,8 @@ from yolact.measures.context import Look, steps
 from yolact.measures.responses import ResponsesConfig
 from yolact.measures.responses.described import PER_IMAGE, Described, Description
 from yolact.measures.responses.regions import Regions, regions
-from yolact.models.base import resize
+from yolact.models.base import Model, resize
 from yolact.models.build import build_model
-from yolact.models.masks.prototypes import PrototypeBranch
-from yolact.models.one_stage.model import YolactModel
 from yolact.models.padding import padding_of, set_padding
 from yolact.runtime.files import write_json, write_npz, write_text
 
@@ -42,7 +40,7 @@ def measure(folder: Path, look: Look, config: ResponsesConfig) -> None:
         Stopped: asked to.
     """
     model = look.model
-    if not isinstance(model, YolactModel) or not isinstance(model.branch, PrototypeBranch):
+    if model.prototypes is None:
         write_json(folder / "summary.json", {"prototypes": 0})
         return
     image_ids = look.split.image_ids[: config.images]
@@ -71,9 +69,9 @@ def measure(folder: Path, look: Look, config: ResponsesConfig) -> None:
 
 
 @torch.inference_mode()
-def prototypes(model: YolactModel, image: Tensor, device: str) -> Tensor:
+def prototypes(model: Model, image: Tensor, device: str) -> Tensor:
     """(k, h, w) float32 on the CPU, of a (3, H, W) uint8 image; raises UserError where they are not finite."""
-    maps = cast(Tensor, model.raw(resize(image.to(device), model.image_size)[None]).maps)[0].float().cpu()
+    maps = model(resize(image.to(device), model.image_size)[None]).context[0][0].float().cpu()
     if not maps.isfinite().all():
         raise UserError("responses: the prototypes are not finite numbers: the training diverged; lower training.lr")
     return maps
@@ -85,13 +83,13 @@ def shuffled(maps: Tensor, seed: int) -> Tensor:
     return maps.flatten(1)[:, order].reshape(maps.shape)
 
 
-def _random(look: Look, model: YolactModel, number: int) -> YolactModel:
+def _random(look: Look, model: Model, number: int) -> Model:
     """A network that never saw an image, otherwise as the one that is looked at."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(FIRST_SEED + number)
         made = build_model(model.config, model.num_classes, pretrained=False)
     set_padding(made, padding_of(model))
-    return made.to(look.device).eval()  # type: ignore[return-value]  # the configuration is YOLACT's
+    return made.to(look.device).eval()
 
 
 def _rows(found: Description, image_ids: list[int]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolact.models.masks.prototypes import downsample
+from yolact.ops.masks import downsample
 
 BAND = 1 / 64
 """Half the width of the band along contours, as a fraction of the grid's side; at least one pixel."""

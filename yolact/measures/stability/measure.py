@@ -132,7 +132,7 @@ def _stepping(frames: Iterable[Frame], numbers: Iterator[int]) -> Iterator[Frame
 
 def _detect(look: Look, config: StabilityConfig, frame: Frame, number: int) -> list[Seen]:
     image = torch.from_numpy(frame.image.transpose(2, 0, 1).copy()).to(look.device)
-    found = look.model.predict([image], look.inference)[0]
+    found = look.predictor.predict([image], look.inference)[0]
     if found.masks is None:
         raise UserError("stability measures masks and this network makes none: take it out of `measure` or set inference.masks")
     return look_at(found, frame, number, config.score)

@@ -1,18 +1,16 @@
-"""Mask branches: the seam inside YOLACT where methods of making masks differ."""
+"""Mask branches: one file per way of making masks. A new one is one file, and one line here."""
 
-from yolact.config.mask_branch import FCMaskConfig, NoMaskConfig, PrototypeConfig
+from __future__ import annotations
+
+from yolact.config.mask_branch import FCMaskConfig, MaskBranchConfig, NoMaskConfig, PrototypeConfig
 from yolact.models.masks.fc_mask import FCMaskBranch
-from yolact.models.masks.no_masks import NoMaskBranch
+from yolact.models.masks.mask_branch import MaskBranch
 from yolact.models.masks.prototypes import PrototypeBranch
-from yolact.models.one_stage.mask_branch import MaskBranch
 
-__all__ = ["FCMaskBranch", "MaskBranch", "NoMaskBranch", "PrototypeBranch", "build_branch"]
+BRANCHES = {PrototypeConfig: PrototypeBranch, FCMaskConfig: FCMaskBranch}
+"""Configuration class: branch class, made from the configuration and the channels of the pyramid."""
 
 
-def build_branch(config: PrototypeConfig | FCMaskConfig | NoMaskConfig, channels: int) -> MaskBranch:
-    """The branch that `config` describes, on pyramid levels of `channels`."""
-    if isinstance(config, PrototypeConfig):
-        return PrototypeBranch(config, channels)
-    if isinstance(config, NoMaskConfig):
-        return NoMaskBranch()
-    return FCMaskBranch(config)
+def build_branch(config: MaskBranchConfig, channels: int) -> MaskBranch | None:
+    """The mask branch that `config` describes, on pyramid levels of `channels`; None for a detector of boxes only."""
+    return None if isinstance(config, NoMaskConfig) else BRANCHES[type(config)](config, channels)

@@ -5,47 +5,41 @@ Source: paper table 2c; reference `mask_type.direct`, `multibox_loss.py` direct_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from yolact.config.inference import InferenceConfig
 from yolact.config.mask_branch import FCMaskConfig
-from yolact.models.one_stage.mask_branch import MaskBranch, MaskTargets
+from yolact.models.masks.mask_branch import Instances, MaskBranch, Masks, Truth
 from yolact.ops import masks as mask_ops
 
 
 class FCMaskBranch(MaskBranch):
-    """`size`² mask probabilities per anchor, in the frame of the predicted box; no shared maps."""
+    """`size`² mask probabilities per location, in the frame of the predicted box; no shared context."""
 
-    maps_section = None
+    section = None
 
-    def __init__(self, config: FCMaskConfig) -> None:
+    def __init__(self, config: FCMaskConfig, channels: int) -> None:
         super().__init__()
         self.config = config
-        self.parameters_per_anchor = config.size**2
-
-    def maps(self, levels: Sequence[Tensor]) -> None:
-        return None
+        self.parameters_per_location = config.size**2
 
     def activate(self, raw: Tensor) -> Tensor:
         return torch.sigmoid(raw)
 
-    def loss(self, targets: MaskTargets) -> Tensor:
+    def loss(self, instances: Instances, context: tuple[Tensor, ...], truth: Truth) -> dict[str, Tensor]:
         """Binary cross entropy, summed over pixels, against the ground truth inside the predicted (or true) box."""
-        boxes = targets.decoded if self.config.crop_box == "predicted" else targets.boxes[targets.objects]
-        truth = (average_pool_boxes(targets.masks, targets.objects, boxes, self.config.size) > 0.5).float()
-        return (
-            F.binary_cross_entropy(targets.parameters.nan_to_num(), truth.flatten(1), reduction="sum") * self.config.loss_weight
-        )
+        boxes = instances.boxes if self.config.crop_box == "predicted" else truth.boxes[truth.objects]
+        wanted = (average_pool_boxes(truth.masks, truth.objects, boxes, self.config.size) > 0.5).float()
+        made = instances.parameters.nan_to_num()
+        return {"mask": F.binary_cross_entropy(made, wanted.flatten(1), reduction="sum") * self.config.loss_weight}
 
-    def assemble(
-        self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], config: InferenceConfig
-    ) -> Tensor:
-        square = parameters.reshape(-1, self.config.size, self.config.size)
-        return mask_ops.paste(square, mask_ops.to_pixels(boxes, size), size, config.mask_threshold)
+    def masks(
+        self, instances: Instances, context: tuple[Tensor, ...], size: tuple[int, int], inference: InferenceConfig
+    ) -> Masks:
+        square = instances.parameters.reshape(-1, self.config.size, self.config.size)
+        return Masks(mask_ops.paste(square, mask_ops.to_pixels(instances.boxes, size), size, inference.mask_threshold))
 
 
 def average_pool_boxes(masks: Tensor, objects: Tensor, boxes: Tensor, size: int) -> Tensor:
@@ -53,7 +47,7 @@ def average_pool_boxes(masks: Tensor, objects: Tensor, boxes: Tensor, size: int)
 
     Args:
         masks: (n, H, W) uint8 0/1.
-        objects: (q,) int64, the mask each box looks at.
+        objects: (q,) int64, the mask that each box is placed on.
         boxes: (q, 4) xyxy fractions; cut to whole pixels inside the image, at least one pixel wide and high.
         size: bins per side.
 

@@ -6,8 +6,8 @@ Source: paper sections 3.1 to 3.3; reference `layers/modules/multibox_loss.py` l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -15,64 +15,64 @@ from torch.nn import functional as F
 
 from yolact.config.inference import InferenceConfig
 from yolact.config.mask_branch import PrototypeConfig
+from yolact.errors import UserError
+from yolact.models.masks.mask_branch import Instances, MaskBranch, Masks, Truth
 from yolact.models.masks.protonet import Protonet
-from yolact.models.one_stage.mask_branch import MaskBranch, MaskTargets
 from yolact.ops import masks as mask_ops
+from yolact.structures import Detections
 
 
 class PrototypeBranch(MaskBranch):
     """Linear combination of prototypes."""
 
-    maps_section = "protonet"
+    section = "protonet"
 
     def __init__(self, config: PrototypeConfig, channels: int) -> None:
         super().__init__()
         self.config = config
         self.protonet = Protonet(config, channels)
-        self.parameters_per_anchor = config.k
+        self.parameters_per_location = config.k
 
-    def maps(self, levels: Sequence[Tensor]) -> Tensor:
+    def context(self, levels: Sequence[Tensor]) -> tuple[Tensor]:
         """(n, k, h, w) prototypes, h and w twice those of the source level."""
-        return self.protonet(levels[self.config.source - 3])
+        return (self.protonet(levels[self.config.source - 3]),)
 
     def activate(self, raw: Tensor) -> Tensor:
         return torch.tanh(raw) if self.config.coefficient_activation == "tanh" else raw
 
-    def loss(self, targets: MaskTargets) -> Tensor:
+    def loss(self, instances: Instances, context: tuple[Tensor, ...], truth: Truth) -> dict[str, Tensor]:
         """Pixelwise binary cross entropy of the assembled masks against ground truth at prototype resolution.
 
         With the crop, each mask's sum is divided by its ground-truth box's area in prototype pixels; without, by the number of
-        prototype pixels. The target is not cropped. Beyond `max_masks_per_image` positives a random choice stands for all.
+        prototype pixels. The target is not cropped. Beyond `max_masks_per_image` positives, a random choice represents all.
         """
-        config, maps = self.config, cast(Tensor, targets.maps)
+        config, (maps,) = self.config, context
         size = (maps.shape[-2], maps.shape[-1])
-        kept = [self._choose(count, seed) for count, seed in zip(targets.counts, targets.seeds, strict=True)]
-        chosen, counts = _numbered(kept, targets.counts).to(maps.device), [len(each) for each in kept]
-        objects = targets.objects[chosen]
-        boxes = targets.boxes[objects]
-        parameters = targets.parameters[chosen].split(counts)
+        kept = [self._choose(count, seed) for count, seed in zip(truth.per_image, truth.seeds, strict=True)]
+        chosen, counts = _numbered(kept, truth.per_image).to(maps.device), [len(each) for each in kept]
+        objects = truth.objects[chosen]
+        boxes = truth.boxes[objects]
+        parameters = instances.parameters[chosen].split(counts)
         predicted = torch.cat([mask_ops.assemble(own, rows) for own, rows in zip(maps, parameters, strict=True)])
         if config.crop_in_loss:
             predicted = mask_ops.crop(predicted, boxes, config.crop_padding)
-        truth = downsample(targets.masks, size)[objects]  # (q, h, w)
-        per_mask = F.binary_cross_entropy(predicted.nan_to_num(), truth, reduction="none").sum(dim=(1, 2))
+        wanted = mask_ops.downsample(truth.masks, size)[objects]  # (q, h, w)
+        per_mask = F.binary_cross_entropy(predicted.nan_to_num(), wanted, reduction="none").sum(dim=(1, 2))
         pixels = size[0] * size[1]
         if config.crop_in_loss:
             per_mask = per_mask / (boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1])
-        if counts != list(targets.counts):
-            scales = [count / max(1, each) for count, each in zip(targets.counts, counts, strict=True)]
+        if counts != list(truth.per_image):
+            scales = [count / max(1, each) for count, each in zip(truth.per_image, counts, strict=True)]
             per_mask = per_mask * torch.repeat_interleave(torch.tensor(scales), torch.tensor(counts)).to(per_mask)
-        return per_mask.sum() * (config.loss_weight / pixels)
+        return {"mask": per_mask.sum() * (config.loss_weight / pixels)}
 
-    def assemble(
-        self, parameters: Tensor, maps: Tensor | None, boxes: Tensor, size: tuple[int, int], config: InferenceConfig
-    ) -> Tensor:
-        maps = cast(Tensor, maps)
-        probabilities = mask_ops.assemble(maps, parameters, boxes if config.crop else None, padding=config.crop_padding)
-        return mask_ops.binarize(probabilities, size, config.mask_threshold)
+    def masks(
+        self, instances: Instances, context: tuple[Tensor, ...], size: tuple[int, int], inference: InferenceConfig
+    ) -> Masks:
+        return Masks(assemble(context[0], instances.parameters, instances.boxes, size, inference))
 
     def _choose(self, positives: int, seed: int) -> Tensor:
-        """Which positives of an image stand for all."""
+        """The positives of an image that represent all."""
         cap = self.config.max_masks_per_image
         if positives <= cap:
             return torch.arange(positives)
@@ -85,9 +85,36 @@ def _numbered(chosen: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
     return torch.cat([each + start for each, start in zip(chosen, starts, strict=False)])
 
 
-def downsample(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """(n, S, S) 0/1 masks to (n, h, w) float 0/1: bilinear, then above one half (reference: `.gt(0.5)`)."""
-    if not len(masks):
-        return masks.new_zeros((0, *size), dtype=torch.float32)
-    # images of one channel: many channels of one image would be laid out anew, channels last, in four times the time
-    return (F.interpolate(masks[:, None].float(), size=size, mode="bilinear", align_corners=False)[:, 0] > 0.5).float()
+def assemble(
+    prototypes: Tensor, coefficients: Tensor, boxes: Tensor, size: tuple[int, int], inference: InferenceConfig
+) -> Tensor:
+    """(n, H, W) bool masks from prototypes (k, h, w), coefficients (n, k) and boxes (n, 4), xyxy fractions.
+
+    Args:
+        size: (H, W) of the masks.
+        inference: crop and threshold.
+    """
+    corners = boxes if inference.crop else None
+    soft = mask_ops.assemble(prototypes, coefficients, corners, padding=inference.crop_padding)
+    return mask_ops.binarize(soft, size, inference.mask_threshold)
+
+
+def reassembled(
+    found: Detections, inference: InferenceConfig, coefficients: Tensor | None = None, boxes: Tensor | None = None
+) -> Detections:
+    """The detections with masks assembled again, as `inference` says, from other coefficients (n, k) or boxes (n, 4) in pixels.
+
+    With neither, the masks are those of the prediction, up to the rounding of the crop's corners.
+
+    Raises:
+        UserError: the detections were made without masks.
+    """
+    prototypes, masks = found.prototypes, found.masks
+    if prototypes is None or masks is None or found.coefficients is None:
+        raise UserError("inference.intervention: there are no masks to assemble again; set inference.masks to true")
+    used = found.coefficients if coefficients is None else coefficients
+    corners = found.boxes if boxes is None else boxes
+    height, width = masks.shape[-2:]
+    fractions = corners / torch.tensor([width, height, width, height], device=corners.device)
+    made = assemble(prototypes, used, fractions, (height, width), inference)
+    return replace(found, masks=made, coefficients=used, boxes=corners)

@@ -1,4 +1,4 @@
-"""The prediction head, shared by all pyramid levels: boxes, class scores, and the mask branch's parameters.
+"""YOLACT's head: anchors, a prediction head shared by all levels, softmax classes with hard negatives.
 
 Source: paper section 4; reference `yolact.py` PredictionModule.
 """
@@ -11,37 +11,60 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yolact.config.model import HeadConfig
+from yolact.config.model import YolactConfig
+from yolact.models.base import Counts
+from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead, objects_of, rows
+from yolact.models.one_stage.losses import box_loss, class_loss
+from yolact.ops import boxes as box_ops
+from yolact.ops.assignment import Matches, match_batch
+from yolact.ops.locations import level_sizes, make_anchors
+from yolact.structures import Target
 
 
-class PredictionHead(nn.Module):
-    """For every anchor: 4 box offsets, `num_classes` + 1 class logits (column 0 is background), and mask parameters."""
+class AnchorHead(DenseHead):
+    """For every anchor: 4 box offsets, C + 1 class logits (column 0 is background), and mask parameters."""
 
-    def __init__(self, config: HeadConfig, channels: int, anchors: int, num_classes: int, mask_parameters: int) -> None:
+    def __init__(self, config: YolactConfig, num_classes: int, parameters_per_location: int) -> None:
         super().__init__()
-        self.shared = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(config.shared_convs))
+        channels, anchors = config.fpn.channels, config.anchors.per_cell
+        self.config = config
+        self.shared = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(config.head.shared_convs))
         self.box = nn.Conv2d(channels, anchors * 4, 3, padding=1)
         self.classification = nn.Conv2d(channels, anchors * (num_classes + 1), 3, padding=1)
-        self.mask = nn.Conv2d(channels, anchors * mask_parameters, 3, padding=1) if mask_parameters else None
-        self.columns = (4, num_classes + 1, mask_parameters)
+        self.mask = nn.Conv2d(channels, anchors * parameters_per_location, 3, padding=1) if parameters_per_location else None
+        self.columns = (4, num_classes + 1, parameters_per_location)
+        sizes = level_sizes(config.image_size, len(config.anchors.scales))
+        self.register_locations(make_anchors(config.anchors, config.image_size, sizes))
 
-    def forward(self, levels: Sequence[Tensor], masks: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-        """Levels (n, c, h, w) to offsets (n, P, 4), logits (n, P, C+1), mask parameters (n, P, m), or (n, P, 0) without masks.
-
-        The P anchors run as in `yolact.ops.locations.make_anchors`: level by level, row by row, anchors of a cell side by side.
-        """
+    def forward(self, levels: Sequence[Tensor], masks: bool = True) -> Dense:
         outputs = [self._level(level, masks) for level in levels]
-        offsets, logits, parameters = (torch.cat(column, dim=1) for column in zip(*outputs, strict=True))
-        return offsets, logits, parameters
+        box, logits, parameters = (torch.cat(column, dim=1) for column in zip(*outputs, strict=True))
+        return Dense(box, logits, parameters, None)
 
     def _level(self, level: Tensor, masks: bool) -> tuple[Tensor, ...]:
         for conv in self.shared:
             level = F.relu(conv(level))
-        offsets, logits = self._rows(self.box(level), self.columns[0]), self._rows(self.classification(level), self.columns[1])
+        box, logits = rows(self.box(level), self.columns[0]), rows(self.classification(level), self.columns[1])
         if self.mask is None or not masks:
-            return offsets, logits, offsets[..., :0]
-        return offsets, logits, self._rows(self.mask(level), self.columns[2])
+            return box, logits, box[..., :0]
+        return box, logits, rows(self.mask(level), self.columns[2])
 
-    @staticmethod
-    def _rows(maps: Tensor, columns: int) -> Tensor:
-        return maps.permute(0, 2, 3, 1).reshape(maps.shape[0], -1, columns)
+    def decode(self, box: Tensor, locations: Tensor) -> Tensor:
+        return box_ops.decode(box, locations)
+
+    def scores(self, logits: Tensor, quality: Tensor | None) -> Tensor:
+        return torch.softmax(logits, dim=-1)[..., 1:]
+
+    def assign(self, targets: Sequence[Target]) -> list[Matches]:
+        return match_batch(*objects_of(targets, self.config.image_size), self.locations, self.config.matching)
+
+    def loss(self, dense: Dense, assignment: Assignment, counts: Counts) -> dict[str, Tensor]:
+        """Terms `box` and `class`; see `yolact.models.one_stage.losses`."""
+        config, divisor = self.config.loss, max(1, counts["positives"])
+        negatives = config.negatives_per_positive
+        return {
+            "box": box_loss(dense.box, self.locations, assignment) * config.box / divisor,
+            "class": class_loss(dense.logits, assignment.classes, assignment.per_image, negatives)
+            * config.classification
+            / divisor,
+        }

@@ -1,176 +1,194 @@
-"""YOLACT behind the model interface."""
+"""One-stage instance segmentation: backbone, pyramid, a dense head that finds objects, a mask branch that makes their masks.
+
+YOLACT is the pair of `AnchorHead` and `PrototypeBranch`. n images, S the input's side, P locations of the head.
+Source: paper sections 3 and 4.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from yolact.config.engine import EngineConfig
 from yolact.config.inference import InferenceConfig
-from yolact.config.model import YolactConfig
-from yolact.inference.engines import engine_of
+from yolact.config.model import IMAGENET_MEAN, IMAGENET_STD, OneStageConfig
 from yolact.models.backbones import build_backbone, freeze_batch_norm
-from yolact.models.base import IMAGENET_MEAN, IMAGENET_STD, LaterSteps, Model, resize
+from yolact.models.base import Counts, Model, to_float32
+from yolact.models.initialise import xavier
 from yolact.models.masks import build_branch
+from yolact.models.masks.mask_branch import Instances, Truth
+from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.necks import FPN
-from yolact.models.one_stage.anchor_head import PredictionHead
-from yolact.models.one_stage.losses import Normalizer, losses, match_targets
+from yolact.models.one_stage.dense_head import Assignment, Dense
+from yolact.models.one_stage.heads import build_head
+from yolact.models.one_stage.losses import nan_if_any_nonfinite, semantic_loss
 from yolact.models.padding import set_padding
-from yolact.ops.assignment import Matches
-from yolact.ops.locations import make_anchors
-from yolact.runtime.profiling import Sections, no_sections
-from yolact.structures import Detections, RawOutputs, Target
-
-Computed = tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]
-"""Offsets, logits, mask parameters, maps, semantic logits: as in `RawOutputs`."""
+from yolact.ops.masks import to_pixels
+from yolact.ops.nms import suppress
+from yolact.runtime.profiling import section
+from yolact.structures import Detections, Target
 
 
-class YolactModel(Model):
-    """YOLACT: backbone, pyramid, shared head, and a mask branch. Source: paper sections 3 and 4."""
+class Raw(NamedTuple):
+    """Raw outputs of a one-stage model for a batch, before decoding and NMS."""
 
-    def __init__(self, config: YolactConfig, num_classes: int, pretrained: bool = True) -> None:
+    dense: Dense
+    """Outputs of the dense head, the mask parameters activated."""
+    context: tuple[Tensor, ...]
+    """What the mask branch shares between the instances of an image, first dimension n; empty without masks."""
+    semantic: Tensor | None
+    """(n, C, h, w) logits at P3's resolution; only in training mode, if the configuration has them."""
+
+    def parameters_of(self, index: int, locations: Tensor) -> Tensor:
+        """(d, m) mask parameters of one image at `locations` (d,)."""
+        return self.dense.parameters[index, locations]
+
+
+class OneStage(Model):
+    """Backbone → neck → dense head and mask branch."""
+
+    config: OneStageConfig
+
+    def __init__(self, config: OneStageConfig, num_classes: int, pretrained: bool = True) -> None:
         super().__init__()
-        self.config = config
-        self.image_size = config.image_size
-        self.num_classes = num_classes
-        channels = config.fpn.channels
+        self.config, self.image_size, self.num_classes = config, config.image_size, num_classes
         self.backbone = build_backbone(config.backbone, pretrained)
         self.fpn = FPN(config.fpn, self.backbone.channels)
-        self.branch = build_branch(config.mask_branch, channels)
-        self.head = PredictionHead(
-            config.head, channels, config.anchors.per_cell, num_classes, self.branch.parameters_per_anchor
-        )
-        self.semantic = nn.Conv2d(channels, num_classes, 1) if config.loss.semantic > 0 else None
-        for part in (self.fpn, self.branch, self.head, self.semantic):
-            if part is not None:
-                part.apply(_xavier)
+        self.branch = build_branch(config.mask_branch, config.fpn.channels)
+        self.head = build_head(config, num_classes, self.branch.parameters_per_location if self.branch else 0)
+        self.semantic = nn.Conv2d(config.fpn.channels, num_classes, 1) if config.loss.semantic > 0 else None
+        self.fpn.apply(xavier)
+        if self.branch is not None:
+            self.branch.initialise()
+        self.head.initialise()
+        if self.semantic is not None:
+            self.semantic.apply(xavier)
         if config.padding != "zeros":
             set_padding(self, config.padding)
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if config.pixels == "imagenet" else ((0.0,) * 3, (255.0,) * 3)
-        self.pixel_mean: Tensor
-        self.pixel_std: Tensor
-        self.register_buffer("pixel_mean", torch.tensor(mean)[:, None, None], persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(std)[:, None, None], persistent=False)
-        maps = (self.branch.maps_section,) if self.branch.maps_section else ()
-        self.section_names = ("preprocess", "backbone", "fpn", *maps, "head", "nms", "assembly")
+        self.register_pixels(mean, std)
+        context = (self.branch.section,) if self.branch is not None and self.branch.section else ()
+        self.section_names = ("preprocess", "backbone", "fpn", *context, "head", "nms", "assembly")
+        self.class_layers = ("head.classification", "semantic")
 
-    def train(self, mode: bool = True) -> YolactModel:
+    def train(self, mode: bool = True) -> OneStage:
         """Training or inference mode; a frozen backbone's batch norm stays in inference mode."""
         super().train(mode)
         if self.config.backbone.freeze_bn:
             freeze_batch_norm(self.backbone)
         return self
 
-    def raw(self, images: Tensor, sections: Sections = no_sections, masks: bool = True) -> RawOutputs:
-        """The network's outputs for (n, 3, S, S) float32 RGB images in 0..255; without masks, neither maps nor parameters."""
-        return RawOutputs(*self.computed(images, sections, masks), self.anchors())
-
-    def computed(self, images: Tensor, sections: Sections = no_sections, masks: bool = True) -> Computed:
-        """The fields of `raw` that depend on the images: all but the anchors. Traced as one graph by torch.compile."""
-        with sections("backbone"):
+    def forward(self, images: Tensor, masks: bool = True) -> Raw:
+        branch = self.branch if masks else None
+        with section("backbone"):
             features = self.backbone((images - self.pixel_mean) / self.pixel_std)
-        with sections("fpn"):
+        with section("fpn"):
             levels = self.fpn(features)
-        maps = None
-        if masks and self.branch.maps_section:
-            with sections(self.branch.maps_section):
-                maps = self.branch.maps(levels)
-        with sections("head"):
-            offsets, logits, parameters = self.head(levels, masks)
-            parameters = self.branch.activate(parameters)
+        context: tuple[Tensor, ...] = ()
+        if branch is not None:
+            with section(branch.section or "fpn"):
+                context = branch.context(levels)
+        with section("head"):
+            dense = self.head(levels, masks)
+            if branch is not None:
+                dense = dense._replace(parameters=branch.activate(dense.parameters))
         semantic = self.semantic(levels[0]) if self.training and self.semantic is not None else None
-        return offsets, logits, parameters, maps, semantic
+        return Raw(dense, context, semantic)
 
-    def match(self, targets: Sequence[Target]) -> list[Matches]:
-        """The anchors' matches with each target."""
-        size = self.image_size
-        return match_targets(targets, self.anchors(), size, self.config.matching)
+    @torch.no_grad()
+    def assign(self, targets: Sequence[Target]) -> Assignment:
+        assignment = Assignment.of(targets, self.head.assign(targets), self.image_size)
+        assignment.counts.update(self.head.counts(assignment))
+        return assignment
 
-    def normalizer(self, targets: Sequence[Target]) -> Normalizer:
-        return _normalizer(self.match(targets))
+    def criterion(self, raw: Raw, assignment: Assignment, counts: Counts | None = None) -> dict[str, Tensor]:
+        """Terms of the head, of the mask branch and, in training mode, `semantic`."""
+        counts = counts or assignment.counts
+        with torch.autocast(assignment.classes.device.type, enabled=False):
+            raw = to_float32(raw)
+            terms = self.head.loss(raw.dense, assignment, counts)
+            if self.branch is not None:
+                divisor = max(1, counts[self.branch.divisor])
+                terms |= {name: term / divisor for name, term in self._mask_loss(raw, assignment).items()}
+            if raw.semantic is not None:
+                weight = self.config.loss.semantic
+                terms["semantic"] = semantic_loss(raw.semantic, assignment) * weight / max(1, counts["images"])
+        return terms
 
-    def loss(self, images: Tensor, targets: Sequence[Target], normalizer: Normalizer | None = None) -> dict[str, Tensor]:
-        """Terms `box`, `class`, `mask` and, in training mode, `semantic`; see `yolact.models.one_stage.losses.losses`."""
-        return self.criterion(self.raw(images), targets, normalizer)
+    def _mask_loss(self, raw: Raw, assignment: Assignment) -> dict[str, Tensor]:
+        """The mask branch's terms, summed over instances; not finite if any parameter or context is not."""
+        branch, dense = self.branch, raw.dense
+        at = assignment.image, assignment.location
+        locations = self.head.locations[assignment.location]
+        boxes = self.head.decode(dense.box[at].detach(), locations)
+        labels = assignment.labels[assignment.objects]
+        positives = Instances(assignment.image, boxes, labels, torch.ones_like(boxes[:, 0]), dense.parameters[at], locations)
+        truth = Truth(assignment.objects, assignment.boxes, assignment.masks, assignment.per_image, assignment.seeds)
+        fault = sum(map(nan_if_any_nonfinite, raw.context), start=nan_if_any_nonfinite(dense.parameters))
+        instances, truth = branch.sample(positives, truth, partial(self._propose, raw))
+        terms = branch.loss(instances, raw.context, truth)
+        return {name: fault + term for name, term in terms.items()}
 
-    def criterion(self, raw: RawOutputs, targets: Sequence[Target], normalizer: Normalizer | None = None) -> dict[str, Tensor]:
-        """The loss terms of given raw outputs; always in float32."""
-        matches = self.match(targets)
-        divisor = normalizer or _normalizer(matches)
-        with torch.autocast(raw.offsets.device.type, enabled=False):
-            return losses(_float(raw), targets, matches, divisor, self.branch, self.config.loss, self.image_size)
+    @torch.no_grad()
+    def _propose(self, raw: Raw, count: int) -> list[Instances]:
+        """The best `count` detections of each image after NMS."""
+        inference = InferenceConfig(max_detections=count, suppression="standard")
+        return [self._survivors(raw, index, inference) for index in range(len(raw.dense.box))]
 
-    def detect(
-        self, images: Sequence[Tensor], inference: InferenceConfig, sections: Sections, keep_prototypes: bool
-    ) -> list[Detections]:
-        engine = engine_of(self, inference.engine)
-        raw = engine.outputs(images, inference.masks, sections)
-        return engine.finish(raw, _sizes(images), inference, sections, keep_prototypes)
+    def postprocess(self, raw: Raw, sizes: Sequence[tuple[int, int]], inference: InferenceConfig) -> list[Detections]:
+        """Decode, suppress, assemble. Source: paper section 3.5; reference `layers/functions/detection.py`."""
+        found = []
+        for index, size in enumerate(sizes):
+            with section("nms"):
+                survivors = self._survivors(raw, index, inference)
+            with section("assembly"):
+                found.append(self.assembled(survivors, tuple(each[index] for each in raw.context), size, inference))
+        return found
 
-    @torch.inference_mode()
-    def forward_pass(
+    def _survivors(self, raw: Raw, index: int, inference: InferenceConfig) -> Instances:
+        """Decode the boxes of one image and apply NMS."""
+        dense, locations = raw.dense, self.head.locations
+        boxes = self.head.decode(dense.box[index], locations)
+        scores = self.head.scores(dense.logits[index], None if dense.quality is None else dense.quality[index])
+        kept = suppress(boxes, scores, inference, self.image_size)
+        image = torch.full_like(kept.labels, index)
+        parameters = raw.parameters_of(index, kept.anchors)
+        return Instances(image, boxes[kept.anchors], kept.labels, kept.scores, parameters, locations[kept.anchors])
+
+    def assembled(
+        self, survivors: Instances, context: tuple[Tensor, ...], size: tuple[int, int], inference: InferenceConfig
+    ) -> Detections:
+        """Detections of one image from the survivors of NMS.
+
+        Args:
+            survivors: best score first.
+            context: of the mask branch for this image, without the batch dimension.
+            size: (H, W) of the original image.
+            inference: crop, threshold, whole-pixel boxes.
+        """
+        masks = scores = None
+        if self.branch is not None and inference.masks:
+            masks, scores = self.branch.masks(survivors, context, size, inference)
+        return self.detections(survivors, context, size, inference, masks, scores)
+
+    def detections(
         self,
-        images: Sequence[Tensor],
-        masks: bool = True,
-        engine: EngineConfig = EngineConfig(),  # noqa: B008 - immutable
-    ) -> LaterSteps:
-        runs = engine_of(self, engine)
-        raw, sizes = runs.outputs(images, masks, no_sections), _sizes(images)
+        survivors: Instances,
+        context: tuple[Tensor, ...],
+        size: tuple[int, int],
+        inference: InferenceConfig,
+        masks: Tensor | None,
+        mask_scores: Tensor | None,
+    ) -> Detections:
+        """Detections in pixels of an image of `size` (H, W), with what the masks were combined from if that is linear."""
+        boxes = to_pixels(survivors.boxes, size)
+        boxes = boxes.trunc() if inference.whole_pixel_boxes else boxes
+        linear = (survivors.parameters, context[0]) if self.prototypes is not None and context else (None, None)
+        return Detections(boxes, survivors.scores, survivors.labels, masks, *linear)
 
-        @torch.inference_mode()
-        def later_steps(inference: InferenceConfig, keep_prototypes: bool) -> list[Detections]:
-            return runs.finish(raw, sizes, inference, no_sections, keep_prototypes)
-
-        return later_steps
-
-    def outputs(self, images: Sequence[Tensor], masks: bool, sections: Sections = no_sections) -> RawOutputs:
-        """float32 outputs for (3, H, W) uint8 images of any sizes; without masks, neither maps nor parameters."""
-        with sections("preprocess"):
-            batch = torch.stack([resize(image, self.image_size) for image in images])
-        return _float(self.raw(batch, sections, masks))
-
-    def anchors(self) -> Tensor:
-        """(P, 4) cxcywh fractions of the input's side, on the network's device."""
-        sizes = level_sizes(self.image_size, len(self.config.anchors.scales))
-        return _cached_anchors(self.config.anchors, self.image_size, tuple(sizes), self.pixel_mean.device)
-
-
-def level_sizes(image_size: int, levels: int) -> list[tuple[int, int]]:
-    """Sides of P3, P4, ...: every stride-2 step rounds up, three of them before P3."""
-    side, sides = image_size, []
-    for step in range(3 + levels - 1):
-        side = (side + 1) // 2
-        if step >= 2:
-            sides.append((side, side))
-    return sides
-
-
-@lru_cache(maxsize=16)
-def _cached_anchors(config, image_size: int, level_sizes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        return make_anchors(config, image_size, list(level_sizes)).to(device)
-
-
-def _normalizer(matches: Sequence[Matches]) -> Normalizer:
-    return Normalizer(int(sum(matched.positive.sum() for matched in matches)), len(matches))
-
-
-def _sizes(images: Sequence[Tensor]) -> list[tuple[int, int]]:
-    """(H, W) of each."""
-    return [(image.shape[-2], image.shape[-1]) for image in images]
-
-
-def _float(raw: RawOutputs) -> RawOutputs:
-    fields: dict[str, Any] = {name: None if tensor is None else tensor.float() for name, tensor in vars(raw).items()}
-    return RawOutputs(**fields)
-
-
-def _xavier(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+    @property
+    def prototypes(self) -> PrototypeBranch | None:
+        return self.branch if isinstance(self.branch, PrototypeBranch) else None

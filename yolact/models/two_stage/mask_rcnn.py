@@ -14,9 +14,10 @@ its `maskrcnn_resnet50_fpn`, so that YOLACT and it share backbones, images and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,17 +27,31 @@ from torchvision.ops import clip_boxes_to_image
 
 from yolact.config.base import ConfigError
 from yolact.config.inference import InferenceConfig
-from yolact.config.model import MaskRCNNConfig
-from yolact.inference.engines.eager import EngineError, cast
+from yolact.config.model import IMAGENET_MEAN, IMAGENET_STD, MaskRCNNConfig
 from yolact.models.backbones import freeze_batch_norm
-from yolact.models.base import IMAGENET_MEAN, IMAGENET_STD, Model, resize
-from yolact.models.one_stage.losses import Normalizer
+from yolact.models.base import Counts, Model
 from yolact.models.two_stage.network import BACKBONE_LEVELS, build_detector
 from yolact.ops.nms import fast_nms
-from yolact.runtime.profiling import Sections, no_sections
+from yolact.runtime.profiling import section
 from yolact.structures import Detections, Target
 
 Features = dict[str, Tensor]
+
+
+class Raw(NamedTuple):
+    """Raw outputs for a batch."""
+
+    levels: tuple[Tensor, ...]
+    """(n, c, h, w) of the pyramid, finest first: P3, P4, ..."""
+
+
+@dataclass(frozen=True)
+class ImageTargets:
+    """The targets of a batch."""
+
+    targets: Sequence[Target]
+    counts: Counts
+    """`images`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +69,7 @@ class _Survivors:
 class MaskRCNN(Model):
     """Its `detector` is torchvision's MaskRCNN, whose parts are called one by one."""
 
+    class_layers = ("detector.roi_heads",)
     section_names = ("preprocess", "backbone", "fpn", "rpn", "box_head", "nms", "mask_head", "assembly")
 
     def __init__(self, config: MaskRCNNConfig, num_classes: int, pretrained: bool = True) -> None:
@@ -62,10 +78,7 @@ class MaskRCNN(Model):
         self.image_size = config.image_size
         self.num_classes = num_classes
         self.detector = build_detector(config, num_classes, pretrained)
-        self.pixel_mean: Tensor
-        self.pixel_std: Tensor
-        self.register_buffer("pixel_mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+        self.register_pixels(IMAGENET_MEAN, IMAGENET_STD)
 
     def train(self, mode: bool = True) -> MaskRCNN:
         """Training or inference mode; a frozen backbone's batch norm stays in inference mode."""
@@ -74,75 +87,60 @@ class MaskRCNN(Model):
             freeze_batch_norm(self.detector.backbone.body)
         return self
 
-    def normalizer(self, targets: Sequence[Target]) -> Normalizer:
-        """Images alone divide this loss. `positives` counts the instances that are learned; nothing reads it."""
-        return Normalizer(sum(int(_learned(target).sum()) for target in targets), len(targets))
+    def forward(self, images: Tensor, masks: bool = True) -> Raw:
+        """The pyramid's levels; all that follows depends on the image and belongs to `criterion` or `postprocess`."""
+        backbone = self.detector.backbone
+        with section("backbone"):
+            features = backbone.body((images - self.pixel_mean) / self.pixel_std)
+        with section("fpn"):
+            return Raw(tuple(backbone.fpn(dict(zip(BACKBONE_LEVELS, features, strict=True))).values()))
 
-    def loss(self, images: Tensor, targets: Sequence[Target], normalizer: Normalizer | None = None) -> dict[str, Tensor]:
-        """Terms `objectness`, `rpn_box`, `class`, `box`, `mask`, summed over these images, divided by `normalizer.images`.
+    def assign(self, targets: Sequence[Target]) -> ImageTargets:
+        """The targets as they are: torchvision's stages match them with what they propose."""
+        return ImageTargets(targets, {"images": len(targets)})
 
-        Arguments as in `yolact.models.base.Model.loss`. Finite for images without objects. The same in either mode of the
-        module, but for batch norm.
+    def criterion(self, raw: Raw, assignment: ImageTargets, counts: Counts | None = None) -> dict[str, Tensor]:
+        """Terms `objectness`, `rpn_box`, `class`, `box`, `mask`, summed over these images, divided by the count of images.
+
+        Finite for images without objects. The same in either mode of the module, but for batch norm.
         """
-        features = self._features(images, no_sections)
-        divisor = max(1, (normalizer or self.normalizer(targets)).images)
-        device = images.device
-        with torch.autocast(device.type, enabled=False), self._stages_in_mode(training=True):
+        divisor = max(1, (counts or assignment.counts)["images"])
+        with torch.autocast(raw.levels[0].device.type, enabled=False), self._stages_in_mode(training=True):
             losses = [
-                self._image_loss({name: level[index : index + 1].float() for name, level in features.items()}, target)
-                for index, target in enumerate(targets)
+                self._image_loss(_named(level[index : index + 1].float() for level in raw.levels), target)
+                for index, target in enumerate(assignment.targets)
             ]
         return {ours: torch.stack([loss[theirs] for loss in losses]).sum() / divisor for ours, theirs in _TERMS.items()}
 
-    def detect(
-        self, images: Sequence[Tensor], inference: InferenceConfig, sections: Sections, keep_prototypes: bool
-    ) -> list[Detections]:
-        """Detections as `yolact.models.base.Model.predict` gives them; there are no prototypes to keep.
+    def postprocess(self, raw: Raw, sizes: Sequence[tuple[int, int]], inference: InferenceConfig) -> list[Detections]:
+        """RPN, box head, NMS, mask head. There are no prototypes.
 
         `suppression: standard` is torchvision's own; `fast` is Fast NMS over the boxes that each class predicts.
 
         Raises:
             ConfigError: another suppression is asked for.
-            EngineError: the compiled engine is asked for.
         """
-        if inference.engine.kind != "eager":
-            raise EngineError(
-                "inference.engine.kind=compiled: Mask R-CNN's inner shapes depend on the image; "
-                "set inference.engine.kind to eager"
-            )
         if inference.suppression not in ("standard", "fast"):
             raise ConfigError(
                 f"inference.suppression {inference.suppression!r} is not there for Mask R-CNN, "
                 "which predicts boxes per class: choose 'standard' or 'fast'",
                 "inference.suppression",
             )
-        with sections("preprocess"):
-            batch = torch.stack([resize(image, self.image_size) for image in images])
-        with cast(inference.engine.precision, batch.device):
-            features = self._features(batch, sections)
-        with torch.autocast(batch.device.type, enabled=False), self._stages_in_mode(training=False):
-            features = {name: level.float() for name, level in features.items()}
-            survivors = self._survivors(features, inference, sections)
-            masks: Sequence[Tensor | None] = [None] * len(images)
+        features = _named(raw.levels)
+        with self._stages_in_mode(training=False):
+            survivors = self._survivors(features, inference)
+            masks: Sequence[Tensor | None] = [None] * len(sizes)
             if inference.masks:
-                with sections("mask_head"):
+                with section("mask_head"):
                     masks = self._masks(features, survivors)
         found = []
-        for image, each, mask in zip(images, survivors, masks, strict=True):
-            with sections("assembly"):
-                height, width = image.shape[-2:]
+        for (height, width), each, mask in zip(sizes, survivors, masks, strict=True):
+            with section("assembly"):
                 boxes = each.boxes * (each.boxes.new_tensor([width, height, width, height]) / self.image_size)
                 pasted = None if mask is None else _paste(mask, boxes, (height, width), inference.mask_threshold)
                 boxes = boxes.trunc() if inference.whole_pixel_boxes else boxes
                 found.append(Detections(boxes, each.scores, each.labels, pasted))
         return found
-
-    def _features(self, images: Tensor, sections: Sections) -> Features:
-        backbone = self.detector.backbone
-        with sections("backbone"):
-            features = backbone.body((images - self.pixel_mean) / self.pixel_std)
-        with sections("fpn"):
-            return backbone.fpn(dict(zip(BACKBONE_LEVELS, features, strict=True)))
 
     def _image_list(self, count: int) -> ImageList:
         # Only the device, the count and the sizes of the images are read.
@@ -160,14 +158,14 @@ class MaskRCNN(Model):
             _, more = self.detector.roi_heads(features, proposals, images.image_sizes, [truth])
         return losses | more
 
-    def _survivors(self, features: Features, inference: InferenceConfig, sections: Sections) -> list[_Survivors]:
+    def _survivors(self, features: Features, inference: InferenceConfig) -> list[_Survivors]:
         heads = self.detector.roi_heads
         images = self._image_list(len(features["P3"]))
-        with sections("rpn"):
+        with section("rpn"):
             proposals, _ = self.detector.rpn(images, features)
-        with sections("box_head"):
+        with section("box_head"):
             logits, offsets = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, proposals, images.image_sizes)))
-        with sections("nms"):
+        with section("nms"):
             if inference.suppression == "standard":
                 return self._standard(logits, offsets, proposals, inference)
             boxes = heads.box_coder.decode(offsets, proposals)[:, 1:]  # (P, C, 4)
@@ -215,6 +213,11 @@ _TERMS = {
     "box": "loss_box_reg",
     "mask": "loss_mask",
 }
+
+
+def _named(levels: Iterable[Tensor]) -> Features:
+    """Levels by torchvision's keys: P3, P4, ..."""
+    return {f"P{number}": level for number, level in enumerate(levels, start=3)}
 
 
 def _learned(target: Target) -> Tensor:

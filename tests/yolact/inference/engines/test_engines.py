@@ -5,15 +5,18 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from tests.support.networks import TINY, TINY_FC_MASK, tiny_model
+from tests.support.networks import TINY, TINY_FC_MASK, predict, tiny_model
 from tests.yolact.inference.engines.test_graphs import lively
-from yolact.config import InferenceConfig
+from yolact.config import BackboneConfig, EngineConfig, InferenceConfig, MaskRCNNConfig
 from yolact.inference.engines import compiled as engine_module
-from yolact.inference.engines import engine_of, packages
+from yolact.inference.engines import packages
 from yolact.inference.engines.compiled import CompiledEngine
-from yolact.inference.engines.eager import EngineError
+from yolact.inference.engines.engine import EngineError
+from yolact.inference.predictor import Predictor
+from yolact.models.build import build_model
 from yolact.models.padding import set_padding
-from yolact.models.two_stage.mask_rcnn import MaskRCNN
+from yolact.runtime.compiler import CompilerError, cache_folder
+from yolact.runtime.profiling import profiled
 
 SECTIONS = {"preprocess", "network", "nms", "assembly"}
 
@@ -23,10 +26,9 @@ def pictures(sizes=((37, 53), (64, 30)), seed=5):
     return [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes]
 
 
-def both(model, config, precision="fp32", **options):
+def both(model, config, precision="fp32"):
     chosen = config.replace(engine={"kind": "compiled", "precision": precision})
-    images = pictures()
-    return model.predict(images, chosen, **options), model.predict(images, config, **options)
+    return predict(model, pictures(), chosen), predict(model, pictures(), config)
 
 
 def assert_same(found, expected):
@@ -82,61 +84,73 @@ def test_fields_mean_the_same(way, fields):
 
 def test_prototypes_are_kept_and_sections_timed(way):
     seen = []
-    found, expected = both(
-        lively(tiny_model()), InferenceConfig(), keep_prototypes=True, sections=lambda name: seen.append(name) or nullcontext()
-    )
+    with profiled(lambda name: seen.append(name) or nullcontext()):
+        found, expected = both(lively(tiny_model()), InferenceConfig())
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours.prototypes, theirs.prototypes, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(ours.coefficients, theirs.coefficients, atol=1e-4, rtol=1e-4)
     assert set(seen) >= SECTIONS
 
 
-def test_a_changed_network_is_compiled_anew(uncompiled):
-    model, config = lively(tiny_model()), InferenceConfig()
-    first = engine_of(model, config.engine.replace(kind="compiled"))
-    assert engine_of(model, config.engine.replace(kind="compiled")) is first
-    for change in (lambda: model.head.box.weight.data.mul_(2), lambda: set_padding(model, "reflect")):
-        change()
-        assert_same(*both(model, config))
-    assert engine_of(model, config.engine.replace(kind="compiled")) is not first
+def test_a_predictor_is_made_for_one_engine():
+    predictor = Predictor(tiny_model())
+    encoded = predictor.encode(pictures())
+    with pytest.raises(EngineError, match="this predictor's"):
+        predictor.detections(encoded, InferenceConfig(engine={"precision": "bf16"}))
 
 
-def test_a_forward_pass_takes_the_engine(uncompiled):
-    model, config = lively(tiny_model()), InferenceConfig(engine={"kind": "compiled"})
-    steps = model.forward_pass(pictures(), engine=config.engine)
-    assert_same(steps(config, False), model.predict(pictures(), InferenceConfig()))
+@pytest.mark.parametrize("change", ["weights", "padding"])
+def test_a_compiled_predictor_sees_no_later_change(uncompiled, change):
+    model, config = lively(tiny_model()), InferenceConfig(engine={"kind": "compiled"}, score_threshold=0.2)
+    predictor = Predictor(model, config.engine)
+    before = predictor.predict(pictures(), config)
+    if change == "weights":
+        model.head.box.weight.data.mul_(2)
+    else:
+        set_padding(model, "reflect")
+    assert_same(predictor.predict(pictures(), config), before)
+    assert_same(*both(model, InferenceConfig(score_threshold=0.2)))
+
+
+def test_one_forward_pass_serves_several_settings(uncompiled):
+    model, engine = lively(tiny_model()), {"kind": "compiled"}
+    predictor = Predictor(model, InferenceConfig(engine=engine).engine)
+    encoded = predictor.encode(pictures())
+    for suppression in ("fast", "standard"):
+        config = InferenceConfig(suppression=suppression)
+        assert_same(predictor.detections(encoded, config.replace(engine=engine)), predict(model, pictures(), config))
 
 
 @pytest.mark.parametrize("kind", ["eager", "compiled"])
 def test_fp16_needs_a_gpu(kind):
     with pytest.raises(EngineError, match="fp16 needs a GPU"):
-        tiny_model().predict(pictures(), InferenceConfig(engine={"kind": kind, "precision": "fp16"}))
+        predict(tiny_model(), pictures(), InferenceConfig(engine={"kind": kind, "precision": "fp16"}))
 
 
 def test_eager_bf16_is_autocast():
     model = lively(tiny_model())
-    found = model.predict(pictures(), InferenceConfig(engine={"precision": "bf16"}))
+    found = predict(model, pictures(), InferenceConfig(engine={"precision": "bf16"}))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        expected = model.predict(pictures(), InferenceConfig())
+        expected = predict(model, pictures(), InferenceConfig())
     assert torch.equal(found[0].scores, expected[0].scores)
 
 
 def test_mask_rcnn_refuses_to_be_compiled():
-    model = MaskRCNN.__new__(MaskRCNN)
+    config = MaskRCNNConfig(image_size=64, backbone=BackboneConfig(name="resnet_tiny", weights=None, width=4))
     with pytest.raises(EngineError, match="kind to eager"):
-        model.detect(pictures(), InferenceConfig(engine={"kind": "compiled"}), lambda name: nullcontext(), False)
+        Predictor(build_model(config, 3), EngineConfig(kind="compiled"))
 
 
 def test_without_a_compiler_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", lambda: 1 / 0)
     with pytest.raises(EngineError, match=r"install g\+\+"):
-        tiny_model().eval().predict(pictures(), InferenceConfig(engine={"kind": "compiled"}))
+        predict(tiny_model().eval(), pictures(), InferenceConfig(engine={"kind": "compiled"}))
 
 
 def test_code_is_not_loaded_from_where_others_write(tmp_path):
     tmp_path.chmod(0o777)
-    with pytest.raises(EngineError, match="others may write"):
+    with pytest.raises(CompilerError, match="others may write"):
         packages.compiled(torch.nn.Identity(), (torch.zeros(1),), folder=tmp_path)
 
 
@@ -151,7 +165,7 @@ def test_compiled_code_gives_the_references_answers_and_is_kept(monkeypatch, tmp
         assert_same(found, expected)
     for ours, theirs in zip(found, expected, strict=True):
         assert len(ours) and ours.scores[0] == pytest.approx(float(theirs.scores[0]), rel=0.1)
-    kept = list(packages.cache_folder().glob("*.pt2"))
+    kept = list(cache_folder().glob("*.pt2"))
     assert len(kept) == 2
     monkeypatch.setattr(packages, "_compile", lambda *_: pytest.fail("compiled again"))
     again, _ = both(lively(tiny_model()), config, precision)

@@ -116,8 +116,8 @@ def test_the_networks_graph_gives_the_raw_outputs(config, dtype):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     images = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2)) * 255
     with torch.no_grad():
-        raw, outputs = model.raw(images), NetworkGraph(model, dtype, masks=True)(images)
-    expected = [raw.offsets, raw.logits, raw.mask_parameters, *([] if raw.maps is None else [raw.maps])]
+        raw, outputs = model(images), NetworkGraph(model, dtype, masks=True)(images)
+    expected = [*raw.dense[:3], *raw.context]
     assert len(outputs) == len(expected)
     for ours, theirs in zip(outputs, expected, strict=True):
         assert ours.dtype == torch.float32

@@ -1,0 +1,13 @@
+"""Initialisation of weights."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def xavier(module: nn.Module) -> None:
+    """Xavier-uniform weights and zero biases for a convolution; leaves other modules as they are. Use with `Module.apply`."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

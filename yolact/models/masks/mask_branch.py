@@ -1,0 +1,117 @@
+"""The interface of a mask branch: how masks are made, whatever finds the objects.
+
+n images, d instances, input of side S, P locations of the dense head, m parameters per location, (H, W) an original image.
+Boxes are xyxy fractions of the input's side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from yolact.config.inference import InferenceConfig
+from yolact.models.initialise import xavier
+
+
+class Instances(NamedTuple):
+    """Instances whose masks are wanted: survivors of NMS in one image, or what the mask loss of a batch learns from."""
+
+    image: Tensor
+    """(d,) int64: index in the batch, ascending."""
+    boxes: Tensor
+    """(d, 4) predicted boxes, without gradient."""
+    labels: Tensor
+    """(d,) int64 in [0, C)."""
+    scores: Tensor
+    """(d,) in [0, 1]; 1 in the loss."""
+    parameters: Tensor
+    """(d, m) activated; m = 0 for branches that pool features."""
+    locations: Tensor
+    """(d, 4) cx, cy, w, h: the anchor or point that each comes from."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the mask loss of a batch compares with: g objects, crowds excluded, image by image."""
+
+    objects: Tensor
+    """(d,) int64 in [0, g): the object of each instance."""
+    boxes: Tensor
+    """(g, 4)."""
+    masks: Tensor
+    """(g, S, S) uint8, 0 or 1."""
+    per_image: Sequence[int]
+    """Instances in each of the n images."""
+    seeds: Sequence[int]
+    """One per image; each drives any random choice among its image's instances."""
+
+
+class Masks(NamedTuple):
+    """Masks of the instances of one image."""
+
+    masks: Tensor
+    """(d, H, W) bool."""
+    scores: Tensor | None = None
+    """(d,) float32 mask scores, if the branch re-scores."""
+
+
+class MaskBranch(nn.Module):
+    """Makes per-location parameters and shared context from features, gives its loss, assembles masks."""
+
+    parameters_per_location: int
+    """Outputs m of the dense head per location; 0 for branches that pool features of their own."""
+    section: str | None
+    """Name of the section in which `context` is timed; None if there is nothing to time."""
+    divisor: str = "positives"
+    """Name of the count that divides the terms of `loss`."""
+
+    def initialise(self) -> None:
+        """Draw the weights."""
+        self.apply(xavier)
+
+    def context(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """What masks need besides parameters, first dimension n: prototypes, bases, mask features, or nothing.
+
+        Args:
+            levels: (n, c, h, w) of the pyramid, finest first.
+        """
+        return ()
+
+    def activate(self, raw: Tensor) -> Tensor:
+        """Parameters (n, P, m) from the head's raw outputs of the same shape."""
+        return raw
+
+    def sample(
+        self, positives: Instances, truth: Truth, propose: Callable[[int], Sequence[Instances]]
+    ) -> tuple[Instances, Truth]:
+        """What the loss learns from; by default the positive locations.
+
+        Args:
+            positives: q positive locations of the batch.
+            truth: their objects.
+            propose: called with a number, returns for each image as many of its best detections after NMS.
+        """
+        return positives, truth
+
+    def loss(self, instances: Instances, context: tuple[Tensor, ...], truth: Truth) -> dict[str, Tensor]:
+        """Weighted terms summed over the instances: float32 scalars, to be divided by the count that `divisor` names.
+
+        Must not fail on parameters or context that are not finite; the caller makes the loss non-finite then.
+        """
+        raise NotImplementedError
+
+    def masks(
+        self, instances: Instances, context: tuple[Tensor, ...], size: tuple[int, int], inference: InferenceConfig
+    ) -> Masks:
+        """Masks of the instances of one image.
+
+        Args:
+            instances: d survivors of NMS.
+            context: of this image, without the batch dimension.
+            size: (H, W) of the original image.
+            inference: crop and threshold.
+        """
+        raise NotImplementedError

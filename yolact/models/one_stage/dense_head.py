@@ -1,0 +1,144 @@
+"""The interface of a dense head: where objects may be, at P fixed locations of the input.
+
+n images, S the input's side, P locations, K class logits and m mask parameters per location, C classes without background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from yolact.models.base import Counts
+from yolact.models.initialise import xavier
+from yolact.ops.assignment import Matches
+from yolact.structures import Target
+
+
+class Dense(NamedTuple):
+    """Outputs of a dense head."""
+
+    box: Tensor
+    """(n, P, 4) box regression in the head's own encoding."""
+    logits: Tensor
+    """(n, P, K) class logits."""
+    parameters: Tensor
+    """(n, P, m) mask parameters; m = 0 without masks."""
+    quality: Tensor | None
+    """(n, P) logits of localisation quality (centerness), if the head predicts any."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The locations of a batch matched with its objects, crowds excluded: q positives, g objects, image by image."""
+
+    classes: Tensor
+    """(n, P) int64: -1 neutral, 0 background, label + 1 for a positive."""
+    image: Tensor
+    """(q,) int64 in [0, n), ascending."""
+    location: Tensor
+    """(q,) int64 in [0, P)."""
+    objects: Tensor
+    """(q,) int64 in [0, g)."""
+    per_image: list[int]
+    """Positives in each image."""
+    boxes: Tensor
+    """(g, 4) xyxy fractions of the input's side."""
+    labels: Tensor
+    """(g,) int64 in [0, C)."""
+    masks: Tensor
+    """(g, S, S) uint8, 0 or 1."""
+    owner: Tensor
+    """(g,) int64 in [0, n): the image of each object."""
+    seeds: list[int]
+    """One per image, for random choices in the loss."""
+    counts: Counts
+    """`positives` and `images`, and what the head adds."""
+
+    @classmethod
+    def of(cls, targets: Sequence[Target], matches: Sequence[Matches], image_size: int) -> Assignment:
+        """Gather the positives. Synchronises with the device, since their number is data."""
+        real = [~target.crowd for target in targets]
+        classes = torch.stack([matched.classes for matched in matches])
+        positive = classes > 0
+        image, location = positive.nonzero(as_tuple=True)
+        boxes = [target.boxes[own] / image_size for target, own in zip(targets, real, strict=True)]
+        first = torch.tensor([0, *accumulate(len(own) for own in boxes)], device=image.device)
+        per_image = positive.sum(dim=1).tolist()
+        return cls(
+            classes,
+            image,
+            location,
+            torch.stack([matched.objects for matched in matches])[image, location] + first[image],
+            per_image,
+            torch.cat(boxes),
+            torch.cat([target.labels[own] for target, own in zip(targets, real, strict=True)]),
+            torch.cat([target.masks[own] for target, own in zip(targets, real, strict=True)]),
+            torch.cat(
+                [torch.full_like(target.labels[own], i) for i, (target, own) in enumerate(zip(targets, real, strict=True))]
+            ),
+            [target.seed for target in targets],
+            {"positives": sum(per_image), "images": len(targets)},
+        )
+
+
+class DenseHead(nn.Module):
+    """Predicts a box, classes, and mask parameters at every location of the pyramid."""
+
+    locations: Tensor
+    """(P, 4) float32 cx, cy, w, h fractions of the input's side; for a point, w and h are its stride. Not stored."""
+
+    def register_locations(self, locations: Tensor) -> None:
+        """Set `locations` as a buffer that is not stored with the weights."""
+        self.register_buffer("locations", locations, persistent=False)
+
+    def initialise(self) -> None:
+        """Draw the weights."""
+        self.apply(xavier)
+
+    def forward(self, levels: Sequence[Tensor], masks: bool = True) -> Dense:
+        """Predict from pyramid levels (n, c, h, w), finest first; without masks, no mask parameters.
+
+        Locations run level by level and row by row; those of a cell stand side by side.
+        """
+        raise NotImplementedError
+
+    def decode(self, box: Tensor, locations: Tensor) -> Tensor:
+        """(..., 4) xyxy fractions from regressions (..., 4) at locations (..., 4)."""
+        raise NotImplementedError
+
+    def scores(self, logits: Tensor, quality: Tensor | None) -> Tensor:
+        """(..., P, C) foreground scores in [0, 1] from logits (..., P, K) and quality (..., P)."""
+        raise NotImplementedError
+
+    def assign(self, targets: Sequence[Target]) -> list[Matches]:
+        """Match the locations with each target's objects; indices count the objects of an image without its crowds."""
+        raise NotImplementedError
+
+    def counts(self, assignment: Assignment) -> Counts:
+        """Further divisors that the head's loss needs."""
+        return {}
+
+    def loss(self, dense: Dense, assignment: Assignment, counts: Counts) -> dict[str, Tensor]:
+        """Weighted terms, float32 scalars, finite also if no location of the batch is positive."""
+        raise NotImplementedError
+
+
+def objects_of(targets: Sequence[Target], image_size: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Per image: boxes (n, 4) and labels (n,) of objects, and boxes (m, 4) of crowds; xyxy fractions of the input's side."""
+    boxes = [target.boxes / image_size for target in targets]
+    pairs = list(zip(boxes, targets, strict=True))
+    return (
+        [own[~target.crowd] for own, target in pairs],
+        [target.labels[~target.crowd] for target in targets],
+        [own[target.crowd] for own, target in pairs],
+    )
+
+
+def rows(maps: Tensor, columns: int) -> Tensor:
+    """(n, a * columns, h, w) outputs of a convolution as (n, h * w * a, columns)."""
+    return maps.permute(0, 2, 3, 1).reshape(maps.shape[0], -1, columns)

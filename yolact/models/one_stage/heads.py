@@ -1,0 +1,14 @@
+"""From a configuration to the dense head that it describes. A new detector is one file, and one line here."""
+
+from __future__ import annotations
+
+from yolact.config.model import OneStageConfig, YolactConfig
+from yolact.models.one_stage.anchor_head import AnchorHead
+from yolact.models.one_stage.dense_head import DenseHead
+
+HEADS: dict[type[OneStageConfig], type[DenseHead]] = {YolactConfig: AnchorHead}
+
+
+def build_head(config: OneStageConfig, num_classes: int, parameters_per_location: int) -> DenseHead:
+    """The dense head of `config`, with outputs for `num_classes` classes and the mask branch's parameters."""
+    return HEADS[type(config)](config, num_classes, parameters_per_location)  # type: ignore[call-arg]
