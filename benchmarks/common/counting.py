@@ -24,7 +24,7 @@ class Work:
 
 
 class WorkCounter:
-    """Pass it to `model.predict` as `sections`; then `found` is {section: Work}. What no section brackets isn't counted."""
+    """A profiler (`yolact.runtime.profiling`) that counts the work of each section: `found` is {section: Work}."""
 
     def __init__(self) -> None:
         self.found: dict[str, Work] = {}

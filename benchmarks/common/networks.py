@@ -18,6 +18,7 @@ from yolact.config import (
     YolactConfig,
 )
 from yolact.config.presets import PRESETS, Preset
+from yolact.inference.predictor import Predictor
 from yolact.models.base import Model
 from yolact.models.build import build_model
 from yolact.models.random_weights import settle
@@ -59,7 +60,7 @@ def drawn(preset: Preset) -> Model:
     settle(model)
     modules = dict(model.named_modules())
     layer = next(modules[name] for name in _CLASSIFIERS if name in modules)
-    decide([layer], lambda: model.predict(noise(1, TINY_IMAGE), preset.inference))
+    decide([layer], lambda: Predictor(model).predict(noise(1, TINY_IMAGE), preset.inference))
     return model
 
 

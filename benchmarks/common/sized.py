@@ -10,11 +10,11 @@ from benchmarks.common.networks import drawn, noise, presets
 from yolact.config import InferenceConfig, PrototypeConfig, YolactConfig
 from yolact.config.engine import EngineConfig
 from yolact.config.presets import Preset, preset, scaled_anchors
-from yolact.runtime.profiling import no_sections
+from yolact.inference.predictor import Predictor
 from yolact.structures import Detections
 
 Run = Callable[..., Sequence[Detections]]
-"""From uint8 images in the device's memory to detections with masks at the images' size; takes `sections`, or nothing."""
+"""From uint8 images in the device's memory to detections with masks at the images' size."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def prepare(size: Size, device: str, tiny: bool = False, engine: EngineConfig = 
     chosen = sized(size, tiny)
     model = drawn(chosen).to(device)
     images = [image.to(device) for image in noise(size.batch, (48, 64) if tiny else (480, 640))]
-    free = model.predict(images, chosen.inference.replace(score_threshold=0.0))
+    free = Predictor(model).predict(images, chosen.inference.replace(score_threshold=0.0))
     last = min(found.scores.min().item() for found in free)
     inference = chosen.inference.replace(score_threshold=threshold(last), engine=engine)
-    return lambda sections=no_sections: model.predict(images, inference, sections=sections)
+    predictor = Predictor(model, engine)
+    return lambda: predictor.predict(images, inference)

@@ -36,12 +36,13 @@ from benchmarks.common.results import write_results
 from benchmarks.common.sized import Size, prepare
 from benchmarks.common.timing import interleaved, row
 from yolact.config.engine import EngineConfig
-from yolact.inference.speed import PRECISIONS, SectionClock
+from yolact.runtime.profiling import SectionClock, profiled
 
 ENGINES = tuple(
     EngineConfig(kind=kind, precision=precision) for kind in ("eager", "compiled") for precision in ("fp32", "bf16")
 )
 NETWORK = ("backbone", "fpn", "protonet", "head")
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 RATES = ("matrix product", "copy")
 WHOLE = "whole"
 _COPIED = 2**28
@@ -54,11 +55,12 @@ def measure(engine: EngineConfig, repeats: int, device: str, tiny: bool) -> Iter
     stages: list[dict[str, float]] = []
 
     def run_by_stage() -> None:
-        run(clock)
+        with profiled(clock):
+            run()
         stages.append({name: nanoseconds / 1e6 for name, nanoseconds in clock.take().items()})
 
     side = 64 if tiny else 2048 if device == "cpu" else 8192
-    product, product_work = _product(side, PRECISIONS[engine.precision], device)
+    product, product_work = _product(side, _DTYPES[engine.precision], device)
     copy, copy_work = _copy(_COPIED // (1024 if tiny else 1), device)
     with full_float32():
         samples = interleaved({"product": product, "copy": copy, "run": run_by_stage}, repeats)
@@ -79,7 +81,8 @@ def measure(engine: EngineConfig, repeats: int, device: str, tiny: bool) -> Iter
 def _count(engine: EngineConfig, device: str, tiny: bool) -> dict[str, Work]:
     """{section of the engine: work of the eager one in that precision}; all that has weights is one section when compiled."""
     counter = WorkCounter()
-    prepare(Size(), device, tiny, engine.replace(kind="eager"))(counter)
+    with profiled(counter):
+        prepare(Size(), device, tiny, engine.replace(kind="eager"))()
     works = counter.found
     if engine.kind == "eager":
         return works

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,10 +23,11 @@ from benchmarks.common.workers import Worker, serve
 from yolact.config import InferenceConfig
 from yolact.config.engine import EngineConfig
 from yolact.errors import UserError
-from yolact.inference.speed import SectionClock
+from yolact.inference.predictor import Predictor
 from yolact.models.base import Model
 from yolact.models.build import build_model
 from yolact.runtime.memory import keep_freed_memory
+from yolact.runtime.profiling import SectionClock, profiled
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,13 @@ class Runner:
     """A network on a device, run by one engine."""
 
     def __init__(self, model: Model, image: Tensor, engine: EngineConfig) -> None:
-        self._model, self._image, self._engine = model, image, engine
+        self._predictor, self._image, self._engine = Predictor(model, engine), image, engine
         self._clock = SectionClock(image.device)
 
     def __call__(self, task: Task) -> TimedRun:
         config = InferenceConfig(score_threshold=0.0, masks=task.masks, max_detections=task.detections, engine=self._engine)
-        sections: dict[str, Any] = {"sections": self._clock} if task.by_part else {}
-        whole, found = timed(lambda: self._model.predict([self._image], config, **sections))
+        with profiled(self._clock) if task.by_part else nullcontext():
+            whole, found = timed(lambda: self._predictor.predict([self._image], config))
         parts = {name: nanoseconds / 1e6 for name, nanoseconds in self._clock.take().items()}
         return TimedRun(parts if task.by_part else {"whole": whole}, len(found[0]))
 

@@ -13,14 +13,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from yolact.inference.postprocess import detect
+from torch.utils._pytree import tree_map_only
 
 from benchmarks.common.networks import drawn, noise
 from benchmarks.common.precision import full_float32
 from yolact.config.presets import Preset
+from yolact.inference.predictor import Predictor
 from yolact.models.base import Model
-from yolact.models.one_stage.model import YolactModel
-from yolact.structures import Detections, RawOutputs, Target
+from yolact.models.one_stage.model import OneStage, Raw
+from yolact.structures import Detections, Target
 
 RAW = ("offsets", "logits", "mask_parameters", "maps")
 TOLERANCES = {
@@ -64,7 +65,7 @@ def agreement(preset: Preset, device: str, size: tuple[int, int]) -> list[dict[s
 
     with full_float32():
         on_cpu, on_device = _both(model, device, lambda place: _forward(model, preset, batch, images, place))
-        if isinstance(model, YolactModel):
+        if isinstance(model, OneStage):
             _compare_raw(on_cpu["raw"], on_device["raw"], note)
             _compare_decoding(model, preset, on_cpu["raw"], device, size, note)
             losses = _both(model, device, lambda place: _losses(model, place))
@@ -88,8 +89,8 @@ def _both(model: Model, device: str, run: Callable[[str], Any]) -> tuple[Any, An
 
 @torch.inference_mode()
 def _forward(model: Model, preset: Preset, batch: Tensor, images: list[Tensor], place: str) -> dict[str, Any]:
-    raw = model.raw(batch.to(place)) if isinstance(model, YolactModel) else None
-    found = model.predict([image.to(place) for image in images], preset.inference)[0]
+    raw = model(batch.to(place)) if isinstance(model, OneStage) else None
+    found = Predictor(model).predict([image.to(place) for image in images], preset.inference)[0]
     return {"raw": None if raw is None else _raw_to(raw, "cpu"), "found": found.to("cpu")}
 
 
@@ -100,7 +101,7 @@ def _losses(model: Model, place: str) -> dict[str, float]:
     batch = torch.rand(2, 3, model.image_size, model.image_size, generator=generator) * 255
     targets = [_target(model, seed).to(place) for seed in range(2)]
     model.train()
-    terms = model.loss(batch.to(place), targets)
+    terms = model.loss(batch.to(place), model.assign(targets))
     model.eval()
     return {name: float(value) for name, value in terms.items()}
 
@@ -117,21 +118,19 @@ def _target(model: Model, seed: int) -> Target:
     return Target(boxes, labels, masks, torch.zeros(3, dtype=torch.bool), image_id=seed, seed=seed)
 
 
-def _compare_raw(ours: RawOutputs, theirs: RawOutputs, note: Note) -> None:
+def _compare_raw(ours: Raw, theirs: Raw, note: Note) -> None:
     for name in RAW:
-        reference, value = getattr(ours, name), getattr(theirs, name)
-        if reference is not None:
+        reference, value = _named(ours).get(name), _named(theirs).get(name)
+        if reference is not None and value is not None:
             scale = reference.abs().max().clamp(min=1e-12)
             note("raw", float((value - reference).abs().max() / scale), reference.numel(), name)
 
 
 @torch.inference_mode()
-def _compare_decoding(
-    model: YolactModel, preset: Preset, raw: RawOutputs, device: str, size: tuple[int, int], note: Note
-) -> None:
+def _compare_decoding(model: OneStage, preset: Preset, raw: Raw, device: str, size: tuple[int, int], note: Note) -> None:
     found = []
     for place in ("cpu", device):
-        detections = detect(_raw_to(raw, place), [size], model.branch.to(place), preset.inference, model.image_size)
+        detections = model.to(place).postprocess(_raw_to(raw, place), [size], preset.inference)
         found.append(detections[0].to("cpu"))
     model.to("cpu")
     _compare_detections("same outputs", found[0], found[1], note)
@@ -159,5 +158,11 @@ def paired(ours: Detections, theirs: Detections) -> list[tuple[int, int]]:
     return pairs
 
 
-def _raw_to(raw: RawOutputs, place: str) -> RawOutputs:
-    return RawOutputs(**{name: None if tensor is None else tensor.to(place) for name, tensor in vars(raw).items()})
+def _raw_to(raw: Raw, place: str) -> Raw:
+    return tree_map_only(Tensor, lambda tensor: tensor.to(place), raw)
+
+
+def _named(raw: Raw) -> dict[str, Tensor]:
+    """The tensors of raw outputs by name."""
+    dense = {"offsets": raw.dense.box, "logits": raw.dense.logits, "mask_parameters": raw.dense.parameters}
+    return dense | {"maps": each for each in raw.context[:1]}  # noqa: B035 - at most one

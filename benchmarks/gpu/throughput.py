@@ -10,6 +10,7 @@ from benchmarks.common.timing import REPEATS, interleaved, ratio, row
 from yolact.config import InferenceConfig, YolactConfig
 from yolact.config.engine import EngineConfig
 from yolact.config.presets import Preset
+from yolact.inference.predictor import Predictor
 
 BATCHES, TINY_BATCHES = (1, 8, 32), (2,)
 REFERENCE = ("eager", "fp32")
@@ -30,7 +31,8 @@ def throughput(preset: Preset, batch: int, device: str, tiny: bool) -> list[dict
         for engine in engines
         for precision in precisions(device)
     }
-    runs = {name: lambda inference=inference: _detections(model, images, inference) for name, inference in ways.items()}
+    predictors = {name: Predictor(model, inference.engine) for name, inference in ways.items()}
+    runs = {name: lambda name=name: _detections(predictors[name], images, ways[name]) for name in ways}
     detections = {name: run() for name, run in runs.items()}
     names = {" ".join(name): name for name in ways}
     samples = interleaved({text: runs[name] for text, name in names.items()}, 2 if tiny else REPEATS, 0 if tiny else _WARMUP)
@@ -44,6 +46,6 @@ def throughput(preset: Preset, batch: int, device: str, tiny: bool) -> list[dict
     return rows
 
 
-def _detections(model: Any, images: list, inference: InferenceConfig) -> int:
+def _detections(predictor: Predictor, images: list, inference: InferenceConfig) -> int:
     """How many detections there are in the first image."""
-    return len(model.predict(images, inference)[0])
+    return len(predictor.predict(images, inference)[0])

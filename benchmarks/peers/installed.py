@@ -14,6 +14,7 @@ from benchmarks.common.networks import IMAGE, TINY_IMAGE, drawn, noise
 from benchmarks.common.sized import Size, sized
 from benchmarks.peers.peer import DETECTIONS, Peer, millions
 from yolact.config.engine import EngineConfig
+from yolact.inference.predictor import Predictor
 
 _SIDE, _PUBLISHED = 800, 34.6
 """torchvision's default for the image's shorter side, and mask AP on COCO val2017 there by its documentation."""
@@ -27,9 +28,10 @@ def yolact(name: str, engine: Literal["eager", "compiled"], device: str, tiny: b
     chosen = sized(Size(detections=DETECTIONS), tiny)
     inference = chosen.inference.replace(engine=EngineConfig(kind=engine))
     model, image = drawn(chosen).to(device), noise(1, _size(tiny))[0].to(device)
+    predictor = Predictor(model, inference.engine)
 
     def run(threshold: float) -> Tensor:
-        return model.predict([image], inference.replace(score_threshold=threshold))[0].scores
+        return predictor.predict([image], inference.replace(score_threshold=threshold))[0].scores
 
     side = model.image_size
     return Peer(name, "this workbench", f"{side} x {side}", millions(model), _YOLACT, run)

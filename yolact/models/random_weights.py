@@ -26,7 +26,7 @@ def settle(model: Model) -> None:
     nothing = torch.zeros(0, dtype=torch.long)
     target = Target(torch.zeros(0, 4), nothing, torch.zeros(0, size, size, dtype=torch.uint8), nothing.bool(), image_id=1)
     model.train()
-    average_statistics(model, lambda: model.loss(noise, [target]))
+    average_statistics(model, lambda: model.loss(noise, model.assign([target])))
 
 
 def average_statistics(network: nn.Module, forward: Callable[[], object]) -> None:

@@ -5,7 +5,9 @@ import torch
 
 from benchmarks.common.networks import TINY_IMAGE, drawn, presets
 from benchmarks.gpu.agreement import _compare_detections, _compare_raw, agreement, paired
-from yolact.structures import Detections, RawOutputs
+from yolact.models.one_stage.dense_head import Dense
+from yolact.models.one_stage.model import Raw
+from yolact.structures import Detections
 
 
 def test_every_tiny_network_finds_something_and_agrees_with_itself():
@@ -56,8 +58,8 @@ def test_differences_are_noted():
     _compare_detections("whole", ours, theirs, note)
     assert noted == {"whole: detections": (0.5, 2), "whole: masks": (1 / 100, 100)}
 
-    raw = RawOutputs(torch.tensor([2.0, -4]), torch.ones(1), torch.ones(1), None, None, torch.ones(1))
-    other = RawOutputs(torch.tensor([2.0, -3]), torch.ones(1), torch.ones(1), None, None, torch.ones(1))
+    raw = Raw(Dense(torch.tensor([2.0, -4]), torch.ones(1), torch.ones(1), None), (), None)
+    other = Raw(Dense(torch.tensor([2.0, -3]), torch.ones(1), torch.ones(1), None), (), None)
     noted.clear()
     _compare_raw(raw, other, note)
     assert noted == {"raw offsets": (0.25, 2), "raw logits": (0, 1), "raw mask_parameters": (0, 1)}

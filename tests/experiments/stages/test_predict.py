@@ -18,7 +18,7 @@ from experiments.stages import predict as predict_stage
 from experiments.stages.network import trained_model
 from experiments.stages.table import KINDS
 from experiments.store.folder import Store
-from yolact.models.one_stage.model import YolactModel
+from yolact.inference.predictor import Predictor
 from yolact.models.padding import padding_of
 
 SPEC = """\
@@ -136,7 +136,7 @@ def test_the_network_goes_on_while_masks_are_encoded(world, monkeypatch):
     """The masks of each image but the last are held up until the network looks at the next."""
     folder, plan = world
     store, (stage_id, *_) = _trained(folder / "beside", plan), _sharing(plan)
-    records, look = predict_stage.to_records, YolactModel.forward_pass
+    records, look = predict_stage.to_records, Predictor.encode
     looks = iter(looked := [threading.Event() for _ in range(4)])
     in_time = []
 
@@ -148,7 +148,7 @@ def test_the_network_goes_on_while_masks_are_encoded(world, monkeypatch):
         in_time.extend(each.wait(timeout=20) for each in looked[len(in_time) + 1 :][:1])
         return records(found, image_id, category_ids)
 
-    monkeypatch.setattr(YolactModel, "forward_pass", forward_pass)
+    monkeypatch.setattr(Predictor, "encode", forward_pass)
     monkeypatch.setattr(predict_stage, "to_records", to_records)
     assert attempt(store, stage_id, KINDS, lambda: False) == "done"
     assert in_time == [True] * 3
@@ -175,7 +175,7 @@ def test_seconds_add_up_to_the_clock(world, monkeypatch, network, encoding):
     """Encoding beside the network is nobody's own time; where it is the slower one, it is waited for."""
     folder, plan = world
     store, ids = _trained(folder / f"clock {network}", plan), _sharing(plan)[:2]
-    records, look, ended = predict_stage.to_records, YolactModel.forward_pass, []
+    records, look, ended = predict_stage.to_records, Predictor.encode, []
 
     def slow(seconds, step):
         return lambda *arguments: time.sleep(seconds) or step(*arguments)
@@ -186,7 +186,7 @@ def test_seconds_add_up_to_the_clock(world, monkeypatch, network, encoding):
 
     predict_stage_together = predict_stage.predict_together
     monkeypatch.setattr(predict_stage, "to_records", slow(encoding, records))
-    monkeypatch.setattr(YolactModel, "forward_pass", slow(network, look))
+    monkeypatch.setattr(Predictor, "encode", slow(network, look))
     monkeypatch.setattr(predict_stage, "predict_together", together)
     assert attempt_together(store, ids, KINDS, lambda: False) == dict.fromkeys(ids, "done")
     assert sum(each.own_seconds for each in ended) + ended[0].shared_seconds == pytest.approx(ended[0].seconds)
