@@ -6,7 +6,6 @@ DarkNet-53 follows the reference `backbone.py`.
 
 from __future__ import annotations
 
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from torchvision.models.resnet import BasicBlock
 from yolact.config.base import ConfigError
 from yolact.config.model import BackboneConfig
 from yolact.errors import UserError
+from yolact.models.custom import imported
 from yolact.models.frozen import fold_blocks, folded
 
 
@@ -162,7 +162,7 @@ def build_backbone(config: BackboneConfig, pretrained: bool = True) -> Backbone:
     elif config.name == "darknet53":
         backbone = DarkNet53()
     else:
-        backbone = _import(config)
+        backbone = imported(config.name, "model.backbone.name")(config, **config.options)
     if weights == "imagenet" and config.name not in _TORCHVISION:
         raise ConfigError(
             f"backbone.weights: there are no torchvision ImageNet weights for {config.name!r}; give a path, or null",
@@ -203,12 +203,3 @@ def _load(backbone: Backbone, path: Path) -> None:
     if missing or unfit:
         raise UserError(f"{path}: not weights of this backbone; missing {missing[:5]}, of another shape {unfit[:5]}")
     backbone.load_state_dict({name: state[name] for name in own})
-
-
-def _import(config: BackboneConfig) -> Backbone:
-    module, _, function = config.name.partition(":")
-    try:
-        build = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"backbone.name {config.name!r} can't be imported: {error}", "model.backbone.name") from None
-    return build(config, **config.options)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from yolact.config.model import MaskRCNNConfig, ModelConfig
+from yolact.config.model import CustomModelConfig, MaskRCNNConfig, ModelConfig
 from yolact.models.base import Model
+from yolact.models.custom import imported
 from yolact.models.one_stage.model import OneStage
 from yolact.models.two_stage.mask_rcnn import MaskRCNN
 
@@ -12,13 +13,16 @@ def build_model(config: ModelConfig, num_classes: int, pretrained: bool = True) 
     """The model that `config` describes, weights drawn from torch's global generator.
 
     Args:
-        config: a `YolactConfig` or `MaskRCNNConfig`.
+        config: any of `yolact.config.model`. A model given by import path is called with (config, num_classes, **options).
         num_classes: without background.
         pretrained: False leaves the backbone at random weights, for a model about to load its own.
 
     Raises:
         UserError: backbone weights can't be fetched, read or fitted.
+        ConfigError: what an import path names can't be imported.
     """
+    if isinstance(config, CustomModelConfig):
+        return imported(config.kind, "model.kind")(config, num_classes, **config.options)
     if isinstance(config, MaskRCNNConfig):
         return MaskRCNN(config, num_classes, pretrained)
     return OneStage(config, num_classes, pretrained)

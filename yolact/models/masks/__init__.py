@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from yolact.config.mask_branch import FCMaskConfig, MaskBranchConfig, NoMaskConfig, PrototypeConfig
+from yolact.config.mask_branch import CustomMaskConfig, FCMaskConfig, MaskBranchConfig, NoMaskConfig, PrototypeConfig
+from yolact.models.custom import imported
 from yolact.models.masks.fc_mask import FCMaskBranch
 from yolact.models.masks.mask_branch import MaskBranch
 from yolact.models.masks.prototypes import PrototypeBranch
@@ -12,5 +13,15 @@ BRANCHES = {PrototypeConfig: PrototypeBranch, FCMaskConfig: FCMaskBranch}
 
 
 def build_branch(config: MaskBranchConfig, channels: int) -> MaskBranch | None:
-    """The mask branch that `config` describes, on pyramid levels of `channels`; None for a detector of boxes only."""
-    return None if isinstance(config, NoMaskConfig) else BRANCHES[type(config)](config, channels)
+    """The mask branch that `config` describes, on pyramid levels of `channels`; None for a detector of boxes only.
+
+    A branch given by import path is called with (channels, **options).
+
+    Raises:
+        ConfigError: it can't be imported.
+    """
+    if isinstance(config, NoMaskConfig):
+        return None
+    if isinstance(config, CustomMaskConfig):
+        return imported(config.kind, "model.mask_branch.kind")(channels, **config.options)
+    return BRANCHES[type(config)](config, channels)
