@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from yolact.models.random_weights import average_statistics
+from yolact.inference.random_weights import average_statistics
 
 LOGIT_SPREAD = 3.0
 """Standard deviation of the class logits: without it random networks are undecided between 80 classes and detect nothing."""

@@ -19,9 +19,9 @@ from yolact.config import (
 )
 from yolact.config.presets import PRESETS, Preset
 from yolact.inference.predictor import Predictor
+from yolact.inference.random_weights import settle
 from yolact.models.base import Model
 from yolact.models.build import build_model
-from yolact.models.random_weights import settle
 
 IMAGE, TINY_IMAGE = (480, 640), (48, 64)
 """(H, W) of the images."""

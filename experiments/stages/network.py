@@ -17,7 +17,7 @@ from yolact.data.coco import CocoSplit
 from yolact.measures.context import Look
 from yolact.models.build import build_model
 from yolact.models.checkpoint import load_weights
-from yolact.models.padding import set_padding
+from yolact.models.layers.padding import set_padding
 
 
 def look(ctx: StageContext) -> Look:

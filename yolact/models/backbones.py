@@ -19,7 +19,7 @@ from yolact.config.base import ConfigError
 from yolact.config.model import BackboneConfig
 from yolact.errors import UserError
 from yolact.models.custom import imported
-from yolact.models.frozen import fold_blocks, folded
+from yolact.models.layers.frozen import fold_blocks, folded
 
 
 class Backbone(nn.Module):

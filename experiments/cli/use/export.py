@@ -44,8 +44,8 @@ def export(
     trained = load_network(source, weights, results, "cpu").trained
     model: Any = trained.model
     from yolact.inference.export import export_model
+    from yolact.inference.random_weights import settle
     from yolact.models.one_stage.model import OneStage
-    from yolact.models.random_weights import settle
 
     if "preset" in source and weights is None and isinstance(model, OneStage):
         settle(model)

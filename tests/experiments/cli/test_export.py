@@ -9,7 +9,7 @@ from experiments.cli.use.networks import load_network
 from tests.experiments.cli.test_measure import MASK_RCNN, YOLACT, run, write_result
 from yolact.config.presets import PRESETS
 from yolact.inference.export import export_model
-from yolact.models.random_weights import settle
+from yolact.inference.random_weights import settle
 
 YOLACT_PRESETS = [name for name, preset in PRESETS.items() if preset.model.kind == "yolact"]
 

@@ -19,7 +19,7 @@ from experiments.stages.network import trained_model
 from experiments.stages.table import KINDS
 from experiments.store.folder import Store
 from yolact.inference.predictor import Predictor
-from yolact.models.padding import padding_of
+from yolact.models.layers.padding import padding_of
 
 SPEC = """\
 title: predictions

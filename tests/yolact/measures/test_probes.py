@@ -20,7 +20,7 @@ from yolact.measures.probes import MEASURE, ProbesConfig
 from yolact.measures.probes import measure as probes
 from yolact.measures.probes.measure import largest_stride, measure, moved_objects, neighbours, plain_colours, shown, summary
 from yolact.measures.probes.translation import total_effects
-from yolact.models.padding import set_padding
+from yolact.models.layers.padding import set_padding
 from yolact.structures import Detections
 
 SIZE, STRIDE = 64, 16

@@ -21,7 +21,7 @@ from yolact.measures.responses import MEASURE, ResponsesConfig, association
 from yolact.measures.responses import measure as responses
 from yolact.measures.responses.measure import measure, prototypes
 from yolact.measures.responses.regions import nowhere, regions
-from yolact.models.padding import padding_of, set_padding
+from yolact.models.layers.padding import padding_of, set_padding
 
 SIZE = 32
 TRUTH = torch.zeros(1, SIZE, SIZE, dtype=torch.uint8)

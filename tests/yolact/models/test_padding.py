@@ -7,7 +7,7 @@ from torch import nn
 from tests.support.networks import TINY, predict
 from yolact.config import InferenceConfig
 from yolact.models.build import build_model
-from yolact.models.padding import BorderConv2d, padding_of, set_padding
+from yolact.models.layers.padding import BorderConv2d, padding_of, set_padding
 
 MODES = ("reflect", "replicate", "circular")
 

@@ -25,7 +25,7 @@ from yolact.measures.responses.described import PER_IMAGE, Described, Descriptio
 from yolact.measures.responses.regions import Regions, regions
 from yolact.models.base import Model, resize
 from yolact.models.build import build_model
-from yolact.models.padding import padding_of, set_padding
+from yolact.models.layers.padding import padding_of, set_padding
 from yolact.runtime.files import write_json, write_npz, write_text
 
 FIRST_SEED = 2**31

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from yolact.config.inference import InferenceConfig
-from yolact.models.initialise import xavier
+from yolact.models.layers.initialise import xavier
 
 
 class Instances(NamedTuple):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from yolact.models.base import Counts
-from yolact.models.initialise import xavier
+from yolact.models.layers.initialise import xavier
 from yolact.ops.assignment import Matches
 from yolact.structures import Target
 

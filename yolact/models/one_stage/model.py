@@ -17,7 +17,8 @@ from yolact.config.inference import InferenceConfig
 from yolact.config.model import IMAGENET_MEAN, IMAGENET_STD, OneStageConfig
 from yolact.models.backbones import build_backbone, freeze_batch_norm
 from yolact.models.base import Counts, Model, to_float32
-from yolact.models.initialise import xavier
+from yolact.models.layers.initialise import xavier
+from yolact.models.layers.padding import set_padding
 from yolact.models.masks import build_branch
 from yolact.models.masks.mask_branch import Instances, Truth
 from yolact.models.masks.prototypes import PrototypeBranch
@@ -25,7 +26,6 @@ from yolact.models.necks import FPN
 from yolact.models.one_stage.dense_head import Assignment, Dense
 from yolact.models.one_stage.heads import build_head
 from yolact.models.one_stage.losses import nan_if_any_nonfinite, semantic_loss
-from yolact.models.padding import set_padding
 from yolact.ops.masks import to_pixels
 from yolact.ops.nms import suppress
 from yolact.runtime.profiling import section

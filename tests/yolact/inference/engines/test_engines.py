@@ -14,7 +14,7 @@ from yolact.inference.engines.compiled import CompiledEngine
 from yolact.inference.engines.engine import EngineError
 from yolact.inference.predictor import Predictor
 from yolact.models.build import build_model
-from yolact.models.padding import set_padding
+from yolact.models.layers.padding import set_padding
 from yolact.runtime.compiler import CompilerError, cache_folder
 from yolact.runtime.profiling import profiled
 
