@@ -170,8 +170,7 @@ class DetectorConfig(AnyModelConfig):
     """Input normalisation: "imagenet" subtracts (123.68, 116.78, 103.94) and divides by (58.40, 57.12, 57.38) RGB,
     "unit" divides by 255 (DarkNet)."""
     padding: Padding = "zeros"
-    """Of every convolution (`yolact/models/layers/padding.py`). The paper's networks pad with zeros, and so know where the border
-    is."""
+    """Of every convolution (`yolact/models/layers/padding.py`). The paper's networks pad with zeros, which mark the border."""
     backbone: BackboneConfig = BackboneConfig()
     fpn: FPNConfig = FPNConfig()
 
