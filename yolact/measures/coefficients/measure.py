@@ -22,9 +22,8 @@ from torchvision.ops import box_iou
 from yolact.config.inference import InferenceConfig
 from yolact.data.coco import Instances
 from yolact.evaluation.objects import mask_iou, masks_of, match_objects
-from yolact.interventions.oracle import limit_masks
 from yolact.measures.coefficients import CoefficientsConfig
-from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, crop_fractions
+from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, crop_fractions, limit_masks
 from yolact.measures.context import Look, steps
 from yolact.ops import masks as mask_ops
 from yolact.runtime.files import write_json, write_npz
