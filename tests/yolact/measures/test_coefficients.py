@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from tests.support.declared import assert_as_declared
-from tests.support.oracles import FC_MASK, INFERENCE, MODEL, boxes, found_with, no_truth, none_found, planted_image, truth_of
+from tests.support.looks import planted_look
+from tests.support.networks import TINY, tiny_model
+from tests.support.oracles import FC_MASK, INFERENCE, boxes, found_with, no_truth, none_found, planted_image, truth_of
 from tests.support.planted import planted
 from yolact.evaluation.objects import mask_iou
 from yolact.measures.coefficients import MEASURE, CoefficientsConfig, fitting
@@ -125,11 +128,11 @@ class Split:
 
 
 @pytest.fixture
-def look(monkeypatch):
+def look():
     split = Split()
-    monkeypatch.setattr(MODEL, "predict", lambda images, *_, **__: [split.pair(int(images[0][0, 0, 0]))[0]])
-    monkeypatch.setattr(MODEL.branch, "parameters_per_anchor", split.model.prototypes[0].shape[0])
-    return Look(MODEL, split, INFERENCE, "cpu")
+    predictor = SimpleNamespace(predict=lambda images, _: [split.pair(int(images[0][0, 0, 0]))[0]])
+    branch = TINY.mask_branch.replace(k=split.model.prototypes[0].shape[0])
+    return planted_look(predictor, split, model=tiny_model(TINY.replace(mask_branch=branch)))
 
 
 def test_what_the_stage_writes(look, tmp_path):
@@ -176,7 +179,7 @@ def test_a_network_without_prototypes_has_none_to_measure(look, tmp_path):
 
 def test_a_stage_that_is_asked_to_stop_stops(look, tmp_path):
     with pytest.raises(Stopped):
-        measure(tmp_path, Look(MODEL, look.split, INFERENCE, "cpu", should_stop=lambda: True), CoefficientsConfig())
+        measure(tmp_path, planted_look(None, look.split, model=look.model, should_stop=lambda: True), CoefficientsConfig())
 
 
 def test_images_without_detections_have_empty_arrays():

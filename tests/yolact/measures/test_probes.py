@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tests.support.declared import assert_as_declared
+from tests.support.looks import planted_look
 from tests.support.networks import TINY, tiny_model
 from tests.yolact.data.synthetic.test_probe_images import split_of
 from yolact.config import FCMaskConfig, InferenceConfig
@@ -66,8 +67,8 @@ class Toy:
             used[at_the_right, self.extra.index("left") - len(self.extra)] = -20.0
         return used
 
-    def predict(self, images, inference, keep_prototypes=False):
-        assert keep_prototypes and inference.masks
+    def predict(self, images, inference):
+        assert inference.masks
         return [self._found(image) for image in images]
 
     def _found(self, image):
@@ -90,14 +91,15 @@ def boxes_in(image):
     return torch.tensor([[x1, y1, x2, y2] for x1, x2 in found[0] for y1, y2 in found[1]], dtype=torch.float32).reshape(-1, 4)
 
 
-def look(model, split=None, **changes):
+def look(model, split, **changes):
     return Look(model, split, InferenceConfig(), "cpu", **changes)
 
 
 def probe(model):
-    arrays = moved_objects(look(model), OBJECTS, GRID)
+    look = planted_look(model, None)
+    arrays = moved_objects(look, OBJECTS, GRID)
     arrays |= total_effects(arrays["activation"], GRID.phases)
-    arrays |= neighbours(look(model), OBJECTS, GRID) | plain_colours(look(model))
+    arrays |= neighbours(look, OBJECTS, GRID) | plain_colours(look)
     return arrays, summary(arrays, GRID.phases)
 
 
@@ -149,7 +151,7 @@ def test_the_mask_of_the_fitting_detection_is_measured():
 
 @pytest.mark.parametrize(("extra", "apart"), [(("object",), 0.0), (("left",), 0.5)])
 def test_twins_are_told_apart_by_place_alone(extra, apart):
-    arrays = neighbours(look(Toy(extra=extra)), OBJECTS, GRID)
+    arrays = neighbours(planted_look(Toy(extra=extra), None), OBJECTS, GRID)
     pairs, separation = arrays["pair_centres"], arrays["separation"]
     assert separation.shape == (2, len(pairs), 2)
     both_sides = (pairs[:, 0, 0] < EDGE) & (pairs[:, 1, 0] > EDGE)
@@ -186,7 +188,9 @@ def test_dead_prototypes_leave_no_number_behind():
 def test_what_is_shown_is_bounded(monkeypatch):
     monkeypatch.setattr(probes, "STORED_SIDE", 16)
     toy = Toy(extra=("x", "y"), k=2)
-    arrays = shown(look(toy), {"one": np.zeros((SIZE, SIZE, 3), np.uint8), "two": np.full((SIZE, SIZE, 3), 255, np.uint8)})
+    arrays = shown(
+        planted_look(toy, None), {"one": np.zeros((SIZE, SIZE, 3), np.uint8), "two": np.full((SIZE, SIZE, 3), 255, np.uint8)}
+    )
     assert arrays["maps"].shape == (2, 4, 16, 16) and arrays["maps"].dtype == np.float16
     largest = np.abs(arrays["maps"].astype(float)).max(axis=(0, 2, 3))
     assert largest[2:].tolist() == [1, 1] and (largest <= 1).all()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.support.declared import assert_as_declared
+from tests.support.looks import planted_look
 from yolact.config import InferenceConfig
 from yolact.measures.context import Look, Stopped
 from yolact.measures.prototypes import MEASURE, PrototypesConfig
@@ -32,8 +33,7 @@ class FakeModel:
     def __init__(self, k=3):
         self.k = k
 
-    def predict(self, images, inference, sections=None, keep_prototypes=False):
-        assert keep_prototypes
+    def predict(self, images, inference):
         generator = torch.Generator().manual_seed(0)
         scores = torch.cat([torch.linspace(0.9, 0.15, 25), torch.full((5,), 0.1)])
         coefficients = torch.rand(30, self.k, generator=generator) if self.k else None
@@ -50,7 +50,7 @@ class FakeModel:
 
 
 def run(folder, model, images=2):
-    summary = measure(folder, Look(model, FakeSplit(), InferenceConfig(), "cpu"), PrototypesConfig(images=images))
+    summary = measure(folder, planted_look(model, FakeSplit()), PrototypesConfig(images=images))
     assert_as_declared(MEASURE, folder)
     with np.load(folder / "prototypes.npz", allow_pickle=False) as file:
         return summary, dict(file)
@@ -89,12 +89,12 @@ def test_only_one_image_is_held_at_a_time(tmp_path):
             written.append(aside.stat().st_size)
             return torch.randint(0, 256, (3, 300, 300), dtype=torch.uint8)
 
-    measure(tmp_path, Look(FakeModel(), Watching(), InferenceConfig(), "cpu"), PrototypesConfig(images=3))
+    measure(tmp_path, planted_look(FakeModel(), Watching()), PrototypesConfig(images=3))
     assert written == sorted(set(written)) and written[2] > written[1] + 3 * 300 * 300
 
 
 def test_asked_to_stop_it_leaves_no_file(tmp_path):
-    look = Look(FakeModel(), FakeSplit(), InferenceConfig(), "cpu", should_stop=lambda: True)
+    look = planted_look(FakeModel(), FakeSplit(), should_stop=lambda: True)
     with pytest.raises(Stopped, match="0 of 2"):
         measure(tmp_path, look, PrototypesConfig(images=2))
     assert not list(tmp_path.iterdir())

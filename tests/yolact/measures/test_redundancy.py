@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.support.declared import assert_as_declared
+from tests.support.looks import planted_look
 from tests.support.networks import TINY, TINY_FC_MASK, tiny_model
 from tests.support.planted import CLASSES, planted
 from yolact.config import InferenceConfig
@@ -47,18 +48,13 @@ class PlantedSplit:
 class PlantedNetwork:
     model: object
 
-    def predict(self, images, inference, keep_prototypes=False):
-        assert keep_prototypes
+    def predict(self, images, inference):
         i = int(images[0][0, 0, 0])
         return [detections(self.model.prototypes[i], self.model.coefficients[i], self.model.instances[i].labels)]
 
 
-def look_at(network, split, **others):
-    return Look(network, split, InferenceConfig(), "cpu", **others)
-
-
 def measured(model, folder, images=100):
-    summary = measure(folder, look_at(PlantedNetwork(model), PlantedSplit(model)), RedundancyConfig(images=images))
+    summary = measure(folder, planted_look(PlantedNetwork(model), PlantedSplit(model)), RedundancyConfig(images=images))
     assert_as_declared(MEASURE, folder)
     with np.load(folder / "redundancy.npz", allow_pickle=False) as file:
         return summary, dict(file)
@@ -153,7 +149,7 @@ def test_files_repeat_byte_for_byte_and_count_the_images(tmp_path):
 
 @pytest.mark.parametrize(("config", "k"), [(TINY, 4), (TINY_FC_MASK, 0)])
 def test_a_real_network(config, k, tmp_path):
-    look = look_at(tiny_model(config).eval(), PlantedSplit(planted(0, images=3)))
+    look = Look(tiny_model(config).eval(), PlantedSplit(planted(0, images=3)), InferenceConfig(), "cpu")
     summary = measure(tmp_path, look, RedundancyConfig())
     assert summary["prototypes"] == k
     assert (tmp_path / "redundancy.npz").exists() == (k > 0)
@@ -163,5 +159,7 @@ def test_a_real_network(config, k, tmp_path):
 def test_it_stops_when_asked_to(tmp_path):
     model = planted(0, images=3)
     with pytest.raises(Stopped):
-        measure(tmp_path, look_at(PlantedNetwork(model), PlantedSplit(model), should_stop=lambda: True), RedundancyConfig())
+        measure(
+            tmp_path, planted_look(PlantedNetwork(model), PlantedSplit(model), should_stop=lambda: True), RedundancyConfig()
+        )
     assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from tests.support.declared import assert_as_declared
-from yolact.config import InferenceConfig
+from tests.support.looks import planted_look
 from yolact.config.data import ShapesConfig
 from yolact.data.coco import CocoSplit
 from yolact.data.synthetic.camera import moving_camera
@@ -21,7 +21,7 @@ from yolact.data.synthetic.motion import FINE, Frame, moving_shapes
 from yolact.data.synthetic.scenes import CLASSES, box_of
 from yolact.data.synthetic.shapes import generate_shapes
 from yolact.errors import UserError
-from yolact.measures.context import Look, Stopped
+from yolact.measures.context import Stopped
 from yolact.measures.stability import MEASURE, StabilityConfig
 from yolact.measures.stability import measure as stability
 from yolact.measures.stability.tracking import greedy, look_at, motion_between, steady_iou, undisturbed
@@ -59,7 +59,7 @@ def detections(masks, labels, scores):
 def run(folder, model, **config):
     split = SimpleNamespace(class_names=list(CLASSES), image_ids=[1], size=lambda image_id: (SIDE, SIDE))
     folder.mkdir(exist_ok=True)
-    stability.measure(folder, Look(model, split, InferenceConfig(), "cpu"), StabilityConfig(**config))
+    stability.measure(folder, planted_look(model, split), StabilityConfig(**config))
     assert_as_declared(MEASURE, folder)
     tracks, objects = (pd.read_csv(folder / name) for name in ("tracks.csv", "objects.csv"))
     return tracks, objects, json.loads((folder / "summary.json").read_text())["means"]
@@ -114,7 +114,7 @@ def test_ground_truth_under_a_moving_camera_is_perfectly_steady(tmp_path):
     split.class_names = ["ball", "box", "wedge", "sun"]  # another data set than `shapes`, whose images don't move
     annotated = [image_id for image_id in split.image_ids if split.count(image_id)][:4]
     model = Planted([moving_camera(split, image_id, 6, SIDE) for image_id in annotated])
-    stability.measure(tmp_path, Look(model, split, InferenceConfig(), "cpu"), StabilityConfig(sequences=4, frames=6))
+    stability.measure(tmp_path, planted_look(model, split), StabilityConfig(sequences=4, frames=6))
     tracks, objects = (pd.read_csv(tmp_path / name) for name in ("tracks.csv", "objects.csv"))
     assert tracks["sequence"].nunique() == 4
     assert (tracks["iou"].dropna() == 1).all() and tracks["iou"].notna().sum() > 20
@@ -125,7 +125,7 @@ def test_ground_truth_under_a_moving_camera_is_perfectly_steady(tmp_path):
 def test_a_split_without_objects_is_refused(tmp_path):
     split = SimpleNamespace(class_names=["cell"], image_ids=[1], size=lambda image_id: (SIDE, SIDE), count=lambda image_id: 0)
     with pytest.raises(UserError, match=r"evaluation\.split"):
-        stability.measure(tmp_path, Look(Planted([]), split, InferenceConfig(), "cpu"), StabilityConfig())
+        stability.measure(tmp_path, planted_look(Planted([]), split), StabilityConfig())
 
 
 def test_motion_below_the_pixel_is_undone_exactly_on_discs(tmp_path, one_body):
@@ -251,6 +251,6 @@ def test_a_network_without_masks_is_refused(tmp_path):
 
 def test_it_stops_when_asked_to(tmp_path):
     split = SimpleNamespace(class_names=list(CLASSES), image_ids=[1], size=lambda image_id: (SIDE, SIDE))
-    look = Look(Planted([]), split, InferenceConfig(), "cpu", should_stop=lambda: True)
+    look = planted_look(Planted([]), split, should_stop=lambda: True)
     with pytest.raises(Stopped):
         stability.measure(tmp_path, look, StabilityConfig())
