@@ -1,6 +1,6 @@
-"""Anchors (prior boxes): fixed boxes around the cells of every pyramid level.
+"""Locations of a dense head at the cells of every pyramid level: anchors (prior boxes), or points.
 
-Source: reference `yolact.py` make_priors; paper section 4.
+Source: reference `yolact.py` make_priors; paper section 4. FCOS (Tian et al., ICCV 2019) for points.
 """
 
 from __future__ import annotations
@@ -11,6 +11,27 @@ import torch
 from torch import Tensor
 
 from yolact.config.model import AnchorConfig
+
+
+def make_points(image_size: int, level_sizes: list[tuple[int, int]], finest_stride: int = 8) -> Tensor:
+    """The points of a square input, from P3 upwards: that of cell (i, j) is pixel (s i + s // 2, s j + s // 2) at stride s.
+
+    Args:
+        image_size: side of the input in pixels.
+        level_sizes: (rows, columns) of each level's feature map.
+        finest_stride: of the first level, in input pixels; each further one doubles it.
+
+    Returns:
+        (P, 4) float32 cx, cy, w, h as fractions of the input's side, where w and h are the stride. Within a level cells come
+        row by row. If strides do not divide the side, the last points may lie beyond it.
+    """
+    levels = []
+    for level, (rows, columns) in enumerate(level_sizes):
+        stride = finest_stride * 2**level
+        y, x = (torch.arange(count, dtype=torch.float64) * stride + stride // 2 for count in (rows, columns))
+        points = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1).reshape(-1, 2)
+        levels.append(torch.cat([points, torch.full_like(points, stride)], dim=1))
+    return (torch.cat(levels) / image_size).float()
 
 
 def make_anchors(config: AnchorConfig, image_size: int, level_sizes: list[tuple[int, int]]) -> Tensor:

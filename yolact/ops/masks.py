@@ -72,6 +72,13 @@ def to_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return clip_boxes_to_image(torch.stack([x1, y1, x2, y2], dim=1), size)
 
 
+def centres_of_mass(masks: Tensor) -> Tensor:
+    """(n, 2) float32 x, y: the mean whole-pixel coordinate over each of (n, H, W) 0/1 masks; NaN for an empty mask."""
+    across, down = masks.sum(dim=1), masks.sum(dim=2)  # (n, W), (n, H) int64
+    sums = [(line * torch.arange(line.shape[1], device=line.device)).sum(dim=1) for line in (across, down)]
+    return (torch.stack(sums, dim=1) / across.sum(dim=1, keepdim=True).double()).float()
+
+
 def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float = 0.5) -> Tensor:
     """Stretch (n, s, s) box-sized probabilities bilinearly over their boxes and compare with `threshold`.
 

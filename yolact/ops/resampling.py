@@ -1,4 +1,4 @@
-"""Bilinear resampling without aligned corners: the rule of `F.interpolate(mode="bilinear", align_corners=False)`.
+"""Bilinear resampling, but for `aligned_bilinear` by the rule of `F.interpolate(mode="bilinear", align_corners=False)`.
 
 Pixel i of `count` reads a side of `length` pixels at (i + 0.5) * length / count - 0.5, clamped to the side, which lies between
 two neighbouring pixels, the taps.
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 NEAR, FAR = 0.75, 0.25
 """Weights of the two taps of every pixel when a side is doubled: pixel 2i reads i and i - 1, pixel 2i + 1 reads i and i + 1."""
@@ -69,3 +70,17 @@ def stretch_matrix(start: Tensor, end: Tensor, length: int, samples: int) -> Ten
 
 def _position(pixel: Tensor, scale: Tensor) -> Tensor:
     return ((pixel + 0.5) * scale - 0.5).clamp(min=0)
+
+
+def aligned_bilinear(maps: Tensor, factor: int) -> Tensor:
+    """(n, c, h, w) to (n, c, h * factor, w * factor), so that cell i becomes cell i * factor + factor // 2 exactly.
+
+    Between these, values are linear; beyond the first and the last, constant. Source: AdelaiDet `aligned_bilinear`.
+    """
+    if factor == 1:
+        return maps
+    height, width = (side * factor for side in maps.shape[-2:])
+    padded = F.pad(maps, (0, 1, 0, 1), mode="replicate")
+    wide = F.interpolate(padded, size=(height + 1, width + 1), mode="bilinear", align_corners=True)
+    half = factor // 2
+    return F.pad(wide, (half, 0, half, 0), mode="replicate")[..., :height, :width]

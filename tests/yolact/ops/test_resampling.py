@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from yolact.ops.resampling import FAR, NEAR, matrix, stretch_matrix, taps
+from yolact.ops.resampling import FAR, NEAR, aligned_bilinear, matrix, stretch_matrix, taps
 
 sides = st.integers(1, 700)
 
@@ -56,3 +56,23 @@ def test_doubling_has_two_weights(length):
         expected[odd::2].index_put_((pixel, pixel), torch.tensor(NEAR), accumulate=True)
         expected[odd::2].index_put_((pixel, other), torch.tensor(FAR), accumulate=True)
     assert torch.equal(dense, expected)
+
+
+def test_aligned_bilinear_by_hand():
+    """Fact sheet on CondInst, 36."""
+    two = aligned_bilinear(torch.tensor([[[[0.0, 1], [2, 3]]]]), 2)
+    assert two[0, 0].tolist() == [[0, 0, 0.5, 1], [0, 0, 0.5, 1], [1, 1, 1.5, 2], [2, 2, 2.5, 3]]
+    four = aligned_bilinear(torch.tensor([[[[0.0, 1]]]]), 4)
+    assert four[0, 0].tolist() == [[0, 0, 0, 0.25, 0.5, 0.75, 1, 1]] * 4
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 8])
+def test_aligned_bilinear_keeps_cells_and_constants(factor):
+    maps = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(factor), dtype=torch.float64)
+    made = aligned_bilinear(maps, factor)
+    assert made.shape == (2, 3, 5 * factor, 7 * factor)
+    torch.testing.assert_close(made[..., factor // 2 :: factor, factor // 2 :: factor], maps)
+    constant = torch.full_like(maps, 0.375)
+    torch.testing.assert_close(aligned_bilinear(constant, factor), constant[..., :1, :1].expand_as(made))
+    if factor == 1:
+        assert torch.equal(made, maps)
