@@ -17,17 +17,28 @@ from yolact.config.interventions import (
     PaddingConfig,
     ProjectConfig,
 )
-from yolact.config.mask_branch import CustomMaskConfig, FCMaskConfig, MaskBranchConfig, NoMaskConfig, PrototypeConfig
+from yolact.config.mask_branch import (
+    CustomMaskConfig,
+    DynamicMaskConfig,
+    FCMaskConfig,
+    MaskBranchConfig,
+    NoMaskConfig,
+    PrototypeConfig,
+)
 from yolact.config.model import (
     AnchorConfig,
     BackboneConfig,
     CustomModelConfig,
+    FCOSConfig,
     FPNConfig,
     HeadConfig,
     LossConfig,
     MaskRCNNConfig,
     MatchingConfig,
     ModelConfig,
+    PointHeadConfig,
+    PointLossConfig,
+    PointMatchingConfig,
     YolactConfig,
 )
 from yolact.config.training import AugmentationConfig, TrainingConfig
@@ -40,9 +51,11 @@ __all__ = [
     "ConfigError",
     "CustomMaskConfig",
     "CustomModelConfig",
+    "DynamicMaskConfig",
     "EngineConfig",
     "EvaluationConfig",
     "FCMaskConfig",
+    "FCOSConfig",
     "FPNConfig",
     "HeadConfig",
     "InferenceConfig",
@@ -57,6 +70,9 @@ __all__ = [
     "NoiseConfig",
     "OracleConfig",
     "PaddingConfig",
+    "PointHeadConfig",
+    "PointLossConfig",
+    "PointMatchingConfig",
     "ProjectConfig",
     "PrototypeConfig",
     "SpeedConfig",

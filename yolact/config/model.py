@@ -24,7 +24,7 @@ from yolact.config.fields import (
     import_path,
     kinds_in,
 )
-from yolact.config.mask_branch import MaskBranchConfig, PrototypeConfig
+from yolact.config.mask_branch import DynamicMaskConfig, MaskBranchConfig, NoMaskConfig, PrototypeConfig
 
 IMAGENET_MEAN = (123.68, 116.78, 103.94)
 """Mean of ImageNet's pixels, RGB in 0..255."""
@@ -77,6 +77,10 @@ class FPNConfig(Config):
     """Levels above P5, each a stride-2 convolution of the one below: 2 gives P6 and P7."""
     extra_from: Literal["P5", "C5"] = "P5"
     """What P6 is made of: P5 after its ReLU (official code), or the backbone's C5, as RetinaNet first had it."""
+    upsample: Literal["bilinear", "nearest"] = "bilinear"
+    """From a level to the finer one: bilinear (YOLACT), or nearest (the FPN paper, and FCOS)."""
+    relu: bool = True
+    """ReLU after the outputs P3, P4, P5 (YOLACT). Without, P7 is made of P6 after a ReLU, as RetinaNet and FCOS do."""
 
 
 class AnchorConfig(Config):
@@ -130,6 +134,60 @@ class MatchingConfig(Config):
         return self
 
 
+class PointMatchingConfig(Config):
+    """Which points are positive (`yolact/ops/points.py`)."""
+
+    sizes_of_interest: Annotated[tuple[Side, ...], ScalesWith("image_size")] = (64, 128, 256, 512)
+    """In input pixels, between a level and the next: an object is learned by the level in whose range the largest distance
+    from the point to its box's sides lies. Both ends count, and the last level has no upper end."""
+    radius: Side | None = 1.5
+    """Half a side of the square around an object's centre in which points are positive, in strides; None takes its box."""
+    centre: Literal["box", "mask"] = "box"
+    """Centre of the square: the box's, or the mask's centre of mass (CondInst); that of an empty mask is its box's."""
+    ignore_crowds: bool = True
+    """Points in crowd boxes are neutral. The official code drops crowds, so that they are background."""
+
+    @field_validator("sizes_of_interest")
+    @classmethod
+    def _ascending(cls, sizes: tuple[float, ...]) -> tuple[float, ...]:
+        if list(sizes) != sorted(set(sizes)):
+            raise ValueError(f"sizes_of_interest must ascend, got {list(sizes)}")
+        return sizes
+
+
+class PointHeadConfig(Config):
+    """FCOS's prediction head, shared by all levels (`yolact/models/one_stage/point_head.py`)."""
+
+    convs: Annotated[int, Field(ge=0)] = 4
+    """3x3 convolutions, each with GroupNorm and ReLU, of the class tower and of the box tower."""
+    groups: Positive = 32
+    """Groups of GroupNorm; on a level of one cell, fewer than 8 channels per group leave next to nothing of the values."""
+    scale_per_level: bool = True
+    """Multiply box distances by a learned number per level."""
+    quality_on: Literal["box", "classification"] = "box"
+    """Tower that centerness is predicted on; the first version of the paper used the class tower."""
+    class_threshold: Fraction = 0.0
+    """Class probabilities not above this score 0, before centerness is multiplied in. FCOS itself: 0.05."""
+
+
+class PointLossConfig(Config):
+    """Weights of FCOS's loss terms (`yolact/models/one_stage/point_losses.py`)."""
+
+    box: Annotated[float, Field(ge=0)] = 1.0
+    classification: Annotated[float, Field(ge=0)] = 1.0
+    centerness: Annotated[float, Field(ge=0)] = 1.0
+    semantic: Annotated[float, Field(ge=0)] = 0.0
+    """Of YOLACT's semantic-segmentation branch on P3; 0 leaves it out."""
+    alpha: Fraction = 0.25
+    """Focal loss: weight of positives against negatives."""
+    gamma: Annotated[float, Field(ge=0)] = 2.0
+    """Focal loss: exponent that makes easy examples weigh less."""
+    box_weighting: Literal["centerness", "none"] = "centerness"
+    """What a positive's box loss is weighted by; the divisor is the sum of the weights."""
+    iou_offset: Annotated[float, Field(ge=0)] = 1.0
+    """Added to intersection and union in the box loss, in strides squared. Official quirk: 1; 0 is GIoU as published."""
+
+
 class LossConfig(Config):
     """Weights of the detector's loss terms (`yolact/models/one_stage/losses.py`); the mask term's weight belongs to its
     branch."""
@@ -176,7 +234,7 @@ class DetectorConfig(AnyModelConfig):
 
     @property
     def trains_batch_norm(self) -> bool:
-        return not self.backbone.freeze_bn
+        return not self.backbone.freeze_bn or isinstance(getattr(self, "mask_branch", None), DynamicMaskConfig)
 
 
 class YolactConfig(DetectorConfig):
@@ -195,10 +253,50 @@ class YolactConfig(DetectorConfig):
         if len(self.anchors.scales) != levels:
             message = f"anchors.scales lists {len(self.anchors.scales)} levels, the pyramid has {levels}"
             raise at_odds(message, "anchors.scales", "fpn.extra_levels")
-        if isinstance(self.mask_branch, PrototypeConfig) and self.mask_branch.source >= 3 + levels:
-            message = f"mask_branch.source P{self.mask_branch.source} is above the pyramid's P{2 + levels}"
-            raise at_odds(message, "mask_branch.source", "fpn.extra_levels")
+        _check_source(self.mask_branch, levels)
         return self
+
+
+class FCOSConfig(DetectorConfig):
+    """FCOS: points instead of anchors, sigmoid classes, centerness (`yolact/models/one_stage/point_head.py`).
+
+    With the mask branch "dynamic" it is CondInst. Defaults are the official code's, except that inputs are squares of 550
+    pixels, as for the other models. The papers resize the short side to 800 (640 to 800 in training), pad to multiples of 32,
+    and keep the backbone's stem and first stage as loaded.
+    """
+
+    inference_defaults = {  # noqa: RUF012 - a class variable of the base
+        "suppression": "standard",
+        "nms_iou": 0.6,
+        "score_threshold": 0.2236,
+    }
+
+    kind: Literal["fcos"] = "fcos"
+    fpn: FPNConfig = FPNConfig(upsample="nearest", relu=False)
+    head: PointHeadConfig = PointHeadConfig()
+    mask_branch: MaskBranchConfig = NoMaskConfig()
+    matching: PointMatchingConfig = PointMatchingConfig()
+    loss: PointLossConfig = PointLossConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FCOSConfig:
+        levels, sizes = 3 + self.fpn.extra_levels, self.matching.sizes_of_interest
+        if len(sizes) != levels - 1:
+            message = (
+                f"matching.sizes_of_interest lists {len(sizes)} sizes, but {levels - 1} separate the pyramid's {levels} levels"
+            )
+            raise at_odds(message, "matching.sizes_of_interest", "fpn.extra_levels")
+        if self.fpn.channels % self.head.groups:
+            message = f"head.groups {self.head.groups} does not divide fpn.channels {self.fpn.channels}"
+            raise at_odds(message, "head.groups", "fpn.channels")
+        _check_source(self.mask_branch, levels)
+        return self
+
+
+def _check_source(branch: MaskBranchConfig, levels: int) -> None:
+    if isinstance(branch, PrototypeConfig) and branch.source >= 3 + levels:
+        message = f"mask_branch.source P{branch.source} is above the pyramid's P{2 + levels}"
+        raise at_odds(message, "mask_branch.source", "fpn.extra_levels")
 
 
 class MaskRCNNConfig(AnyModelConfig):
@@ -239,11 +337,12 @@ class CustomModelConfig(AnyModelConfig):
     """Keyword arguments of that class."""
 
 
-OneStageConfig = YolactConfig
+OneStageConfig = YolactConfig | FCOSConfig
 """The one-stage detectors."""
 
 ModelConfig = Annotated[
     Annotated[YolactConfig, Tag("yolact")]
+    | Annotated[FCOSConfig, Tag("fcos")]
     | Annotated[MaskRCNNConfig, Tag("mask_rcnn")]
     | Annotated[CustomModelConfig, Tag(CUSTOM)],
     Discriminator(kind_of),

@@ -59,7 +59,7 @@ def binarize(masks: Tensor, size: tuple[int, int], threshold: float = 0.5) -> Te
     return torch.cat(
         [
             F.interpolate(part[None], size=size, mode="bilinear", align_corners=False)[0] > threshold
-            for part in masks.split(_instances_at_once(size))
+            for part in masks.split(instances_at_once(size))
         ]
     )
 
@@ -90,7 +90,7 @@ def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float 
     Returns:
         (n, H, W) bool.
     """
-    chunk = _instances_at_once(size)
+    chunk = instances_at_once(size)
     whole = boxes.trunc()
     parts = []
     for mask, box in zip(masks.split(chunk), whole.split(chunk), strict=True):
@@ -100,7 +100,8 @@ def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float 
     return torch.cat(parts)
 
 
-def _instances_at_once(size: tuple[int, int]) -> int:
+def instances_at_once(size: tuple[int, int]) -> int:
+    """How many masks of `size` (H, W) are upsampled in float at a time."""
     return max(1, _CHUNK_PIXELS // max(1, size[0] * size[1]))
 
 

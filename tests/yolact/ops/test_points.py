@@ -88,12 +88,18 @@ def test_a_large_object_is_met_on_a_coarse_level_only():
     assert {stride for _, _, stride in where(run([(52, 4, 180, 116)], centres=[(64, 60)]))} == {16}
 
 
-def test_the_ends_of_a_range_belong_to_both_levels():
-    # the points next to (64, 64) have largest distances 68, 72, 80 on P3, P4, P5
-    on = [
-        {stride for _, _, stride in where(run([(0, 0, 128, 128)], sizes=ends))} for ends in [(68, 72, 80, 99), (67, 71, 80, 99)]
-    ]
-    assert on == [{8, 16, 32}, {32}]
+@pytest.mark.parametrize(
+    ("ends", "strides"),
+    [
+        pytest.param((68, 72, 80, 96), {8, 16, 32, 64}, id="upper ends belong to the range"),
+        pytest.param((67.9, 71.9, 79.9, 95.9), set(), id="just below"),
+        pytest.param((40, 72, 90, 91), {16, 32}, id="72 is an upper end"),
+        pytest.param((72, 80, 90, 91), {8, 16, 32}, id="72 and 80 are an upper and a lower end"),
+    ],
+)
+def test_ends_of_ranges(ends, strides):
+    """The points next to (64, 64) have largest distances 68, 72, 80, 96, 64 on P3 to P7."""
+    assert {stride for _, _, stride in where(run([(0, 0, 128, 128)], sizes=ends))} == strides
 
 
 def test_an_object_between_the_points_has_none():
@@ -157,7 +163,7 @@ def test_as_the_slow_path(scene, radius, own_centres):
     np.testing.assert_allclose(targets, np.array([expected[i][2] for i in positive]).reshape(-1, 4), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(centerness(targets), [expected[i][3] for i in positive], rtol=1e-4)
     back = decode(targets, locations[positive]) * side
-    np.testing.assert_allclose(back, boxes[:n][made.objects[positive]], atol=1e-4)
+    np.testing.assert_allclose(back, torch.as_tensor(boxes[:n])[made.objects[positive]], atol=1e-4)
 
 
 @settings(max_examples=60, deadline=None)

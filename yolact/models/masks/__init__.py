@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from yolact.config.mask_branch import CustomMaskConfig, FCMaskConfig, MaskBranchConfig, NoMaskConfig, PrototypeConfig
+from yolact.config.mask_branch import (
+    CustomMaskConfig,
+    DynamicMaskConfig,
+    FCMaskConfig,
+    MaskBranchConfig,
+    NoMaskConfig,
+    PrototypeConfig,
+)
 from yolact.models.custom import imported
+from yolact.models.masks.dynamic import DynamicMaskBranch
 from yolact.models.masks.fc_mask import FCMaskBranch
 from yolact.models.masks.mask_branch import MaskBranch
 from yolact.models.masks.prototypes import PrototypeBranch
 
-BRANCHES = {PrototypeConfig: PrototypeBranch, FCMaskConfig: FCMaskBranch}
+BRANCHES = {PrototypeConfig: PrototypeBranch, FCMaskConfig: FCMaskBranch, DynamicMaskConfig: DynamicMaskBranch}
 """Configuration class: branch class, made from the configuration and the channels of the pyramid."""
 
 
-def build_branch(config: MaskBranchConfig, channels: int) -> MaskBranch | None:
+def build_branch(config: MaskBranchConfig, channels: int, image_size: int) -> MaskBranch | None:
     """The mask branch that `config` describes, on pyramid levels of `channels`; None for a detector of boxes only.
 
     A branch given by import path is called with (channels, **options).
@@ -23,5 +31,8 @@ def build_branch(config: MaskBranchConfig, channels: int) -> MaskBranch | None:
     if isinstance(config, NoMaskConfig):
         return None
     if isinstance(config, CustomMaskConfig):
-        return imported(config.kind, "model.mask_branch.kind")(channels, **config.options)
-    return BRANCHES[type(config)](config, channels)
+        branch = imported(config.kind, "model.mask_branch.kind")(channels, **config.options)
+    else:
+        branch = BRANCHES[type(config)](config, channels)
+    branch.image_size = image_size
+    return branch

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from yolact.config.inference import InferenceConfig
@@ -48,6 +50,25 @@ class Truth:
     seeds: Sequence[int]
     """One per image; each drives any random choice among its image's instances."""
 
+    def choose(self, cap: int) -> tuple[Tensor, list[int], Tensor]:
+        """Instances that represent all: those of an image at random if it has more than `cap`. On the CPU.
+
+        Returns:
+            their indices (c,) int64, image by image; the number per image; for each, how many it stands for, (c,) float32.
+        """
+        kept = [_choose(count, cap, seed) for count, seed in zip(self.per_image, self.seeds, strict=True)]
+        counts = [len(each) for each in kept]
+        starts = accumulate(self.per_image, initial=0)
+        scales = torch.tensor([count / max(1, each) for count, each in zip(self.per_image, counts, strict=True)])
+        chosen = torch.cat([each + start for each, start in zip(kept, starts, strict=False)])
+        return chosen, counts, torch.repeat_interleave(scales, torch.tensor(counts))
+
+
+def _choose(count: int, cap: int, seed: int) -> Tensor:
+    if count <= cap:
+        return torch.arange(count)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:cap]
+
 
 class Masks(NamedTuple):
     """Masks of the instances of one image."""
@@ -65,6 +86,8 @@ class MaskBranch(nn.Module):
     """Outputs m of the dense head per location; 0 for branches that pool features of their own."""
     section: str | None
     """Name of the section in which `context` is timed; None if there is nothing to time."""
+    image_size: int
+    """Side S of the input; set by `build_branch`."""
     divisor: str = "positives"
     """Name of the count that divides the terms of `loss`."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -48,8 +47,8 @@ class PrototypeBranch(MaskBranch):
         """
         config, (maps,) = self.config, context
         size = (maps.shape[-2], maps.shape[-1])
-        kept = [self._choose(count, seed) for count, seed in zip(truth.per_image, truth.seeds, strict=True)]
-        chosen, counts = _numbered(kept, truth.per_image).to(maps.device), [len(each) for each in kept]
+        chosen, counts, scale = truth.choose(config.max_masks_per_image)
+        chosen = chosen.to(maps.device)
         objects = truth.objects[chosen]
         boxes = truth.boxes[objects]
         parameters = instances.parameters[chosen].split(counts)
@@ -61,28 +60,12 @@ class PrototypeBranch(MaskBranch):
         pixels = size[0] * size[1]
         if config.crop_in_loss:
             per_mask = per_mask / (boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1])
-        if counts != list(truth.per_image):
-            scales = [count / max(1, each) for count, each in zip(truth.per_image, counts, strict=True)]
-            per_mask = per_mask * torch.repeat_interleave(torch.tensor(scales), torch.tensor(counts)).to(per_mask)
-        return {"mask": per_mask.sum() * (config.loss_weight / pixels)}
+        return {"mask": (per_mask * scale.to(per_mask)).sum() * (config.loss_weight / pixels)}
 
     def masks(
         self, instances: Instances, context: tuple[Tensor, ...], size: tuple[int, int], inference: InferenceConfig
     ) -> Masks:
         return Masks(assemble(context[0], instances.parameters, instances.boxes, size, inference))
-
-    def _choose(self, positives: int, seed: int) -> Tensor:
-        """The positives of an image that represent all."""
-        cap = self.config.max_masks_per_image
-        if positives <= cap:
-            return torch.arange(positives)
-        return torch.randperm(positives, generator=torch.Generator().manual_seed(seed))[:cap]
-
-
-def _numbered(chosen: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
-    """Numbers within each image, of which it has `counts`, as numbers within the batch."""
-    starts = accumulate(counts, initial=0)
-    return torch.cat([each + start for each, start in zip(chosen, starts, strict=False)])
 
 
 def assemble(

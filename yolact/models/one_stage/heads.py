@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from yolact.config.model import OneStageConfig, YolactConfig
+from yolact.config.model import FCOSConfig, OneStageConfig, YolactConfig
 from yolact.models.one_stage.anchor_head import AnchorHead
 from yolact.models.one_stage.dense_head import DenseHead
+from yolact.models.one_stage.point_head import PointHead
 
-HEADS: dict[type[OneStageConfig], type[DenseHead]] = {YolactConfig: AnchorHead}
+HEADS: dict[type[OneStageConfig], type[DenseHead]] = {YolactConfig: AnchorHead, FCOSConfig: PointHead}
 
 
 def build_head(config: OneStageConfig, num_classes: int, parameters_per_location: int) -> DenseHead:

@@ -1,0 +1,124 @@
+"""FCOS's head: points instead of anchors, two towers shared by all levels, sigmoid classes, centerness.
+
+Source: Tian et al., "FCOS" (ICCV 2019, TPAMI 2021); AdelaiDet `adet/modeling/fcos/`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from yolact.config.model import FCOSConfig
+from yolact.models.base import Counts
+from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead, rows
+from yolact.models.one_stage.losses import nan_if_any_nonfinite
+from yolact.models.one_stage.point_losses import focal_loss, giou_loss
+from yolact.ops import points as point_ops
+from yolact.ops.assignment import Matches
+from yolact.ops.locations import level_sizes, make_points
+from yolact.ops.masks import centres_of_mass
+from yolact.structures import Target
+
+PRIOR = 0.01
+"""Class probability of every point before training."""
+
+
+class PointHead(DenseHead):
+    """For every point: 4 distances in strides (ltrb), C class logits, a centerness logit, and mask parameters."""
+
+    def __init__(self, config: FCOSConfig, num_classes: int, parameters_per_location: int) -> None:
+        super().__init__()
+        self.config = config
+        channels, levels = config.fpn.channels, 3 + config.fpn.extra_levels
+        self.class_tower, self.box_tower = (_tower(channels, config.head.convs, config.head.groups) for _ in range(2))
+        self.classification = nn.Conv2d(channels, num_classes, 3, padding=1)
+        self.box = nn.Conv2d(channels, 4, 3, padding=1)
+        self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
+        self.mask = nn.Conv2d(channels, parameters_per_location, 3, padding=1) if parameters_per_location else None
+        self.scales = nn.Parameter(torch.ones(levels)) if config.head.scale_per_level else None
+        self.register_locations(make_points(config.image_size, level_sizes(config.image_size, levels)))
+
+    def initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=0.01)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        nn.init.constant_(self.classification.bias, -math.log((1 - PRIOR) / PRIOR))  # type: ignore[arg-type]
+
+    def forward(self, levels: Sequence[Tensor], masks: bool = True) -> Dense:
+        outputs = [self._level(level, index, masks) for index, level in enumerate(levels)]
+        box, logits, parameters, quality = (torch.cat(column, dim=1) for column in zip(*outputs, strict=True))
+        return Dense(box, logits, parameters, quality[..., 0])
+
+    def _level(self, level: Tensor, index: int, masks: bool) -> tuple[Tensor, ...]:
+        for_classes, for_boxes = self.class_tower(level), self.box_tower(level)
+        box = self.box(for_boxes)
+        box = rows(F.relu(box if self.scales is None else box * self.scales[index]), 4)
+        logits = rows(self.classification(for_classes), self.classification.out_channels)
+        quality = rows(self.centerness(for_boxes if self.config.head.quality_on == "box" else for_classes), 1)
+        if self.mask is None or not masks:
+            return box, logits, box[..., :0], quality
+        return box, logits, rows(self.mask(for_boxes), self.mask.out_channels), quality
+
+    def decode(self, box: Tensor, locations: Tensor) -> Tensor:
+        return point_ops.decode(box, locations)
+
+    def scores(self, logits: Tensor, quality: Tensor | None) -> Tensor:
+        """The geometric mean of class probability and centerness; 0 for class probabilities not above `class_threshold`."""
+        assert quality is not None
+        classes = torch.sigmoid(logits)
+        scores = torch.sqrt(classes * torch.sigmoid(quality)[..., None])
+        threshold = self.config.head.class_threshold
+        return torch.where(classes > threshold, scores, 0) if threshold else scores
+
+    def assign(self, targets: Sequence[Target]) -> list[Matches]:
+        matching, size = self.config.matching, self.config.image_size
+        points = point_ops.points_of(self.locations, size, matching.sizes_of_interest)
+        return [self._assign(target, points) for target in targets]
+
+    def _assign(self, target: Target, points: point_ops.Points) -> Matches:
+        matching, real = self.config.matching, ~target.crowd
+        boxes = target.boxes[real]
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        if matching.centre == "mask":
+            mass = centres_of_mass(target.masks[real])
+            centres = torch.where(mass.isnan(), centres, mass)
+        crowds = target.boxes[target.crowd if matching.ignore_crowds else torch.zeros_like(target.crowd)]
+        return point_ops.match_points(boxes, target.labels[real], crowds, centres, points, matching.radius)
+
+    def counts(self, assignment: Assignment) -> Counts:
+        """`centerness`: the sum of the positives' target centerness."""
+        return {"centerness": float(point_ops.centerness(self._wanted(assignment)).sum())}
+
+    def loss(self, dense: Dense, assignment: Assignment, counts: Counts) -> dict[str, Tensor]:
+        """Terms `box`, `class` and `centerness`."""
+        config, positives = self.config.loss, max(1, counts["positives"])
+        at = assignment.image, assignment.location
+        assert dense.quality is not None
+        wanted = self._wanted(assignment)
+        centerness = point_ops.centerness(wanted)
+        box = giou_loss(dense.box[at], wanted, config.iou_offset)
+        weighted = config.box_weighting == "centerness"
+        box_sum, divisor = ((box * centerness).sum(), max(1e-6, counts["centerness"])) if weighted else (box.sum(), positives)
+        quality = F.binary_cross_entropy_with_logits(dense.quality[at], centerness, reduction="sum")
+        classes = focal_loss(dense.logits, assignment.classes, config.alpha, config.gamma)
+        return {
+            "box": (box_sum + nan_if_any_nonfinite(dense.box)) * config.box / divisor,
+            "class": (classes + nan_if_any_nonfinite(dense.logits)) * config.classification / positives,
+            "centerness": (quality + nan_if_any_nonfinite(dense.quality)) * config.centerness / positives,
+        }
+
+    def _wanted(self, assignment: Assignment) -> Tensor:
+        """(q, 4) ltrb in strides of the positives' objects."""
+        return point_ops.encode(assignment.boxes[assignment.objects], self.locations[assignment.location]).clamp(min=0)
+
+
+def _tower(channels: int, convs: int, groups: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(convs):
+        layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.GroupNorm(groups, channels), nn.ReLU()]
+    return nn.Sequential(*layers)
