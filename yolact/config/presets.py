@@ -1,4 +1,5 @@
-"""Every published configuration, as literal values. Source: reference `data/config.py`; paper tables 1 to 3.
+"""Every published configuration, as literal values. Source: reference `data/config.py`; paper tables 1 to 3; AdelaiDet's
+`configs/CondInst` and `configs/FCOS-Detection`.
 
 A preset is what it takes to train and run one published model: `model`, `training`, `inference`, and the number of classes.
 """
@@ -9,12 +10,17 @@ from dataclasses import dataclass
 
 from yolact.config import (
     AnchorConfig,
+    AugmentationConfig,
     BackboneConfig,
+    DynamicMaskConfig,
     FCMaskConfig,
+    FCOSConfig,
     InferenceConfig,
     LossConfig,
     MaskRCNNConfig,
     ModelConfig,
+    PointHeadConfig,
+    PointMatchingConfig,
     PrototypeConfig,
     TrainingConfig,
     YolactConfig,
@@ -55,6 +61,21 @@ _SBD_ANCHORS = AnchorConfig(scales=((32,), (64,), (128,), (256,), (512,)), squar
 _DEVELOPMENT_ANCHORS = AnchorConfig(scales=((32,), (64,), (128,), (256,), (512,)), aspect_ratios=(1, 0.5**0.5, 2**0.5))
 _DEVELOPMENT = _BASE.replace(anchors=_DEVELOPMENT_ANCHORS, loss=LossConfig(semantic=0))
 _DEVELOPMENT_TRAINING = TrainingConfig(iterations=400_000, milestones=(0.7, 0.9))
+# AdelaiDet's 1x: 90,000 iterations of 16 images. Its inputs keep the image's shape and have a short side of 640 to 800 pixels.
+_SHORT = TrainingConfig(
+    iterations=90_000,
+    batch_size=16,
+    lr=0.01,
+    weight_decay=1e-4,
+    warmup_iterations=1000,
+    warmup_lr=1e-5,
+    milestones=(2 / 3, 8 / 9),
+    augmentation=AugmentationConfig(photometric=False, expand=False, crop=False),
+)
+_LONG = _SHORT.replace(iterations=270_000, milestones=(7 / 9, 25 / 27))
+_FCOS = FCOSConfig(image_size=800, backbone=BackboneConfig(name="resnet50", freeze_bn=True))
+_CONDINST = _FCOS.replace(mask_branch=DynamicMaskConfig(), matching=PointMatchingConfig(centre="mask"))
+_POINT_INFERENCE = InferenceConfig(suppression="standard", nms_iou=0.6, score_threshold=0.05**0.5)
 
 
 def _coco(name: str, summary: str, model: ModelConfig, training: TrainingConfig | None = None) -> Preset:
@@ -100,6 +121,23 @@ PRESETS: dict[str, Preset] = {
             "fc-mask baseline, most likely table 2c's recipe",
             _DEVELOPMENT.replace(mask_branch=FCMaskConfig(size=20)),
             _DEVELOPMENT_TRAINING,
+        ),
+        Preset("condinst_resnet50", "CondInst, ResNet-50, 800 x 800, 1x", _CONDINST, _SHORT, _POINT_INFERENCE, COCO_CLASSES),
+        Preset(
+            "condinst_resnet101",
+            "CondInst, ResNet-101, 800 x 800, 3x",
+            _CONDINST.replace(backbone=BackboneConfig(freeze_bn=True)),
+            _LONG,
+            _POINT_INFERENCE,
+            COCO_CLASSES,
+        ),
+        Preset(
+            "fcos_resnet50",
+            "FCOS, ResNet-50, 800 x 800, 1x: boxes only",
+            _FCOS.replace(head=PointHeadConfig(class_threshold=0.05)),
+            _SHORT,
+            _POINT_INFERENCE.replace(score_threshold=0.0),
+            COCO_CLASSES,
         ),
         Preset(
             "mask_rcnn",
