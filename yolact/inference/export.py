@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from yolact.config.inference import InferenceConfig
-from yolact.config.model import YolactConfig
+from yolact.config.model import OneStageConfig
 from yolact.errors import UserError
 from yolact.models.masks.mask_branch import Instances
+from yolact.models.one_stage.heads import HEADS
 from yolact.models.one_stage.model import OneStage
 from yolact.ops.nms import suppress
 from yolact.runtime.files import written_aside
@@ -111,7 +112,7 @@ def export_model(
 def finish(
     outputs: Mapping[str, NDArray[np.float32] | Tensor],
     size: tuple[int, int],
-    config: YolactConfig,
+    config: OneStageConfig,
     inference: InferenceConfig | None = None,
 ) -> Detections:
     """From the graph's outputs to detections: suppression, mask assembly, boxes in pixels.
@@ -129,7 +130,8 @@ def finish(
     with torch.inference_mode():
         kept = suppress(tensors["boxes"], tensors["probabilities"], inference, config.image_size)
         boxes, parameters = tensors["boxes"][kept.anchors], tensors["mask_parameters"][kept.anchors]
-        survivors = Instances(torch.zeros_like(kept.labels), boxes, kept.labels, kept.scores, parameters, boxes[:, :0])
+        locations = HEADS[type(config)].locations_of(config)[kept.anchors]
+        survivors = Instances(torch.zeros_like(kept.labels), boxes, kept.labels, kept.scores, parameters, locations)
         context = (tensors["prototypes"],) if "prototypes" in tensors else ()
         return model.assembled(survivors, context, size, inference)
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torchvision.ops import box_area
 
-from yolact.ops import boxes as box_ops
 from yolact.ops.assignment import BACKGROUND, NEUTRAL, Matches
 
 
@@ -70,7 +70,7 @@ def match_points(
             inside &= ((points.xy[:, None] - centres).abs() < reach).all(dim=2)
         farthest = sides.amax(dim=2)
         fits = inside & (farthest >= points.low[:, None]) & (farthest <= points.high[:, None])
-        smallest, objects = torch.where(fits, box_ops.area(boxes), torch.inf).min(dim=1)
+        smallest, objects = torch.where(fits, box_area(boxes), torch.inf).min(dim=1)
         classes = torch.where(smallest < torch.inf, labels[objects] + 1, BACKGROUND)
     if len(crowds):
         covered = (distances(points.xy[:, None], crowds).amin(dim=2) > 0).any(dim=1)

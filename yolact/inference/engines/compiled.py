@@ -1,8 +1,8 @@
 """The compiled engine: graphs, each compiled once for this machine, and next to no Python between them.
 
 The network's graph holds the weights; suppression and assembly serve every network of the same shapes. On the CPU a batch is
-looked at image by image. Greedy suppression, fc-mask's assembly and images narrower than two pixels go through the reference's
-own code.
+looked at image by image. Greedy suppression, fc-mask's assembly, images narrower than two pixels, and all after the network of
+heads without anchors go through the reference's own code.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from yolact.inference.engines.network_graph import NetworkGraph
 from yolact.inference.engines.packages import compiled
 from yolact.inference.engines.passes.plain_conv import is_plain
 from yolact.inference.engines.suppression import SuppressionGraph
+from yolact.inference.engines.whole_graph import WholeGraph
 from yolact.models.base import Model
 from yolact.models.masks.mask_branch import Instances
 from yolact.models.masks.prototypes import assemble
@@ -50,12 +51,13 @@ class CompiledEngine:
     section_names = SECTIONS
 
     def __init__(self, model: Model, precision: str) -> None:
-        if not isinstance(model, OneStage) or not isinstance(model.head, AnchorHead):
+        if not isinstance(model, OneStage):
             raise EngineError(
                 "inference.engine.kind=compiled: Mask R-CNN's inner shapes depend on the image; "
                 "set inference.engine.kind to eager"
             )
         self.model, self.device = model, model.device
+        self.anchored = isinstance(model.head, AnchorHead)
         self.on_cpu = self.device.type == "cpu"
         check_precision(precision, self.device)
         self.dtype = _DTYPES[precision]
@@ -65,15 +67,17 @@ class CompiledEngine:
         with section("network"):
             step = 1 if self.on_cpu else len(batch)
             parts = [self._network(part, masks) for part in batch.split(step)]
-            box, logits, third, *context = (
-                torch.cat(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)
-            )
+            columns = [torch.cat(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)]
+        if not self.anchored:
+            box, logits, parameters, quality, *context = columns
+            return Raw(Dense(box, logits, parameters, quality if quality.shape[1] else None), tuple(context), None)
+        box, logits, third, *context = columns
         if masks and self._rows:
             return ChosenRaw(Dense(box, logits, box[..., :0], None), tuple(context), third, self._rows)
         return Raw(Dense(box, logits, third, None), tuple(context), None)
 
     def postprocess(self, raw: Any, sizes: Sequence[tuple[int, int]], inference: InferenceConfig) -> list[Detections]:
-        if inference.suppression not in STATIC:
+        if not self.anchored or inference.suppression not in STATIC:
             return self.model.postprocess(raw, sizes, inference)
         found = [self._detections(raw, index, size, inference) for index, size in enumerate(sizes)]
         if self.on_cpu:  # absent ones were cut off before their masks were made
@@ -102,10 +106,12 @@ class CompiledEngine:
         return ParameterRows(head.mask, head.columns[2], sizes, branch.activate)
 
     def _network(self, batch: Tensor, masks: bool) -> tuple[Tensor, ...]:
-        chosen = masks and self._rows is not None
-        return self._graph(
-            ("network", masks, len(batch)), lambda: NetworkGraph(self.model, self.dtype, masks, chosen), (batch,)
-        )
+        def graph() -> NetworkGraph | WholeGraph:
+            if not self.anchored:
+                return WholeGraph(self.model, self.dtype, masks)
+            return NetworkGraph(self.model, self.dtype, masks, chosen=masks and self._rows is not None)
+
+        return self._graph(("network", masks, len(batch)), graph, (batch,))
 
     def _survivors(self, raw: Raw | ChosenRaw, index: int, inference: InferenceConfig) -> Instances:
         """The survivors of NMS; on a GPU, the absent ones too."""

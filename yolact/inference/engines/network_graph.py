@@ -1,4 +1,4 @@
-"""The part of a YOLACT network with weights, prepared for compilation: pixels in, float32 raw outputs out.
+"""The part with weights of a one-stage model with an anchor head, prepared for compilation: pixels in, float32 raw outputs out.
 
 P anchors, C classes, m mask parameters per anchor, input of side S.
 """
@@ -51,9 +51,9 @@ class NetworkGraph(nn.Module):
             part.to(dtype=dtype, memory_format=torch.channels_last)
         network.head.joined.to(dtype=torch.float32 if on_cpu else dtype, memory_format=torch.channels_last)
         if on_cpu:
-            _quicken(network)
+            quicken(network)
         self.network, self.dtype, self.masks, self.chosen = network, dtype, masks, chosen
-        self.essence = network.config.essence(), str(dtype), masks, chosen, [_border(each) for each in network.modules()]
+        self.essence = network.config.essence(), str(dtype), masks, chosen, [border(each) for each in network.modules()]
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         pixels = (images - self.network.pixel_mean) / self.network.pixel_std
@@ -70,12 +70,12 @@ class NetworkGraph(nn.Module):
         return offsets.float().contiguous(), logits.float().contiguous(), third, *(each.float() for each in context)
 
 
-def _border(module: nn.Module) -> str | None:
+def border(module: nn.Module) -> str | None:
     """Padding isn't among the weights, and an intervention changes it."""
     return getattr(module, "border", None)
 
 
-def _quicken(network: nn.Module) -> None:
+def quicken(network: nn.Module) -> None:
     """Put Winograd's convolutions where they are faster, in place."""
     for parent in list(network.modules()):
         for name, module in parent.named_children():

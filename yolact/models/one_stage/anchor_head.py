@@ -33,8 +33,12 @@ class AnchorHead(DenseHead):
         self.classification = nn.Conv2d(channels, anchors * (num_classes + 1), 3, padding=1)
         self.mask = nn.Conv2d(channels, anchors * parameters_per_location, 3, padding=1) if parameters_per_location else None
         self.columns = (4, num_classes + 1, parameters_per_location)
+        self.register_locations(self.locations_of(config))
+
+    @staticmethod
+    def locations_of(config: YolactConfig) -> Tensor:
         sizes = level_sizes(config.image_size, len(config.anchors.scales))
-        self.register_locations(make_anchors(config.anchors, config.image_size, sizes))
+        return make_anchors(config.anchors, config.image_size, sizes)
 
     def forward(self, levels: Sequence[Tensor], masks: bool = True) -> Dense:
         outputs = [self._level(level, masks) for level in levels]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +91,11 @@ class DenseHead(nn.Module):
 
     locations: Tensor
     """(P, 4) float32 cx, cy, w, h fractions of the input's side; for a point, w and h are its stride. Not stored."""
+
+    @staticmethod
+    def locations_of(config: Any) -> Tensor:
+        """`locations` of the model that `config` describes."""
+        raise NotImplementedError
 
     def register_locations(self, locations: Tensor) -> None:
         """Set `locations` as a buffer that is not stored with the weights."""

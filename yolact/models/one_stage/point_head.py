@@ -40,7 +40,11 @@ class PointHead(DenseHead):
         self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
         self.mask = nn.Conv2d(channels, parameters_per_location, 3, padding=1) if parameters_per_location else None
         self.scales = nn.Parameter(torch.ones(levels)) if config.head.scale_per_level else None
-        self.register_locations(make_points(config.image_size, level_sizes(config.image_size, levels)))
+        self.register_locations(self.locations_of(config))
+
+    @staticmethod
+    def locations_of(config: FCOSConfig) -> Tensor:
+        return make_points(config.image_size, level_sizes(config.image_size, 3 + config.fpn.extra_levels))
 
     def initialise(self) -> None:
         for module in self.modules():
