@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from yolact.config import AnchorConfig, BackboneConfig, FCMaskConfig, FPNConfig, PrototypeConfig, YolactConfig
+from yolact.config import (
+    AnchorConfig,
+    BackboneConfig,
+    DynamicMaskConfig,
+    FCMaskConfig,
+    FCOSConfig,
+    FPNConfig,
+    PointHeadConfig,
+    PointMatchingConfig,
+    PrototypeConfig,
+    YolactConfig,
+)
 from yolact.inference.predictor import Predictor
 from yolact.models.build import build_model
 from yolact.structures import Target
@@ -19,6 +30,15 @@ TINY = YolactConfig(
 )
 """A few thousand parameters; 258 anchors."""
 TINY_FC_MASK = TINY.replace(mask_branch=FCMaskConfig(size=4))
+TINY_POINTS = FCOSConfig(
+    image_size=SIZE,
+    backbone=BackboneConfig(name="resnet_tiny", weights=None, width=4),
+    fpn=FPNConfig(channels=16, extra_levels=0, upsample="nearest", relu=False),
+    head=PointHeadConfig(convs=1, groups=2),
+    matching=PointMatchingConfig(sizes_of_interest=(16, 32)),
+    mask_branch=DynamicMaskConfig(channels=8, convs=1, coordinate_unit=2),
+)
+"""CondInst; 84 points."""
 
 
 def tiny_model(config=TINY, num_classes=3, seed=0):

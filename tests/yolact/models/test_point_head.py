@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import generalized_box_iou_loss
 
-from tests.support.networks import random_batch, target, tiny_model
+from tests.support.networks import TINY_POINTS, random_batch, target, tiny_model
 from yolact.config import (
     BackboneConfig,
     DynamicMaskConfig,
@@ -27,14 +27,6 @@ from yolact.models.one_stage.point_losses import giou_loss
 from yolact.structures import Target
 
 PUBLISHED = FCOSConfig(image_size=128, backbone=BackboneConfig(name="resnet50", weights=None), mask_branch=DynamicMaskConfig())
-TINY_POINTS = FCOSConfig(
-    image_size=64,
-    backbone=BackboneConfig(name="resnet_tiny", weights=None, width=4),
-    fpn=FPNConfig(channels=16, extra_levels=0, upsample="nearest", relu=False),
-    head=PointHeadConfig(convs=1, groups=2),
-    matching=PointMatchingConfig(sizes_of_interest=(16, 32)),
-    mask_branch=DynamicMaskConfig(channels=8, convs=1, coordinate_unit=2),
-)
 
 
 def test_published_numbers_of_parameters():  # F58, CondInst 26 to 28

@@ -99,7 +99,7 @@ def _sources(graph: nn.Module) -> list[Path]:
     """The files that say what the graph computes: those of its modules, and the functions that they share."""
     files = {inspect.getfile(type(module)) for module in graph.modules() if not type(module).__module__.startswith("torch.fx")}
     library = Path(__file__).resolve().parents[2]
-    shared = [library / "models" / "padding.py", library / "runtime" / "compiler.py"]
+    shared = [library / "models" / "layers" / "padding.py", library / "runtime" / "compiler.py"]
     shared += [*(library / "ops").glob("*.py"), *(library / "inference" / "engines").rglob("*.py")]
     return sorted({Path(file) for file in files if "torch" not in Path(file).parts} | set(shared))
 
