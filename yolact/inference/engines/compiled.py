@@ -100,9 +100,9 @@ class CompiledEngine:
     def _rows(self) -> ParameterRows | None:
         """Computes the mask parameters of chosen anchors; None if the network's outputs hold those of all."""
         head, branch = self.model.head, self.model.branch
-        if not self.on_cpu or branch is None or not is_plain(head.mask):
+        if not self.on_cpu or branch is None or not isinstance(head, AnchorHead) or not is_plain(head.mask):
             return None
-        sizes = level_sizes(self.model.image_size, len(self.model.config.anchors.scales))
+        sizes = level_sizes(self.model.image_size, len(head.config.anchors.scales))
         return ParameterRows(head.mask, head.columns[2], sizes, branch.activate)
 
     def _network(self, batch: Tensor, masks: bool) -> tuple[Tensor, ...]:
