@@ -25,22 +25,10 @@ from yolact.config.mask_branch import (
     NoMaskConfig,
     PrototypeConfig,
 )
-from yolact.config.model import (
-    AnchorConfig,
-    BackboneConfig,
-    CustomModelConfig,
-    FCOSConfig,
-    FPNConfig,
-    HeadConfig,
-    LossConfig,
-    MaskRCNNConfig,
-    MatchingConfig,
-    ModelConfig,
-    PointHeadConfig,
-    PointLossConfig,
-    PointMatchingConfig,
-    YolactConfig,
-)
+from yolact.config.model import CustomModelConfig, FCOSConfig, MaskRCNNConfig, ModelConfig, YolactConfig
+from yolact.config.model.anchors import AnchorConfig, HeadConfig, LossConfig, MatchingConfig
+from yolact.config.model.parts import BackboneConfig, FPNConfig
+from yolact.config.model.points import PointHeadConfig, PointLossConfig, PointMatchingConfig
 from yolact.config.training import AugmentationConfig, TrainingConfig
 
 __all__ = [

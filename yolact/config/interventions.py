@@ -11,7 +11,7 @@ from pydantic import Field
 
 from yolact.config.base import Config
 from yolact.config.fields import Positive, kinds_in
-from yolact.config.model import Padding
+from yolact.config.model.parts import Padding
 
 
 class AnyIntervention(Config):

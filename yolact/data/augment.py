@@ -16,7 +16,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from yolact.config import AugmentationConfig
-from yolact.config.model import IMAGENET_MEAN
+from yolact.config.model.parts import IMAGENET_MEAN
 from yolact.data.coco import Instances
 from yolact.data.patches import Patches
 from yolact.structures import Target

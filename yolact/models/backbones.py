@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
 
 from yolact.config.base import ConfigError
-from yolact.config.model import BackboneConfig
+from yolact.config.model.parts import BackboneConfig
 from yolact.errors import UserError
 from yolact.models.custom import imported
 from yolact.models.layers.frozen import fold_blocks, folded

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yolact.config.model import FPNConfig
+from yolact.config.model.parts import FPNConfig
 
 
 class FPN(nn.Module):

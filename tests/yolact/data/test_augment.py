@@ -11,7 +11,7 @@ from torch.nn import functional
 from torchvision import tv_tensors
 
 from yolact.config import AugmentationConfig
-from yolact.config.model import IMAGENET_MEAN
+from yolact.config.model.parts import IMAGENET_MEAN
 from yolact.data import augment
 from yolact.data.augment import Photometric, SampleCrop, shift_hsv, training_sample
 from yolact.data.coco import Instances

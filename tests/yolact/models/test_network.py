@@ -7,7 +7,7 @@ import torch
 from tests.reference.slow_network import SlowNetwork
 from tests.support.networks import SIZE, TINY, TINY_FC_MASK, loss, predict, random_batch, tiny_model
 from yolact.config import FCMaskConfig, InferenceConfig, LossConfig, YolactConfig
-from yolact.config.model import IMAGENET_MEAN, IMAGENET_STD
+from yolact.config.model.parts import IMAGENET_MEAN, IMAGENET_STD
 from yolact.config.presets import PRESETS
 from yolact.models.base import resize
 from yolact.models.build import build_model

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yolact.config.model import Padding
+from yolact.config.model.parts import Padding
 
 
 class BorderConv2d(nn.Conv2d):

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from yolact.config.inference import InferenceConfig
-from yolact.config.model import IMAGENET_MEAN, IMAGENET_STD, OneStageConfig
+from yolact.config.model import OneStageConfig
+from yolact.config.model.parts import IMAGENET_MEAN, IMAGENET_STD
 from yolact.models.backbones import build_backbone, freeze_batch_norm
 from yolact.models.base import Counts, Model, to_float32
 from yolact.models.layers.initialise import xavier

@@ -27,7 +27,8 @@ from torchvision.ops import clip_boxes_to_image
 
 from yolact.config.base import ConfigError
 from yolact.config.inference import InferenceConfig
-from yolact.config.model import IMAGENET_MEAN, IMAGENET_STD, MaskRCNNConfig
+from yolact.config.model import MaskRCNNConfig
+from yolact.config.model.parts import IMAGENET_MEAN, IMAGENET_STD
 from yolact.models.backbones import freeze_batch_norm
 from yolact.models.base import Counts, Model
 from yolact.models.two_stage.network import BACKBONE_LEVELS, build_detector

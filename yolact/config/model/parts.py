@@ -1,0 +1,66 @@
+"""What networks share: pixels, backbone, feature pyramid."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from yolact.config.base import Config, at_odds
+from yolact.config.fields import FilePath, HasStandIn, Options, Positive, import_path
+
+IMAGENET_MEAN = (123.68, 116.78, 103.94)
+"""Mean of ImageNet's pixels, RGB in 0..255."""
+IMAGENET_STD = (58.40, 57.12, 57.38)
+
+
+ImageSize = Annotated[int, Field(gt=0), HasStandIn("image_sizes")]
+"""Side of the square input in pixels."""
+Padding = Literal["zeros", "reflect", "replicate", "circular"]
+"""What stands beyond a feature map's border, where a convolution reads it."""
+
+BACKBONES = ("resnet101", "resnet50", "resnet18", "darknet53", "mobilenet_v2", "resnet_tiny")
+
+
+class BackboneConfig(Config):
+    """The feature extractor (`yolact/models/backbones.py`)."""
+
+    name: Annotated[str, HasStandIn("backbones")] = "resnet101"
+    """One of BACKBONES, or the import path "package.module:function" of a builder."""
+    weights: Annotated[str | None, FilePath(words=("imagenet",))] = "imagenet"
+    """"imagenet" (torchvision's own weights, from its cache folder), a path to a state dict, or None (random)."""
+    freeze_bn: bool = False
+    """Keep batch-norm statistics and affine weights as loaded. The official code does so below 6 images per GPU."""
+    width: Positive = 16
+    """Channels of the first stage; read by `resnet_tiny` only."""
+    options: Options = Field(default_factory=dict)
+    """Keyword arguments for a builder given by import path, which gets this configuration as its first argument."""
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in BACKBONES and ":" not in name:
+            raise ValueError(f"unknown backbone {name!r}: choose one of {', '.join(BACKBONES)}, or package.module:function")
+        return import_path(name) if ":" in name else name
+
+    @model_validator(mode="after")
+    def _options_are_read(self) -> BackboneConfig:
+        if self.options and ":" not in self.name:
+            message = f"options {sorted(self.options)} are for a builder given by import path; {self.name} takes none"
+            raise at_odds(message, "name", *(f"options.{option}" for option in self.options))
+        return self
+
+
+class FPNConfig(Config):
+    """The feature pyramid P3..P7 (`yolact/models/necks.py`)."""
+
+    channels: Positive = 256
+    """Channels of every level."""
+    extra_levels: Annotated[int, Field(ge=0, le=2)] = 2
+    """Levels above P5, each a stride-2 convolution of the one below: 2 gives P6 and P7."""
+    extra_from: Literal["P5", "C5"] = "P5"
+    """What P6 is made of: P5 after its ReLU (official code), or the backbone's C5, as RetinaNet first had it."""
+    upsample: Literal["bilinear", "nearest"] = "bilinear"
+    """From a level to the finer one: bilinear (YOLACT), or nearest (the FPN paper, and FCOS)."""
+    relu: bool = True
+    """ReLU after the outputs P3, P4, P5 (YOLACT). Without, P7 is made of P6 after a ReLU, as RetinaNet and FCOS do."""
