@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,7 +13,7 @@ from yolact.config import TrainingConfig
 from yolact.data.loader import TrainingBatches
 from yolact.models.build import build_model
 from yolact.models.checkpoint import load_weights, write_state_dict
-from yolact.runtime.files import write_json, write_text
+from yolact.runtime.files import write_csv, write_json
 from yolact.training import loop as training
 from yolact.training.distributed import Group, joined
 
@@ -73,7 +71,7 @@ def _train(ctx: StageContext, group: Group) -> None:
     write_state_dict(model.state_dict(), ctx.output / "weights.pt")
     described = {"model": ctx.fields["model"], "class_names": split.class_names, "category_ids": split.category_ids}
     write_json(ctx.output / "model.json", described)
-    write_text(ctx.output / "losses.csv", _table(history.rows))
+    write_csv(ctx.output / "losses.csv", history.rows)
     summary = {
         "iterations": config.iterations,
         "skipped_steps": history.skipped,
@@ -82,13 +80,3 @@ def _train(ctx: StageContext, group: Group) -> None:
         "training_images": len(split),
     }
     write_json(ctx.output / "summary.json", summary)
-
-
-def _table(rows: list[dict[str, float]]) -> str:
-    """Rows as CSV; a term that a row lacks is left empty."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

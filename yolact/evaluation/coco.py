@@ -8,10 +8,8 @@ M = 3 caps on detections per image and class (1, 10, 100), I images, D detection
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,11 +32,12 @@ from yolact.evaluation.inputs import (
     prepare_ground_truth,
 )
 from yolact.evaluation.results import read_records
-from yolact.runtime.files import write_json, write_npz, write_text
+from yolact.runtime.files import write_csv, write_json, write_npz
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """COCO's 12 numbers in the order of COCOeval.stats."""
-
+_PER_CLASS = ("iou_type", "category_id", "name", "instances", "AP", "AP50", "AP75")
+"""Columns of per_class.csv."""
 _AT_50, _AT_75 = 0, 5
 Rules = Literal["coco", "official"]
 Backend = Literal["fast", "pycocotools"]
@@ -150,17 +149,14 @@ def evaluate_to(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "metrics.json", {evaluation.iou_type: evaluation.metrics for evaluation in evaluations})
-    write_text(folder / "per_class.csv", per_class_csv(evaluations))
+    write_csv(folder / "per_class.csv", list(per_class(evaluations)), _PER_CLASS)
     write_json(folder / "curves.json", {evaluation.iou_type: curves(evaluation) for evaluation in evaluations})
     write_npz(folder / "matches.npz", match_arrays(evaluations))
     return evaluations
 
 
-def per_class_csv(evaluations: Sequence[Evaluation]) -> str:
+def per_class(evaluations: Sequence[Evaluation]) -> Iterator[dict[str, Any]]:
     """One row per IoU type and category: instances (crowds not counted), AP, AP50, AP75, empty where undefined."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["iou_type", "category_id", "name", "instances", "AP", "AP50", "AP75"])
     for evaluation in evaluations:
         counted = ~evaluation.matches["gt_ignored"][0]
         instances = np.bincount(evaluation.matches["gt_category"][counted], minlength=len(evaluation.category_ids))
@@ -168,8 +164,8 @@ def per_class_csv(evaluations: Sequence[Evaluation]) -> str:
             precision = evaluation.precision[:, :, k]
             values = [mean_defined(part) for part in (precision, precision[_AT_50], precision[_AT_75])]
             texts = ["" if value == -1 else repr(value) for value in values]
-            writer.writerow([evaluation.iou_type, category_id, name, instances[k], *texts])
-    return text.getvalue()
+            row = (evaluation.iou_type, category_id, name, instances[k], *texts)
+            yield dict(zip(_PER_CLASS, row, strict=True))
 
 
 def curves(evaluation: Evaluation) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,24 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, data: Any, indent: int | None = 1) -> None:
     """Write JSON in the order of the data's own keys; NaN and infinity are refused with ValueError."""
     write_text(path, json.dumps(data, indent=indent, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """Write a header and one line per row; what a row lacks is left empty.
+
+    Args:
+        columns: None takes those of the rows in the order in which they first occur.
+
+    Raises:
+        ValueError: a row has a column that is not among `columns`.
+    """
+    if columns is None:
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:

@@ -12,19 +12,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 
 def host_hardware() -> dict[str, Any]:
     """The processor and memory of this host, without torch.
 
     Keys: `cpu` (model name), `architecture` (such as "x86_64"), `cores` (logical), `usable_cores` (those that this
-    process may run on) and `memory_bytes` (None where the system does not say).
+    process may run on) and `memory_bytes`.
     """
     return {
         "cpu": cpu_name(),
         "architecture": platform.machine(),
         "cores": os.cpu_count(),
         "usable_cores": usable_cores(),
-        "memory_bytes": _memory_bytes(),
+        "memory_bytes": psutil.virtual_memory().total,
     }
 
 
@@ -45,15 +47,15 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def usable_memory_bytes(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Main memory that this process may use: the machine's, or less where its control group says so; None where nobody says."""
-    limits = [] if (whole := _memory_bytes()) is None else [whole]
+def usable_memory_bytes(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Main memory that this process may use: the machine's, or less if its control group allows less."""
+    limits = [psutil.virtual_memory().total]
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
             limits.append(int((groups / name).read_text(encoding="utf-8")))
         except (OSError, ValueError):  # no such file, or "max"
             continue
-    return min(limits, default=None)
+    return min(limits)
 
 
 @functools.cache
@@ -111,10 +113,3 @@ def _gpu(properties: Any) -> dict[str, Any]:
         "memory_bytes": properties.total_memory,
         "capability": f"{properties.major}.{properties.minor}",
     }
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None

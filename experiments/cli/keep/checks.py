@@ -116,11 +116,11 @@ def machine() -> Iterator[Finding]:
     """Cores and memory."""
     found = host_hardware()
     memory = found["memory_bytes"]
-    text = f"{found['cpu']}: {found['usable_cores']} of {found['cores']} cores usable"
-    if memory is not None and memory < 4 * 2**30:
-        yield Finding("warning", f"{text}, {memory / 2**30:.1f} GiB of memory", "run one worker at a time: --workers 1")
+    text = f"{found['cpu']}: {found['usable_cores']} of {found['cores']} cores usable, {memory / 2**30:.1f} GiB of memory"
+    if memory < 4 * 2**30:
+        yield Finding("warning", text, "run one worker at a time: --workers 1")
     else:
-        yield Finding("ok", text + (f", {memory / 2**30:.0f} GiB of memory" if memory is not None else ""))
+        yield Finding("ok", text)
 
 
 def results_folder(folder: Path) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ class Machine:
     """What there is."""
 
     cores: int = field(default_factory=usable_cores)
-    memory_bytes: int | None = field(default_factory=usable_memory_bytes)
+    memory_bytes: int = field(default_factory=usable_memory_bytes)
     cards: tuple[str, ...] | None = None
     """As CUDA_VISIBLE_DEVICES names them; None for all that are visible. If there is none, jobs on "cuda" run one at a
     time, and see what torch sees."""
@@ -65,13 +65,12 @@ class Resources:
         if self.idle:
             return True
         together = (asked, *self._running)
-        memory = self.machine.memory_bytes
         return not (
             self.exhausted
             or asked.exclusive
             or (asked.cards and self._count(asked) > len(self.cards) - len(self._in_use))
             or sum(share.cores for share in together) > self.machine.cores
-            or (memory is not None and sum(share.memory_bytes for share in together) > memory)
+            or sum(share.memory_bytes for share in together) > self.machine.memory_bytes
         )
 
     def take(self, asked: Share) -> tuple[str, ...]:

@@ -16,8 +16,6 @@ neighbour_iou   the largest IoU of the object's box with such a box
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -34,7 +32,7 @@ from yolact.measures.context import Look, steps
 from yolact.measures.leakage import LeakageConfig
 from yolact.measures.leakage.worst import Worst
 from yolact.models.masks.prototypes import reassembled
-from yolact.runtime.files import write_json, write_text
+from yolact.runtime.files import write_csv, write_json
 from yolact.structures import Detections
 
 COLUMNS = ("image_id", "object", "label", "area", "neighbours", "neighbour_iou", "found", "score", "box_iou", "mask_iou",
@@ -66,11 +64,7 @@ def measure(folder: Path, look: Look, config: LeakageConfig) -> None:
         rows += [{"image_id": image_id, **row} for row in by_object.values()]
         for place, annotation in enumerate(pairs.tolist()):
             worst.offer(image_id, image, own, place, truth, annotation, by_object[annotation])
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / "leakage.csv", text.getvalue())
+    write_csv(folder / "leakage.csv", rows, COLUMNS)
     worst.write(folder / "worst.npz")
     write_json(folder / "summary.json", _summary(rows, len(image_ids)))
 

@@ -9,8 +9,6 @@ The same measures are taken of four sources, in the words of the files:
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +24,7 @@ from yolact.measures.responses.regions import Regions, regions
 from yolact.models.base import Model, resize
 from yolact.models.build import build_model
 from yolact.models.layers.padding import padding_of, set_padding
-from yolact.runtime.files import write_json, write_npz, write_text
+from yolact.runtime.files import write_csv, write_json, write_npz
 
 FIRST_SEED = 2**31
 """Of the random networks: far from the seeds of trainings, so that none is the untrained network that is looked at."""
@@ -61,8 +59,9 @@ def measure(folder: Path, look: Look, config: ResponsesConfig) -> None:
         total = own.double() + (0 if total is None else total)
     found = {name: one.finish() for name, one in described.items()}
     mean = (cast(Tensor, total) / len(image_ids)).float()
-    write_text(folder / "responses.csv", _table(_rows(found["network"], image_ids)))
-    write_text(folder / "prototypes.csv", _table(row for name, one in found.items() for row in _summary(name, one)))
+    write_csv(folder / "responses.csv", [_rounded(row) for row in _rows(found["network"], image_ids)])
+    summaries = ({"source": name, **row} for name, one in found.items() for row in one.summary())
+    write_csv(folder / "prototypes.csv", [_rounded(row) for row in summaries])
     write_npz(folder / "maps.npz", {"mean": mean.numpy()})
     summary = {"prototypes": len(mean), "images": len(image_ids), "height": mean.shape[1], "width": mean.shape[2]}
     write_json(folder / "summary.json", {**summary, "random_networks": config.random_networks})
@@ -98,21 +97,7 @@ def _rows(found: Description, image_ids: list[int]) -> Iterator[dict[str, Any]]:
             yield {"image_id": image_id, "prototype": prototype, **dict(zip(PER_IMAGE, values, strict=True))}
 
 
-def _summary(source: str, found: Description) -> Iterator[dict[str, Any]]:
-    for row in found.summary():
-        yield {"source": source, **row}
-
-
-def _table(rows: Iterator[Mapping[str, Any]]) -> str:
-    """CSV with numbers to five digits; NaN is left empty."""
-    text, writer = io.StringIO(), None
-    for row in rows:
-        writer = writer or csv.DictWriter(text, list(row), lineterminator="\n")
-        if not text.tell():
-            writer.writeheader()
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    return value if not isinstance(value, float) else "" if value != value else f"{value:.5g}"
+def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with numbers to five digits; NaN is left empty."""
+    texts = {name: "" if value != value else f"{value:.5g}" for name, value in row.items() if isinstance(value, float)}
+    return {**row, **texts}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from yolact.data.synthetic.motion import Frame, areas
 from yolact.data.synthetic.scenes import box_of
 from yolact.measures.stability.tracking import Track
-from yolact.runtime.files import written_aside
+from yolact.runtime.files import write_npz
 
 FRAMES = 6
 """Kept, from the middle of the sequence."""
@@ -52,10 +52,8 @@ class Film:
     def write(self, path: Path) -> None:
         """Store what was collected."""
         frames, images, tracks, truth = zip(*self._kept, strict=True)
-        with written_aside(path) as aside, open(aside, "wb") as file:
-            np.savez_compressed(
-                file, frames=np.array(frames), images=np.stack(images), tracks=np.stack(tracks), truth=np.stack(truth)
-            )
+        stacked = {"images": np.stack(images), "tracks": np.stack(tracks), "truth": np.stack(truth)}
+        write_npz(path, {"frames": np.array(frames), **stacked})
 
     def _choose(self, frame: Frame) -> None:
         height, width = frame.image.shape[:2]

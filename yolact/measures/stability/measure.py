@@ -1,7 +1,7 @@
 """Temporal stability: how steady masks, boxes and scores are from frame to frame, once motion is taken out.
 
 Sequences are generated with known motion (`yolact/data/synthetic/motion.py`, `yolact/data/synthetic/camera.py`) or read
-(`yolact/data/footage.py`).
+(`footage.py`).
 What is written, per detection of a track and per annotated object in every frame, stands in docs/architecture.md; definitions:
 
 consecutive IoU   mask IoU, 0..1, of two successive frames' detections of one track, motion taken out (`tracking.steady_iou`)
@@ -17,8 +17,6 @@ GT IoU            mask IoU, 0..1, of an object and the detection that found it; 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +25,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from yolact.data.footage import footage
 from yolact.data.synthetic.camera import moving_camera
 from yolact.data.synthetic.motion import Frame, moving_shapes
 from yolact.data.synthetic.scenes import CLASSES
@@ -35,6 +32,7 @@ from yolact.errors import UserError
 from yolact.measures.context import Look, steps
 from yolact.measures.stability import StabilityConfig
 from yolact.measures.stability.film import Film
+from yolact.measures.stability.footage import footage
 from yolact.measures.stability.tracking import (
     PATIENCE,
     Seen,
@@ -46,7 +44,7 @@ from yolact.measures.stability.tracking import (
     steady_iou,
     undisturbed,
 )
-from yolact.runtime.files import write_json, write_text
+from yolact.runtime.files import write_csv, write_json
 
 TRACK_COLUMNS = ("sequence", "frame", "track", "label", "score", "x1", "y1", "x2", "y2", "object", "iou", "box_jitter",
                  "score_change")  # fmt: skip
@@ -74,8 +72,8 @@ def measure(folder: Path, look: Look, config: StabilityConfig) -> None:
             (tracks if "track" in row else objects).append({"sequence": number, **row})
         if film:
             film.write(folder / "film.npz")
-    _write_table(folder / "tracks.csv", TRACK_COLUMNS, tracks)
-    _write_table(folder / "objects.csv", OBJECT_COLUMNS, objects)
+    write_csv(folder / "tracks.csv", _rounded(tracks), TRACK_COLUMNS)
+    write_csv(folder / "objects.csv", _rounded(objects), OBJECT_COLUMNS)
     summary = {
         "sequences": len(sequences),
         "motion": "known" if config.source is None else "estimated",
@@ -203,13 +201,5 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_written(row[name]) for name in columns] for row in rows)
-    write_text(path, text.getvalue())
-
-
-def _written(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
+def _rounded(rows: Sequence[Row]) -> list[Row]:
+    return [{name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()} for row in rows]

@@ -21,7 +21,7 @@ from yolact.models.base import Counts, Model, to_float32
 from yolact.models.layers.initialise import xavier
 from yolact.models.layers.padding import set_padding
 from yolact.models.masks import build_branch
-from yolact.models.masks.mask_branch import Instances, Truth
+from yolact.models.masks.mask_branch import Instances, MaskBranch, Truth
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.necks import FPN
 from yolact.models.one_stage.dense_head import Assignment, Dense
@@ -113,15 +113,15 @@ class OneStage(Model):
             terms = self.head.loss(raw.dense, assignment, counts)
             if self.branch is not None:
                 divisor = max(1, counts[self.branch.divisor])
-                terms |= {name: term / divisor for name, term in self._mask_loss(raw, assignment).items()}
+                terms |= {name: term / divisor for name, term in self._mask_loss(self.branch, raw, assignment).items()}
             if raw.semantic is not None:
                 weight = self.config.loss.semantic
                 terms["semantic"] = semantic_loss(raw.semantic, assignment) * weight / max(1, counts["images"])
         return terms
 
-    def _mask_loss(self, raw: Raw, assignment: Assignment) -> dict[str, Tensor]:
+    def _mask_loss(self, branch: MaskBranch, raw: Raw, assignment: Assignment) -> dict[str, Tensor]:
         """The mask branch's terms, summed over instances; not finite if any parameter or context is not."""
-        branch, dense = self.branch, raw.dense
+        dense = raw.dense
         at = assignment.image, assignment.location
         locations = self.head.locations[assignment.location]
         boxes = self.head.decode(dense.box[at].detach(), locations)

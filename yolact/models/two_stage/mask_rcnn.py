@@ -70,6 +70,8 @@ class _Survivors:
 class MaskRCNN(Model):
     """Its `detector` is torchvision's MaskRCNN, whose parts are called one by one."""
 
+    config: MaskRCNNConfig
+
     class_layers = ("detector.roi_heads",)
     section_names = ("preprocess", "backbone", "fpn", "rpn", "box_head", "nms", "mask_head", "assembly")
 

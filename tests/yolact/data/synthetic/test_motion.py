@@ -13,10 +13,10 @@ from PIL import Image
 from yolact.config.data import ShapesConfig
 from yolact.data.coco import CocoSplit
 from yolact.data.findings import DatasetError
-from yolact.data.footage import footage
 from yolact.data.synthetic.camera import moving_camera
 from yolact.data.synthetic.motion import FASTEST, FINE, bounced, moving_shapes
 from yolact.data.synthetic.shapes import generate_shapes
+from yolact.measures.stability.footage import footage
 
 
 @pytest.fixture(scope="module")
