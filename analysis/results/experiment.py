@@ -224,15 +224,24 @@ def load(results: Path | str, experiment: str, scale: str) -> Experiment:
     return Experiment(store, store.experiment(f"{experiment}-{scale}"))
 
 
-def every(experiment: Experiment, read: Callable[[Experiment, str, int], T], otherwise: str) -> list[tuple[str, int, T]]:
-    """(variant, seed, what `read(experiment, variant, seed)` gives) of all that has it, the reference first.
+def every(
+    experiment: Experiment,
+    read: Callable[[Experiment, str, int], T],
+    otherwise: str,
+    variants: Iterable[str] | None = None,
+) -> list[tuple[str, int, T]]:
+    """(variant, seed, what `read(experiment, variant, seed)` gives) of all that has it.
 
     Holes are passed over: the report lists what is missing.
+
+    Args:
+        variants: which, in this order; None takes all, the reference first.
 
     Raises:
         MissingResult: nothing has it; `otherwise` says what, and the reasons of the holes follow.
     """
-    runs = [(variant, seed) for variant in experiment.colour_order for seed in experiment.seeds_of(variant)]
+    names = experiment.colour_order if variants is None else variants
+    runs = [(variant, seed) for variant in names for seed in experiment.seeds_of(variant)]
     reasons: list[str] = []
     found = list(_readable(experiment, runs, read, reasons))
     if not found:

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from analysis.results.experiment import Experiment, MissingResult
+from analysis.results.experiment import Experiment, MissingResult, first
 
 METHODS = {"keep": "most used prototypes", "project": "principal components"}
 """Interventions that assemble masks from m maps, in words."""
@@ -109,15 +109,14 @@ def prototypes_of(experiment: Experiment) -> int:
     Raises:
         MissingResult: it wasn't trained, or has no prototypes.
     """
-    reason = "the reference was not trained"
-    for seed in experiment.seeds_of(experiment.reference):
-        try:
-            return int(experiment.read(experiment.reference, seed, "train", "model.json")["model"]["mask_branch"]["k"])
-        except KeyError:
-            reason = "the reference's network has no prototypes"
-        except MissingResult as missing:
-            reason = str(missing)
-    raise MissingResult(reason)
+    return first(experiment, experiment.reference, _prototypes, "the prototypes of the reference are not known")[1]
+
+
+def _prototypes(experiment: Experiment, variant: str, seed: int) -> int:
+    branch = experiment.read(variant, seed, "train", "model.json")["model"]["mask_branch"]
+    if "k" not in branch:
+        raise MissingResult("the network has no prototypes")
+    return int(branch["k"])
 
 
 def _method(changes) -> tuple[str | None, int]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.results.experiment import Experiment, MissingResult
+from analysis.results.experiment import Experiment, MissingResult, every
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 IOUS = {
@@ -51,33 +51,20 @@ def read_coefficients(experiment: Experiment, variant: str) -> list[Coefficients
     """One per seed whose network has prototypes and whose detections found an object.
 
     Raises:
-        MissingResult: there is none; the message is the last reason.
+        MissingResult: there is none.
     """
-    found, reason = [], "no seed was planned"
-    for seed in experiment.seeds_of(variant):
-        try:
-            if not experiment.read(variant, seed, "coefficients", "summary.json")["prototypes"]:
-                reason = f"{experiment.variant(variant).label} has no prototypes"
-                continue
-            one = _read(experiment, variant, seed)
-        except MissingResult as missing:
-            reason = str(missing)
-            continue
-        if one is None:
-            reason = f"no detection of {experiment.variant(variant).label} finds an object"
-            continue
-        found.append(one)
-    if not found:
-        raise MissingResult(reason)
-    return found
+    otherwise = f"the coefficients of {experiment.variant(variant).label} were not measured"
+    return [one for *_, one in every(experiment, _read, otherwise, [variant])]
 
 
-def _read(experiment: Experiment, variant: str, seed: int) -> Coefficients | None:
-    """Those of one network; None where no detection finds an object."""
+def _read(experiment: Experiment, variant: str, seed: int) -> Coefficients:
+    label = experiment.variant(variant).label
+    if not experiment.read(variant, seed, "coefficients", "summary.json")["prototypes"]:
+        raise MissingResult(f"{label} has no prototypes")
     arrays = experiment.arrays(variant, seed, "coefficients", "coefficients.npz")
     own = arrays["detection"]
     if not len(own):
-        return None
+        raise MissingResult(f"no detection of {label} finds an object")
     return Coefficients(
         seed=seed,
         values=arrays["coefficients"][own],
@@ -94,17 +81,7 @@ def measured_variants(experiment: Experiment) -> list[str]:
     Raises:
         MissingResult: there is none.
     """
-    names, reason = [], "no coefficients were measured"
-    for name in experiment.colour_order:
-        try:
-            read_coefficients(experiment, name)
-        except MissingResult as missing:
-            reason = str(missing)
-            continue
-        names.append(name)
-    if not names:
-        raise MissingResult(reason)
-    return names
+    return list(dict.fromkeys(variant for variant, *_ in every(experiment, _read, "no coefficients were measured")))
 
 
 def coefficient_distribution(experiment: Experiment, variant: str) -> pd.DataFrame:

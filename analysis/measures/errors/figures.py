@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 
 from analysis.figures.picture import Picture
 from analysis.figures.style import INK, colours, dashes, house_style, legend, marker, new_figure, seeds
-from analysis.measures.errors.read import IOU_TYPES, SPECIAL, TYPES, error_table, largest_error, read_ap_by_iou
+from analysis.measures.errors.read import IOU_TYPES, SPECIAL, error_table, largest_error, read_ap_by_iou
 from analysis.results.experiment import Experiment, MissingResult
+from yolact.measures.errors import FIXES
 
 
 @house_style
@@ -26,13 +27,13 @@ def error_types(experiment: Experiment) -> Picture:
     panels = figure.subplots(len(kinds), 2, sharex="col", sharey="col", squeeze=False, width_ratios=[6, 2.2])
     for (left, right), kind in zip(panels, kinds, strict=True):
         own = table[table["iou_type"] == kind]
-        _bars(left, experiment, own, list(TYPES))
+        _bars(left, experiment, own, list(FIXES))
         _bars(right, experiment, own, list(SPECIAL))
         left.set(title=f"{IOU_TYPES[kind]}: six types", ylabel="AP50 gained (points)")
         right.set(title="in all")
     panels[-1][0].set_xlabel("error fixed, all others left")
     legend(figure, *panels[0][0].get_legend_handles_labels())
-    words = "; ".join(f"{name} {meaning}" for name, meaning in {**TYPES, **SPECIAL}.items())
+    words = "; ".join(f"{name} {meaning}" for name, meaning in {**FIXES, **SPECIAL}.items())
     caption = (
         f"AP at IoU .50 that fixing one type of error alone would gain, on {experiment.data}, scale {experiment.scale}: mean "
         f"over seeds with the sample standard deviation ({seeds(table['n'])}). {words}. The gains don't add up; the two "

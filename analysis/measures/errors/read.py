@@ -6,22 +6,15 @@ every detection's type, which the stage doesn't keep.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
 from analysis.results.experiment import Experiment, MissingResult, every
 from analysis.statistics.intervals import over_seeds
+from yolact.measures.errors import FIXES
 
-TYPES = {
-    "Cls": "wrong class",
-    "Loc": "badly placed",
-    "Both": "wrong class and badly placed",
-    "Dupe": "found twice",
-    "Bkg": "background taken for an object",
-    "Miss": "missed",
-}
-"""TIDE's error types in words."""
 SPECIAL = {"FP": "all false positives", "FN": "all false negatives"}
 IOU_TYPES = {"bbox": "boxes", "segm": "masks"}
 
@@ -30,7 +23,7 @@ def read_errors(experiment: Experiment) -> pd.DataFrame:
     """One row per variant, seed, iou type and fix.
 
     Returns:
-        Columns variant, label, seed, iou_type (`bbox`, `segm`), AP50 (%), fix (of TYPES and SPECIAL), delta (AP50 gained by
+        Columns variant, label, seed, iou_type (`bbox`, `segm`), AP50 (%), fix (of FIXES and SPECIAL), delta (AP50 gained by
         fixing it, in points; NaN without ground truth), count (of detections, or of instances for Miss and FN).
 
     Raises:
@@ -73,7 +66,7 @@ def largest_error(experiment: Experiment, variant: str | None = None) -> str:
     """
     name = variant or experiment.reference
     errors = read_errors(experiment)
-    own = errors[(errors["variant"] == name) & errors["fix"].isin(list(TYPES)) & errors["delta"].notna()]
+    own = errors[(errors["variant"] == name) & errors["fix"].isin(list(FIXES)) & errors["delta"].notna()]
     if own.empty:
         raise MissingResult(f"no error budget of {experiment.variant(name).label}")
     return " ".join(_largest(IOU_TYPES[iou_type], part) for iou_type, part in own.groupby("iou_type"))
@@ -89,7 +82,7 @@ def _largest(things: str, part: pd.DataFrame) -> str:
     ahead = over_seeds((deltas[first] - deltas[second]).tolist())
     sure = "ONE seed; next is" if n == 1 else f"n = {n} seeds; {'clearly' if ahead.clearly else 'not clearly'} more than"
     return (
-        f"Among the {things} of {label}, errors of type {first} ({TYPES[first]}) cost most: fixing these "
+        f"Among the {things} of {label}, errors of type {first} ({FIXES[first]}) cost most: fixing these "
         f"{count[first]:.0f} alone gains {mean:.1f}{f' ± {spread:.1f}' if n > 1 else ''} points of AP50 ({sure} {second} with "
         f"{deltas[second].mean():.1f})."
     )
@@ -105,27 +98,23 @@ def boundary_table(experiment: Experiment) -> pd.DataFrame:
     Raises:
         MissingResult: no seed of any variant has both.
     """
-    rows = []
-    for variant, seed, found in _found(experiment):
-        try:
-            mask = experiment.read(variant, seed, "coco", "metrics.json")["segm"]["AP"]
-            boundary = found["segm"]["boundary"]["metrics"]
-        except (MissingResult, KeyError):
-            continue
-        if min(mask, boundary["AP"]) >= 0:
-            rows.append(
-                {"variant": variant, "label": experiment.variant(variant).label, "mask": 100 * mask,
-                 "boundary": 100 * boundary["AP"], "lost": 100 * (mask - boundary["AP"]),
-                 "b50": 100 * boundary["AP50"], "b75": 100 * boundary["AP75"]}
-            )  # fmt: skip
-    if not rows:
-        raise MissingResult("no seed has both a mask AP and a boundary AP")
+    both = every(experiment, _boundary, "no seed has both a mask AP and a boundary AP")
+    rows = [{"variant": variant, "label": experiment.variant(variant).label, **found} for variant, _, found in both]
     groups = pd.DataFrame(rows).groupby(["variant", "label"], sort=False)
     return groups.agg(
         mask_AP=("mask", "mean"), mask_AP_sd=("mask", "std"), boundary_AP=("boundary", "mean"),
         boundary_AP_sd=("boundary", "std"), lost=("lost", "mean"), lost_sd=("lost", "std"), boundary_AP50=("b50", "mean"),
         boundary_AP75=("b75", "mean"), n=("mask", "size"),
     ).reset_index()  # fmt: skip
+
+
+def _boundary(experiment: Experiment, variant: str, seed: int) -> dict[str, float]:
+    mask = experiment.read(variant, seed, "coco", "metrics.json")["segm"]["AP"]
+    boundary = experiment.read(variant, seed, "errors", "errors.json")["segm"]["boundary"]["metrics"]
+    if min(mask, boundary["AP"]) < 0:
+        raise MissingResult("no such instances in the data")
+    return {"mask": 100 * mask, "boundary": 100 * boundary["AP"], "lost": 100 * (mask - boundary["AP"]),
+            "b50": 100 * boundary["AP50"], "b75": 100 * boundary["AP75"]}  # fmt: skip
 
 
 def read_ap_by_iou(experiment: Experiment) -> pd.DataFrame:
@@ -135,30 +124,24 @@ def read_ap_by_iou(experiment: Experiment) -> pd.DataFrame:
     Raises:
         MissingResult: no mask was evaluated.
     """
-    rows = []
-    for variant in experiment.colour_order:
-        for seed in experiment.seeds_of(variant):
-            for kind, (stage, file, *keys) in _BY_IOU.items():
-                try:
-                    found: Any = experiment.read(variant, seed, stage, file)
-                    for key in keys:
-                        found = found[key]
-                except (MissingResult, KeyError):
-                    continue
-                rows += [
-                    {"variant": variant, "seed": seed, "kind": kind, "iou": float(iou), "AP": 100 * ap}
-                    for iou, ap in found.items()
-                    if ap >= 0
-                ]
-    if not rows:
-        raise MissingResult("no mask was evaluated")
+    rows = [row for *_, found in every(experiment, _by_iou, "no mask was evaluated") for row in found]
     return pd.DataFrame(rows)
 
 
-_BY_IOU = {
-    "mask": ("coco", "curves.json", "segm", "ap_per_iou"),
-    "boundary": ("errors", "errors.json", "segm", "boundary", "ap_per_iou"),
-}
+def _by_iou(experiment: Experiment, variant: str, seed: int) -> list[dict[str, Any]]:
+    """Rows of one run: of masks, and of their boundaries if they were measured."""
+    kinds = {"mask": experiment.read(variant, seed, "coco", "curves.json")["segm"]["ap_per_iou"]}
+    with suppress(MissingResult):
+        kinds["boundary"] = experiment.read(variant, seed, "errors", "errors.json")["segm"]["boundary"]["ap_per_iou"]
+    rows = [
+        {"variant": variant, "seed": seed, "kind": kind, "iou": float(iou), "AP": 100 * ap}
+        for kind, found in kinds.items()
+        for iou, ap in found.items()
+        if ap >= 0
+    ]
+    if not rows:
+        raise MissingResult("no such instances in the data")
+    return rows
 
 
 def _found(experiment: Experiment) -> list[tuple[str, int, dict[str, Any]]]:

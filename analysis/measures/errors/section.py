@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from analysis.measures.errors.figures import ap_by_iou, error_types
 from analysis.measures.errors.read import IOU_TYPES, SPECIAL, boundary_table, error_table, largest_error
-from analysis.measures.errors.read import TYPES as TYPE_WORDS
 from analysis.page.pieces import Html
 from analysis.page.section import Section
 from analysis.tables.columns import Column
+from yolact.measures.errors import FIXES
 
 TYPES = (
     Column("label", "variant"),
     Column("iou_type", "of", words=IOU_TYPES),
-    Column("fix", "error", words={name: f"{name}: {words}" for name, words in {**TYPE_WORDS, **SPECIAL}.items()}),
+    Column("fix", "error", words={name: f"{name}: {words}" for name, words in {**FIXES, **SPECIAL}.items()}),
     Column("delta", "AP50 gained (points)", 1, sd="sd"),
     Column("count", "errors per network", 0),
     Column("n", "seeds"),

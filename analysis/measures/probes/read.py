@@ -12,35 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.results.experiment import Experiment, MissingResult, every, first
-from analysis.statistics.intervals import over_seeds, sample_sd
+from analysis.statistics.intervals import over_seeds
+from analysis.statistics.summary import summary_over
+from yolact.measures.declaration import Scalar
+from yolact.measures.probes import MEASURE
 
-
-@dataclass(frozen=True)
-class Measure:
-    """One number of a probed network; `yolact/measures/probes/measure.py` defines it."""
-
-    label: str
-    unit: str
-    path: tuple[str, ...]
-    """Where it stands in summary.json."""
-    scale: float = 1.0
-    """Factor from the stored to the reported unit."""
-
-
-MEASURES = {
-    "position": Measure("place's part in the activation over an object", "%", ("position",), 100),
-    "aliasing": Measure("part of shifts below the stride", "%", ("aliasing",), 100),
-    "content": Measure("the object's part", "%", ("content",), 100),
-    "readout_x": Measure("column told from the prototypes", "R²", ("readout", "x")),
-    "readout_y": Measure("row told from the prototypes", "R²", ("readout", "y")),
-    "readout_shuffled": Measure("the same with cells in random order", "R²", ("readout", "shuffled")),
-    "solid_variation": Measure("variation on one colour", "% of the map's strength", ("solid_variation",), 100),
-    "border_reach": Measure("reach of the border on one colour", "px of the input", ("border_reach",)),
-    "mask_iou": Measure("mask IoU of the moved object", "%", ("mask", "iou"), 100),
-    "mask_position": Measure("place's part in that IoU", "%", ("mask", "position"), 100),
-    "separation": Measure("mask on the object less on its twin, before the crop", "points of probability",
-                          ("mask", "separation"), 100),
-}  # fmt: skip
+MEASURES = {"_".join(scalar.path): scalar for scalar in MEASURE.scalars}
+"""Declared scalars by their place in `summary.json`."""
 
 
 @dataclass(frozen=True)
@@ -108,19 +86,15 @@ def probes_summary(experiment: Experiment) -> pd.DataFrame:
         MissingResult: nothing was probed.
     """
     frame = probes(experiment)
-    rows = []
-    for name, measure in MEASURES.items():
-        wide = frame.pivot(index="seed", columns="variant", values=name)
-        for variant in frame["variant"].unique():
-            values = wide[variant].dropna()
-            if values.empty:
-                continue
-            rows.append(
-                {"variant": variant, "label": experiment.variant(variant).label, "measure": name, "words": measure.label,
-                 "unit": measure.unit, "mean": values.mean(), "sd": sample_sd(values.tolist()), "n": len(values),
-                 **_change(wide, variant, experiment.reference)}
-            )  # fmt: skip
-    return pd.DataFrame(rows)
+    found = summary_over(frame, ["variant", "label"], MEASURES).rename(columns={"name": "measure"})
+    found = found[found["n"] > 0]
+    wide = {name: frame.pivot(index="seed", columns="variant", values=name) for name in MEASURES}
+    changes = [_change(wide[row.measure], row.variant, experiment.reference) for row in found.itertuples()]
+    return found.assign(
+        words=[MEASURES[name].label for name in found["measure"]],
+        unit=[MEASURES[name].unit for name in found["measure"]],
+        **{key: [change[key] for change in changes] for key in ("change", "low", "high", "clearly")},
+    ).reset_index(drop=True)
 
 
 def border_profiles(experiment: Experiment) -> pd.DataFrame:
@@ -212,7 +186,7 @@ def _change(wide: pd.DataFrame, variant: str, reference: str) -> dict[str, Any]:
     return {"change": difference.mean, "low": difference.low, "high": difference.high, "clearly": difference.clearly}
 
 
-def _number(summary: dict[str, Any], measure: Measure) -> float:
+def _number(summary: dict[str, Any], measure: Scalar) -> float:
     value: Any = summary
     for key in measure.path:
         value = value[key]

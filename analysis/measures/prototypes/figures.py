@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from analysis.figures.picture import Picture
 from analysis.figures.style import INK, OKABE_ITO, house_style, new_figure
 from analysis.results.contents import Arrays, MissingResult, opened
-from analysis.results.experiment import Experiment, first
+from analysis.results.experiment import Experiment, every, first
 
 SHOWN = 16
 """Prototypes drawn at most, the most used first."""
@@ -53,13 +53,8 @@ def best_prototype_variant(experiment: Experiment, table: pd.DataFrame) -> str:
         MissingResult: none were kept.
     """
     rows = table[table["metric"] == "mask_AP"].sort_values("mean", ascending=False, na_position="last")
-    for name in rows["variant"]:
-        try:
-            prototype_file(experiment, str(name))
-        except MissingResult:
-            continue
-        return str(name)
-    raise MissingResult("no network's prototypes were kept")
+    best, *_ = every(experiment, _with_prototypes, "no network's prototypes were kept", rows["variant"])
+    return best[0]
 
 
 @house_style

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.results.contents import Arrays, MissingResult, opened
-from analysis.results.experiment import Experiment
+from analysis.results.experiment import Experiment, first
 
 
 @dataclass(frozen=True)
@@ -103,15 +103,13 @@ def open_kept(experiment: Experiment, variant: str | None = None, seed: int | No
     """
     variant = experiment.reference if variant is None else variant
     label = experiment.variant(variant).label
-    reasons = []
-    for one in experiment.seeds_of(variant) if seed is None else (seed,):
-        try:
-            path = experiment.path(variant, one, "prototypes", "prototypes.npz")
-        except MissingResult as missing:
-            reasons.append(f"seed {one}: {missing}")
-            continue
-        return _open(experiment, variant, one, path)
-    raise MissingResult(f"no prototypes of {label} were kept ({'; '.join(reasons)})")
+
+    def path(experiment: Experiment, variant: str, own: int) -> Path:
+        return experiment.path(variant, own, "prototypes", "prototypes.npz")
+
+    if seed is None:
+        return _open(experiment, variant, *first(experiment, variant, path, f"no prototypes of {label} were kept"))
+    return _open(experiment, variant, seed, path(experiment, variant, seed))
 
 
 def _open(experiment: Experiment, variant: str, seed: int, path: Path) -> Kept:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.results.experiment import Experiment, MissingResult, every, first
-from analysis.statistics.intervals import sample_sd
+from analysis.statistics.summary import summary_over
 
 EXPLAINED = (0.9, 0.99)
 """Shares of the variance for which tables count the components."""
@@ -89,15 +89,8 @@ def redundancy(experiment: Experiment) -> pd.DataFrame:
 
 
 def redundancy_summary(experiment: Experiment) -> pd.DataFrame:
-    """One row per variant and number of `redundancy`: columns variant, label, number, mean, sd (sample standard deviation over
-    seeds, NaN for one), n (seeds). Raises as `redundancy` does."""
-    rows = [
-        {"variant": variant, "label": label, "number": name, "mean": own[name].mean(), "sd": sample_sd(own[name].tolist()),
-         "n": len(own)}
-        for (variant, label), own in redundancy(experiment).groupby(["variant", "label"], sort=False)
-        for name in NUMBERS
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+    """One row per variant and number of `redundancy` over its seeds: `summary_over`. Raises as `redundancy` does."""
+    return summary_over(redundancy(experiment), ["variant", "label"], NUMBERS)
 
 
 def spectra(experiment: Experiment) -> pd.DataFrame:

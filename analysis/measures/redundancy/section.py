@@ -10,7 +10,7 @@ from analysis.tables.columns import Column
 
 REDUNDANCY = (
     Column("label", "variant"),
-    Column("number", "number of", words=NUMBERS),
+    Column("name", "number of", words=NUMBERS),
     Column("mean", "mean", 1, sd="sd", counts=True),
     Column("n", "seeds"),
 )

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from analysis.figures.picture import Picture
 from analysis.figures.style import INK, colours, house_style, legend, marker, new_figure, seeds
 from analysis.measures.responses.kinds import KINDS, SEEN
-from analysis.measures.responses.read import kinds_table, prototype_kinds
-from analysis.results.experiment import Experiment, MissingResult
+from analysis.measures.responses.read import kinds_table, measured_variants, prototype_kinds
+from analysis.results.experiment import Experiment
 
 SHOWN = 32
 """Mean maps drawn at most, those of the lowest numbers."""
@@ -114,15 +114,9 @@ def place_against_objects(experiment: Experiment) -> Picture:
         MissingResult: no variant has results.
     """
     parts = []
-    for name in experiment.colour_order:
-        try:
-            found, _ = prototype_kinds(experiment, name)
-        except MissingResult as missing:
-            reason = missing
-            continue
+    for name in measured_variants(experiment):
+        found, _ = prototype_kinds(experiment, name)
         parts.append(found[~found["constant"]].assign(variant=name))
-    if not parts:
-        raise reason
     data = pd.concat(parts, ignore_index=True)
     figure = new_figure(3.8)
     axes = figure.subplots()

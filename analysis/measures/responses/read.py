@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.measures.responses.kinds import KINDS, STRENGTHS, Bounds, bounds, kinds, strengths
 from analysis.results.contents import read_table
-from analysis.results.experiment import Experiment, MissingResult
+from analysis.results.experiment import Experiment, every
 
 LUCK = 3
 """A variant counts as having learned where more prototypes than this many times the share by luck go beyond random weights. The
@@ -31,20 +31,21 @@ def prototype_kinds(experiment: Experiment, variant: str) -> tuple[pd.DataFrame,
         MissingResult: no seed has them.
     """
     parts, held = [], {}
-    reason = "not planned"
-    for seed in experiment.seeds_of(variant):
-        try:
-            table = measured(experiment, variant, seed)
-        except MissingResult as missing:
-            reason = str(missing)
-            continue
+    for _, seed, table in every(experiment, measured, f"responses of {experiment.variant(variant).label}", [variant]):
         held[seed] = bounds(table)
         own = table[table["source"] == "network"].reset_index(drop=True)
         found = kinds(strengths(own), held[seed])
         parts.append(found.assign(seed=seed, place=own["place"], objects=own["objects"]))
-    if not parts:
-        raise MissingResult(f"responses of {experiment.variant(variant).label}: {reason}")
     return pd.concat(parts, ignore_index=True), held
+
+
+def measured_variants(experiment: Experiment) -> list[str]:
+    """The variants that have results, the reference first.
+
+    Raises:
+        MissingResult: there is none.
+    """
+    return list(dict.fromkeys(variant for variant, *_ in every(experiment, measured, "no responses were measured")))
 
 
 def kinds_table(experiment: Experiment) -> pd.DataFrame:
@@ -59,21 +60,15 @@ def kinds_table(experiment: Experiment) -> pd.DataFrame:
     Raises:
         MissingResult: no variant has any.
     """
-    rows, reasons = [], []
-    for variant in experiment.variants:
-        try:
-            found, held = prototype_kinds(experiment, variant.name)
-        except MissingResult as missing:
-            reasons.append(str(missing))
-            continue
+    rows, names = [], measured_variants(experiment)
+    for variant in (variant for variant in experiment.variants if variant.name in names):
+        found, held = prototype_kinds(experiment, variant.name)
         random = pd.concat([_random_kinds(experiment, variant.name, seed) for seed in held])
         each = {"variant": variant.name, "label": variant.label, "n": len(held), "prototypes": len(found) / len(held)}
         rows += [
             {**each, "kind": kind, **_counts(found, held, kind), "random": (random == kind).mean() * each["prototypes"]}
             for kind in KINDS
         ]
-    if not rows:
-        raise MissingResult("; ".join(reasons) or "no variant")
     columns = ["variant", "label", "kind", "mean", "sd", "n", "prototypes", "has", "has_sd", "beyond", "beyond_sd", "random"]
     return pd.DataFrame(rows)[columns]
 

@@ -28,7 +28,8 @@ from analysis.figures.style import (
     spaced,
 )
 from analysis.measures.stability.read import MEASURES, mask_pairs, objects, stability_table
-from analysis.results.experiment import Experiment, MissingResult
+from analysis.results.experiment import Experiment, MissingResult, every
+from analysis.results.frames import table as result_table
 
 UNSTEADINESS = ("flicker", "gaps", "box_jitter", "score_change")
 _POINTS = np.linspace(0, 1, 401)
@@ -143,15 +144,9 @@ def film_strip(experiment: Experiment, seed: int | None = None) -> Picture:
 
 def _where(experiment: Experiment) -> str:
     """What the frames are made of."""
-    for variant in experiment.variants:
-        for seed in experiment.seeds_of(variant.name):
-            try:
-                summary = experiment.read(variant.name, seed, "stability", "summary.json")
-            except MissingResult:
-                continue
-            made = "footage" if summary["motion"] == "estimated" else f"{summary['sequences']} sequences of known motion"
-            return f"{made}, trained on {experiment.data_name}, scale {experiment.scale}, scores ≥ {summary['score']:g}"
-    raise MissingResult("stability was not measured")
+    summary = result_table(experiment, "stability", "summary.json").iloc[0]
+    made = "footage" if summary["motion"] == "estimated" else f"{summary['sequences']} sequences of known motion"
+    return f"{made}, trained on {experiment.data_name}, scale {experiment.scale}, scores ≥ {summary['score']:g}"
 
 
 def _draw_means(axes: Axes, experiment: Experiment, rows: pd.DataFrame, pairs: pd.DataFrame) -> None:
@@ -174,16 +169,15 @@ def _draw_bar(axes: Axes, experiment: Experiment, place: int, row: pd.Series) ->
 
 def _films(experiment: Experiment, seed: int | None) -> dict[str, tuple[int, Film]]:
     """{variant: (seed, what its film.npz holds)}"""
+
+    def film(experiment: Experiment, variant: str, own: int) -> tuple[int, Film]:
+        if seed not in (None, own):
+            raise MissingResult(f"not of seed {seed}")
+        return own, experiment.arrays(variant, own, "stability", "film.npz")
+
     found: dict[str, tuple[int, Film]] = {}
-    for variant in experiment.variants:
-        for own in experiment.seeds_of(variant.name) if seed is None else (seed,):
-            try:
-                found[variant.name] = (own, experiment.arrays(variant.name, own, "stability", "film.npz"))
-                break
-            except MissingResult:
-                continue
-    if not found:
-        raise MissingResult("no frames were kept: stability was not measured" + ("" if seed is None else f" with seed {seed}"))
+    for name, _, own in every(experiment, film, "no frames were kept", [variant.name for variant in experiment.variants]):
+        found.setdefault(name, own)
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,26 +12,10 @@ from analysis.results.experiment import Experiment, MissingResult
 from analysis.results.frames import table
 from analysis.statistics.bootstrap import resample
 from analysis.statistics.intervals import Difference, over_seeds, sample_sd
+from yolact.measures.stability import MEASURE
 
-
-@dataclass(frozen=True)
-class Measure:
-    """One measure of steadiness; `yolact/measures/stability/measure.py` defines it."""
-
-    label: str
-    unit: str
-
-
-MEASURES = {
-    "iou": Measure("mask IoU of successive frames", "0..1"),
-    "flicker": Measure("flicker", "% of pairs of frames"),
-    "gaps": Measure("gaps in tracks", "% of their frames"),
-    "box_jitter": Measure("box jitter", "pixels of the input"),
-    "score_change": Measure("change of score", "0..1"),
-    "gt_iou": Measure("mask IoU with ground truth", "0..1"),
-    "gt_iou_sd": Measure("deviation of that over time", "0..1"),
-    "found": Measure("found", "% of visible objects"),
-}
+MEASURES = {scalar.path[1]: scalar for scalar in MEASURE.scalars}
+"""Declared scalars by their key in `summary.json`; `yolact/measures/stability/measure.py` defines them."""
 _KEYS = ["variant", "seed", "sequence"]
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from analysis.measures.errors.figures import ap_by_iou, error_types
 from analysis.measures.errors.read import (
-    TYPES,
     _largest,
     boundary_table,
     error_table,
@@ -116,4 +115,4 @@ def test_nothing_measured_is_a_reason(experiment):
 
 def test_one_seed_claims_nothing_about_what_comes_next(measured):
     one = read_errors(measured).query("variant == 'baseline' and seed == 0 and iou_type == 'segm'")
-    assert "(ONE seed; next is Miss with" in _largest("masks", one[one["fix"].isin(list(TYPES))])
+    assert "(ONE seed; next is Miss with" in _largest("masks", one[one["fix"].isin(FIXES)])

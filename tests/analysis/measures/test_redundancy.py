@@ -45,7 +45,7 @@ def test_one_row_per_network_measured(experiment, models):
 
 
 def test_the_summary_gives_spread_over_seeds(experiment):
-    found = redundancy_summary(experiment).set_index(["variant", "number"])
+    found = redundancy_summary(experiment).set_index(["variant", "name"])
     ranks = redundancy(experiment).query("variant == 'trained'")["effective_rank"]
     row = found.loc[("trained", "effective_rank")]
     assert (row["mean"], row["sd"], row["n"]) == pytest.approx((ranks.mean(), np.std(ranks, ddof=1), 3))

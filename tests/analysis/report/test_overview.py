@@ -19,14 +19,13 @@ TITLES = {"quickstart": "Quickstart", "nms": "Fast <NMS>"}
 
 
 @pytest.fixture
-def folder(results, tmp_path):
+def folder(results, experiment, tmp_path):
     """The made-up results with a report's page and table in place, though not its figures."""
     shutil.copytree(results / "runs", tmp_path / "runs")
     shutil.copytree(results / "experiments", tmp_path / "experiments")
     report = tmp_path / "reports" / "quickstart-toy"
     report.mkdir(parents=True)
     (report / "index.html").write_text("a report")
-    experiment = load(tmp_path, "quickstart", "toy")
     (report / "table.csv").write_text(summary_csv(experiment, summary(experiment)))
     return tmp_path
 

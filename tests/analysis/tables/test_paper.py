@@ -54,9 +54,14 @@ def test_headline_metrics_lead_and_get_intervals_over_images(by_iou):
     assert best_variant(by_iou, table).name
 
 
+@pytest.fixture(scope="module")
+def with_published(tmp_path_factory):
+    return changed(tmp_path_factory.mktemp("published"), published=PUBLISHED)
+
+
 @pytest.mark.parametrize("form", FORMATS)
-def test_published_rows_are_said_to_be_published(form, tmp_path):
-    found = changed(tmp_path, published=PUBLISHED)
+def test_published_rows_are_said_to_be_published(form, with_published):
+    found = with_published
     line = next(line for line in render(found, form).splitlines() if "FCIS" in line)
     assert "published" in line
     assert "29.5" in line
@@ -68,9 +73,9 @@ def test_published_rows_are_said_to_be_published(form, tmp_path):
         assert "another paper" in render(found, form)
 
 
-def test_published_values_enter_the_figure_at_the_papers_scale_alone(tmp_path):
-    for scale, shown in (("toy", False), ("paper", True)):
-        found = changed(tmp_path / scale, scale=scale, published=PUBLISHED)
+def test_published_values_enter_the_figure_at_the_papers_scale_alone(with_published, tmp_path):
+    at_paper_scale = changed(tmp_path, scale="paper", published=PUBLISHED)
+    for found, shown in ((with_published, False), (at_paper_scale, True)):
         picture = accuracy_against_latency(found, summary(found), "a GPU")
         assert ("published values" in picture.caption) is shown
         assert any(text.get_text() == "FCIS" for text in picture.figure.axes[0].texts) is shown

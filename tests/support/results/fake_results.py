@@ -70,7 +70,7 @@ def write_matches(path: Path, skill: float, seed: int, offset: float = 0.0) -> N
         gt_category = layout.integers(0, len(CLASSES), len(gt_image))
         size = layout.integers(1, 4, len(gt_image))  # 1 small, 2 medium, 3 large
         quality = np.clip(chance.normal(skill + 0.05 * (kind == "bbox") + offset, 0.15, len(gt_image)), 0, 1)
-        false = 4 * len(gt_image)
+        false = len(gt_image)
         image = np.concatenate([gt_image, chance.integers(0, IMAGES, false)])
         category = np.concatenate([gt_category, chance.integers(0, len(CLASSES), false)])
         score = np.concatenate([0.4 + 0.6 * quality * chance.random(len(gt_image)), 0.7 * chance.random(false)])
