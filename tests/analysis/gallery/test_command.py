@@ -9,6 +9,7 @@ import pytest
 from analysis.gallery.page import MARK, SCRIPTS
 from experiments.cli.main import call
 from tests.support.results import made_up
+from yolact.runtime.units import readable_size
 
 
 def gallery(root, *options):
@@ -24,7 +25,7 @@ def test_the_folder_is_whole_and_the_path_and_size_are_printed(tmp_path, capsys)
     size = sum((folder / name).stat().st_size for name in names)
     path, counts = capsys.readouterr().out.splitlines()
     assert path == str(folder / "index.html")
-    assert counts == f"2 images, 4 prototypes, {size / 1e6:.1f} MB"
+    assert counts == f"2 images, 4 prototypes, {readable_size(size)}"
 
 
 def test_names_from_outside_are_text(tmp_path):

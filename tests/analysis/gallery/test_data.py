@@ -132,9 +132,9 @@ def rewrite(root, content):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"state": "failed"}, "seed 7: prototypes failed"),
-        ({"state": "planned"}, "seed 7: not run yet"),
-        ({"measured": False}, "seed 7: not part of this run"),
+        ({"state": "failed"}, "of plain were kept: prototypes failed"),
+        ({"state": "planned"}, "of plain were kept: not run yet"),
+        ({"measured": False}, "of plain were kept: not part of this run"),
         ({"k": 0}, "plain makes its masks without prototypes"),
     ],
 )

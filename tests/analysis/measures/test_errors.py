@@ -15,6 +15,7 @@ from analysis.measures.errors.read import (
 )
 from analysis.results.experiment import MissingResult, load
 from tests.support.results import fake_results
+from yolact.measures.errors import FIXES as TYPES
 
 FIXES = ("Cls", "Loc", "Both", "Dupe", "Bkg", "Miss", "FP", "FN")
 GAINS = {"baseline": (0.05, 0.2, 0.01, 0.0, 0.02, 0.1, 0.08, 0.3), "fc_mask": (0.05, 0.1, 0.01, 0.0, 0.02, 0.25, 0.08, 0.4)}
@@ -107,12 +108,14 @@ def test_without_ground_truth_there_is_no_largest_error(tmp_path):
 
 
 def test_nothing_measured_is_a_reason(experiment):
-    for function in (error_types, read_errors, error_table, largest_error, boundary_table):
+    for function in (error_types, read_errors, error_table, largest_error):
         with pytest.raises(MissingResult, match="no error budget was measured"):
             function(experiment)
+    with pytest.raises(MissingResult, match="no seed has both a mask AP and a boundary AP: not part of this run"):
+        boundary_table(experiment)
     assert len(ap_by_iou(experiment).figure.axes) == 1
 
 
 def test_one_seed_claims_nothing_about_what_comes_next(measured):
     one = read_errors(measured).query("variant == 'baseline' and seed == 0 and iou_type == 'segm'")
-    assert "(ONE seed; next is Miss with" in _largest("masks", one[one["fix"].isin(FIXES)])
+    assert "(ONE seed; next is Miss with" in _largest("masks", one[one["fix"].isin(list(TYPES))])

@@ -85,7 +85,7 @@ def test_a_row_per_network_that_was_probed_in_reported_units(experiment):
         "zeros": [0, 1, 2], "circular": [0, 1, 2], "reflect": [0, 1, 2]}  # fmt: skip
     first = frame.iloc[0]
     assert (first["position"], first["readout_y"], first["border_reach"], first["live"]) == (30, 0.5, 8, K - 1)
-    assert math.isnan(first["separation"])
+    assert math.isnan(first["mask_separation"])
 
 
 def test_the_summary_has_spread_and_paired_change(experiment):
@@ -93,7 +93,7 @@ def test_the_summary_has_spread_and_paired_change(experiment):
     row = frame.loc["circular", "position"]
     assert (row["mean"], row["sd"], row["n"], row["change"]) == pytest.approx((3, 1, 3, -28))
     assert row["clearly"] and not frame.loc["zeros", "position"]["clearly"]
-    assert ("zeros", "separation") not in frame.index  # nothing was found, so there is no mean
+    assert ("zeros", "mask_separation") not in frame.index  # nothing was found, so there is no mean
     assert not frame.loc["reflect", "readout_x"]["clearly"]
 
 
