@@ -189,3 +189,15 @@ def test_predicting_leaves_the_weights_and_batch_norm_alone():
 def test_resizing_is_squashing_without_antialiasing():
     image = torch.arange(12, dtype=torch.uint8).reshape(1, 2, 6).expand(3, 2, 6)
     assert resize(image, 2)[0].tolist() == [[1.0, 4.0], [7.0, 10.0]]  # a 3-fold shrink picks the middle pixel
+
+
+def test_a_branch_that_rescores_gives_its_scores_to_the_detections(monkeypatch):
+    model = tiny_model()
+    made = type(model.branch).masks
+    monkeypatch.setattr(
+        type(model.branch),
+        "masks",
+        lambda branch, instances, *rest: made(branch, instances, *rest)._replace(scores=instances.scores / 2),
+    )
+    (found,) = predict(model, [torch.zeros(3, 20, 30, dtype=torch.uint8)], InferenceConfig(score_threshold=0.1))
+    assert len(found) and torch.equal(found.mask_scores, found.scores / 2)

@@ -188,7 +188,7 @@ class OneStage(Model):
         boxes = to_pixels(survivors.boxes, size)
         boxes = boxes.trunc() if inference.whole_pixel_boxes else boxes
         linear = (survivors.parameters, context[0]) if self.prototypes is not None and context else (None, None)
-        return Detections(boxes, survivors.scores, survivors.labels, masks, *linear)
+        return Detections(boxes, survivors.scores, survivors.labels, masks, *linear, mask_scores=mask_scores)
 
     @property
     def prototypes(self) -> PrototypeBranch | None:
