@@ -38,6 +38,7 @@ from yolact.data.video import create_video, open_video
 from yolact.inference import predict_video as video_prediction
 from yolact.inference.predict_images import Trained
 from yolact.inference.predict_video import Video, predict_video
+from yolact.models.base import Model
 from yolact.structures import Detections
 
 HEIGHT, WIDTH, RATE = 480, 640, 25
@@ -56,10 +57,15 @@ def write_clip(path: Path, frames: int) -> Path:
     return path
 
 
-class Device:
+class Device(Model):
     """A model that uses no core: what the caller of a network on a GPU sees."""
 
+    image_size = 1
+    section_names = ("preprocess",)
+
     def __init__(self, milliseconds: float) -> None:
+        super().__init__()
+        self.register_pixels((0.0,) * 3, (1.0,) * 3)
         rng = np.random.default_rng(0)
         centres, radii = rng.uniform(0, (WIDTH, HEIGHT), (DETECTIONS, 2)), rng.uniform(10, 120, DETECTIONS)
         rows, columns = np.mgrid[:HEIGHT, :WIDTH]
@@ -74,9 +80,12 @@ class Device:
             masks=torch.from_numpy(np.stack(discs)),
         )
 
-    def predict(self, images: list[torch.Tensor], inference: InferenceConfig) -> list[Detections]:
+    def forward(self, images: torch.Tensor, masks: bool = True) -> tuple[()]:
         time.sleep(self.seconds)
-        return [self.found for _ in images]
+        return ()
+
+    def postprocess(self, raw: Any, sizes: Sequence[tuple[int, int]], inference: InferenceConfig) -> list[Detections]:
+        return [self.found for _ in sizes]
 
 
 def one_by_one(call: Callable[[], Any]) -> Callable[[], Any]:
@@ -132,8 +141,7 @@ def _row(name: str, way: str, per_frame: Mapping[tuple[str, str], list[float]], 
 
 
 def _stand_in(milliseconds: float) -> Trained:
-    model: Any = Device(milliseconds)
-    return Trained(model, [1], ["disc"])
+    return Trained(Device(milliseconds), [1], ["disc"])
 
 
 def _decode(path: Path) -> None:

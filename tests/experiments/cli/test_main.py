@@ -184,7 +184,8 @@ def test_diff_of_runs_and_stages(done, capsys):
     text = capsys.readouterr().out
     assert "inference.suppression: fast -> standard" in text
     assert "train" not in text
-    assert "latency_ms.median" in text
+    assert re.search(r"  latency_ms: .* -> .* \(.*\) ms\n", text), "a metric by its name, with its unit"
+    assert "stages_ms.nms.median: " in text, "other numbers by their place"
     stages = Store(done.results).experiment("nms-toy")["runs"][0]["stages"]
     assert call(["diff", stages["train"], stages["train"], *results]) == 0
     assert "the same settings and the same results" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.experiments.cli.test_measure import YOLACT, run
 from tests.reference.official_layout import CHECKPOINTS, layout
+from tests.support.networks import predict as predicted
 from tests.support.paths import SHARED
 from yolact.config import InferenceConfig, TrainingConfig, presets
 from yolact.config.categories import COCO, PASCAL
@@ -54,7 +55,7 @@ def test_both_layouts_predict_the_same_as_the_network_itself(tiny, capsys):
     model.load_state_dict(torch.load(tiny / "ours.pt", weights_only=True))
     with Image.open(tiny / "a.png") as image:
         pixels = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
-    own = model.predict([pixels], presets.PRESETS["tiny"].inference)[0]
+    own = predicted(model, [pixels], presets.PRESETS["tiny"].inference)[0]
     assert len(own) == len(found) == 7  # the preset's own inference
     assert [record["category_id"] for record in found] == (own.labels + 1).tolist()
     np.testing.assert_allclose([record["score"] for record in found], own.scores, rtol=1e-5)

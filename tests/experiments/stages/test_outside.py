@@ -46,7 +46,7 @@ def measure(folder, look, config):
 
     split, found = look.split, 0
     for image_id in steps(look, split.image_ids[: config.images]):
-        found += len(look.model.predict([split.image(image_id)], look.inference)[0])
+        found += len(look.predictor.predict([split.image(image_id)], look.inference)[0])
     (folder / "summary.json").write_text(json.dumps({"per_image": found / config.images, "images": config.images}))
 
 

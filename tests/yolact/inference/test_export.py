@@ -59,12 +59,12 @@ def test_a_file_gives_the_networks_detections(tmp_path, config, file_format):
     assert (about["num_classes"], about["category_ids"], about["class_names"]) == (3, [5, 9, 90], ["disc", "star", "ring"])
     with torch.no_grad():
         raw = model(resize(original, SIZE)[None])
-    shapes = {"boxes": (ANCHORS, 4), "probabilities": (ANCHORS, CLASSES), "mask_parameters": raw.mask_parameters.shape[1:]}
-    shapes |= {} if raw.maps is None else {"prototypes": raw.maps.shape[1:]}
+    shapes = {"boxes": (ANCHORS, 4), "probabilities": (ANCHORS, CLASSES), "mask_parameters": raw.dense.parameters.shape[1:]}
+    shapes |= {"prototypes": raw.context[0].shape[1:]} if raw.context else {}
     assert {name: tuple(array.shape) for name, array in outputs.items()} == shapes
     close = {"rtol": 0, "atol": TOLERANCE[file_format]}
-    np.testing.assert_allclose(outputs["mask_parameters"], raw.mask_parameters[0], **close)
-    np.testing.assert_allclose(outputs["probabilities"], raw.logits[0].softmax(-1)[:, 1:], **close)
+    np.testing.assert_allclose(outputs["mask_parameters"], raw.dense.parameters[0], **close)
+    np.testing.assert_allclose(outputs["probabilities"], raw.dense.logits[0].softmax(-1)[:, 1:], **close)
 
     inference = InferenceConfig(score_threshold=0.01)
     (expected,) = predict(model, [original], inference)
@@ -82,7 +82,7 @@ def test_exporting_leaves_the_model_as_it_was(tmp_path):
     export_model(model, tmp_path / "net.pt2", "torch")
     assert model.training and model.semantic is not None
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert torch.isfinite(model(torch.zeros(1, 3, SIZE, SIZE)).anchors).all(), "not a stand-in from the capture"
+    assert torch.isfinite(model.head.locations).all(), "not a stand-in from the capture"
 
 
 def test_weights_that_serve_in_training_only_stay_out(tmp_path):

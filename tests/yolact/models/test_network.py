@@ -63,7 +63,7 @@ def test_the_semantic_branch_exists_in_training_only():
     model = tiny_model()
     images, _ = random_batch(0)
     assert model(images).semantic.shape == (2, 3, 8, 8)
-    assert model.eval().raw(images).semantic is None
+    assert model.eval()(images).semantic is None
     assert tiny_model(TINY.replace(loss=LossConfig(semantic=0))).semantic is None
 
 
