@@ -11,11 +11,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from yolact.data.fields import Fault, area_fault, box_fault, is_integer, record_fault, reference_fault, size_fault
 from yolact.data.findings import DatasetError, Findings
-from yolact.data.segmentation import is_integer, is_number, segmentation_fault
+from yolact.data.segmentation import segmentation_fault
 
 OUTSIDE = 1.0
 """Pixels by which a box may stick out of its image without a warning."""
+ANNOTATION = ("id", "image_id", "category_id", "segmentation", "bbox", "area")
+"""Fields that every annotation of a data set needs."""
 
 
 def read_annotations(path: Path) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def check_records(path: Path, data: dict[str, Any]) -> Findings:
         record = _name("annotation", index, annotation)
         if isinstance(annotation, dict) and is_integer(annotation.get("image_id")):
             record += f" of image {annotation['image_id']}"
-        if not _has(annotation, ("id", "image_id", "category_id", "segmentation", "bbox", "area"), record, findings):
+        if _noted(record_fault(annotation, ANNOTATION), record, findings):
             continue
         _check_id(annotation["id"], seen, record, findings)
         _check_annotation(annotation, record, images, categories, findings)
@@ -76,7 +79,7 @@ def _check_categories(records: list, findings: Findings) -> dict[int, str]:
     seen: set[int] = set()
     for index, category in enumerate(records):
         record = _name("category", index, category)
-        if not _has(category, ("id", "name"), record, findings):
+        if _noted(record_fault(category, ("id", "name")), record, findings):
             continue
         if not isinstance(category["name"], str) or not category["name"]:
             findings.error(record, f"the name is {category['name']!r}", "give it a text")
@@ -96,12 +99,9 @@ def _check_images(records: list, findings: Findings) -> dict[int, tuple[int, int
     files: dict[str, str] = {}
     for index, image in enumerate(records):
         record = _name("image", index, image)
-        if not _has(image, ("id", "file_name", "width", "height"), record, findings):
+        if _noted(record_fault(image, ("id", "file_name", "width", "height")), record, findings):
             continue
-        sides = (image["height"], image["width"])
-        sound = all(is_integer(side) and 0 < side < 2**16 for side in sides)
-        if not sound:
-            findings.error(record, f"width {sides[1]!r}, height {sides[0]!r}", "write both as integers of 1 to 65535 pixels")
+        sound = not _noted(size_fault(image), record, findings)
         if not isinstance(image["file_name"], str):
             findings.error(record, f"file_name is {image['file_name']!r}", "write a path relative to the images folder")
         elif image["file_name"] in files:
@@ -109,36 +109,26 @@ def _check_images(records: list, findings: Findings) -> dict[int, tuple[int, int
         else:
             files[image["file_name"]] = record
         if _check_id(image["id"], seen, record, findings) and sound:
-            sizes[image["id"]] = sides
+            sizes[image["id"]] = (image["height"], image["width"])
     return sizes
 
 
 def _check_annotation(annotation: dict, record: str, images: dict, categories: dict, findings: Findings) -> None:
-    if not is_integer(annotation["category_id"]) or annotation["category_id"] not in categories:
-        findings.error(record, f"unknown category_id {annotation['category_id']!r}", "add the category or correct the id")
+    _noted(reference_fault(annotation, "category_id", categories), record, findings)
     if annotation.get("iscrowd", 0) not in (0, 1) or isinstance(annotation.get("iscrowd", 0), float):
         findings.error(record, f"iscrowd is {annotation['iscrowd']!r}", "write 0 or 1")
-    if not is_number(annotation["area"]) or annotation["area"] < 0:
-        findings.error(record, f"area is {annotation['area']!r}", "write the mask's number of pixels")
-    image_id = annotation["image_id"]
-    if not is_integer(image_id) or image_id not in images:
-        findings.error(record, f"no sound image record has the id {image_id!r}", "add the image or correct image_id")
+    _noted(area_fault(annotation["area"]), record, findings)
+    if _noted(reference_fault(annotation, "image_id", images), record, findings):
         return
-    height, width = images[image_id]
-    _check_box(annotation["bbox"], height, width, record, findings)
-    fault = segmentation_fault(annotation["segmentation"], height, width)
-    if fault:
-        findings.error(record, fault, "write the mask as polygons or RLE of the image's size, or remove the annotation")
+    height, width = images[annotation["image_id"]]
+    if not _noted(box_fault(annotation["bbox"]), record, findings):
+        _check_place(annotation["bbox"], height, width, record, findings)
+    _noted(segmentation_fault(annotation["segmentation"], height, width), record, findings)
 
 
-def _check_box(box: Any, height: int, width: int, record: str, findings: Findings) -> None:
-    if not isinstance(box, list) or len(box) != 4 or not all(is_number(value) for value in box):
-        findings.error(record, f"bbox is {box!r}", "write four finite numbers [x, y, width, height]")
-        return
+def _check_place(box: list[float], height: int, width: int, record: str, findings: Findings) -> None:
     x, y, w, h = box
-    if w < 0 or h < 0:
-        findings.error(record, f"bbox {box} has a negative side", "write [x, y, width, height], not two corners")
-    elif x >= width or y >= height or x + w < 0 or y + h < 0:
+    if x >= width or y >= height or x + w < 0 or y + h < 0:
         findings.error(record, f"bbox {box} lies outside the {width} x {height} image", "correct the box or the image's size")
     elif w == 0 or h == 0:
         findings.warning(record, f"bbox {box} has no area", "it is left out of training; remove the annotation")
@@ -157,14 +147,12 @@ def _check_id(value: Any, seen: set[int], record: str, findings: Findings) -> bo
     return True
 
 
-def _has(record: Any, keys: tuple[str, ...], name: str, findings: Findings) -> bool:
-    if not isinstance(record, dict):
-        findings.error(name, f"is {type(record).__name__}, not an object", "write an object with " + ", ".join(keys))
+def _noted(fault: Fault | None, record: str, findings: Findings) -> bool:
+    """Whether there is a fault; it becomes an error of the record."""
+    if fault is None:
         return False
-    missing = [key for key in keys if key not in record]
-    if missing:
-        findings.error(name, "lacks " + ", ".join(missing), "add what is missing")
-    return not missing
+    findings.error(record, *fault)
+    return True
 
 
 def _name(kind: str, index: int, record: Any) -> str:

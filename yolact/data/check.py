@@ -14,9 +14,10 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from yolact.data.annotations import check_records, read_annotations
+from yolact.data.fields import box_fault, is_integer, is_number
 from yolact.data.findings import DatasetError, Finding, Findings
 from yolact.data.images import image_path, open_image, orientation, read_pixels, shown_size, size_mismatch, verify_image
-from yolact.data.segmentation import is_integer, is_number, segmentation_fault, to_rle
+from yolact.data.segmentation import segmentation_fault, to_rle
 
 AREA_RATIO, AREA_SLACK = 1.5, 32
 """A stated area disagrees when it is this many times the mask's, or the reverse, and at least so many pixels apart."""
@@ -109,7 +110,7 @@ def _disagree(area: float, pixels: int) -> bool:
 
 
 def _check_box_holds(box: Any, extent: Any, record: str, findings: Findings) -> None:
-    if not isinstance(box, list) or len(box) != 4 or not all(is_number(value) for value in box) or min(box[2:]) < 0:
+    if box_fault(box):
         return
     x, y, w, h = (float(value) for value in extent)
     out = max(box[0] - x, box[1] - y, x + w - box[0] - box[2], y + h - box[1] - box[3])

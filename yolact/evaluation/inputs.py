@@ -13,16 +13,14 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from yolact.data.coco import index
-from yolact.data.segmentation import is_integer, is_number, segmentation_fault, to_rle
+from yolact.data.fields import Fault, area_fault, box_fault, is_integer, is_number, record_fault, reference_fault, size_fault
+from yolact.data.segmentation import segmentation_fault, to_rle
 from yolact.errors import UserError
 from yolact.ops import rle
 
 IouType = Literal["segm", "bbox"]
 FIELD = {"segm": "segmentation", "bbox": "bbox"}
 """What of an annotation or a record each IoU type compares."""
-
-_FARTHEST = 1e15
-"""Of a box's numbers: far beyond, products of them overflow and IoUs are no numbers."""
 
 
 class EvaluationError(UserError):
@@ -64,7 +62,7 @@ def prepare_ground_truth(dataset: dict[str, Any], iou_type: IouType) -> COCO:
         _known(annotation, images, categories, where)
         copy = {**annotation, "id": place + 1, "iscrowd": int(annotation.get("iscrowd", 0) == 1)}
         if iou_type == "bbox":
-            _check_box(annotation, where)
+            _refuse(where, box_fault(annotation.get("bbox")))
         if iou_type == "segm" or ("area" not in annotation and "segmentation" in annotation):
             copy["segmentation"] = _ground_truth_rle(annotation, images[annotation["image_id"]], where)
         copy["area"] = _area(copy, where)
@@ -93,7 +91,7 @@ def prepare_detections(dataset: dict[str, Any], records: Sequence[dict[str, Any]
         if not is_number(record.get(rank_by)):
             raise EvaluationError(f"{where}: {rank_by} must be a finite number, got {record.get(rank_by)!r}")
         if iou_type == "bbox":
-            _check_box(record, where)
+            _refuse(where, box_fault(record.get("bbox")))
     if iou_type == "segm":
         areas = _mask_areas(records, images)
     else:
@@ -109,13 +107,14 @@ def prepare_detections(dataset: dict[str, Any], records: Sequence[dict[str, Any]
 def _mask_areas(records: Sequence[dict[str, Any]], images: dict[int, dict[str, Any]]) -> list[float]:
     """The pixels of each record's mask, which is checked."""
     segmentations = [record.get("segmentation") for record in records]
-    areas = rle.areas(segmentations, [_size(images[record["image_id"]]) for record in records])
+    sizes = {image_id: _size(images[image_id]) for image_id in dict.fromkeys(record["image_id"] for record in records)}
+    areas = rle.areas(segmentations, [sizes[record["image_id"]] for record in records])
     if areas is not None:
         return areas.astype(float).tolist()
     for place, (record, segmentation) in enumerate(zip(records, segmentations, strict=True)):
-        wrong = rle.problem(segmentation, *_size(images[record["image_id"]]))
+        wrong = rle.problem(segmentation, *sizes[record["image_id"]])
         if wrong:
-            raise EvaluationError(f"record {place}: segmentation {wrong}")
+            raise EvaluationError(f"record {place}: the segmentation {wrong}")
     # One mask at a time: pycocotools' area of a list counts its length in a byte under numpy 2.
     return [float(coco_mask.area(segmentation)) for segmentation in segmentations]
 
@@ -128,43 +127,32 @@ def _by_id(items: list[Any], kind: str) -> dict[int, dict[str, Any]]:
 
 
 def _known(item: Any, images: dict[int, Any], categories: dict[int, Any], where: str) -> None:
-    if not isinstance(item, dict):
-        raise EvaluationError(f"{where}: expected an object, got {type(item).__name__}")
-    for key, known, kind in (("image_id", images, "images"), ("category_id", categories, "categories")):
-        if not is_integer(item.get(key)) or item[key] not in known:
-            raise EvaluationError(f"{where}: {key} {item.get(key)!r} is not among the {kind} of the annotations")
-
-
-def _check_box(item: dict[str, Any], where: str) -> None:
-    box: Any = item.get("bbox")
-    well_formed = isinstance(box, list | tuple) and len(box) == 4 and all(is_number(side) for side in box)
-    if not well_formed or min(box[2:]) < 0 or max(map(abs, box)) > _FARTHEST:
-        raise EvaluationError(
-            f"{where}: bbox must be [x, y, width, height], all within {_FARTHEST:g}, with sides not below 0, got {box!r}"
-        )
+    _refuse(where, record_fault(item, ("image_id", "category_id")))
+    _refuse(where, reference_fault(item, "image_id", images))
+    _refuse(where, reference_fault(item, "category_id", categories))
 
 
 def _size(image: dict[str, Any]) -> tuple[int, int]:
-    height, width = image.get("height"), image.get("width")
-    if not isinstance(height, int) or not isinstance(width, int):
-        raise EvaluationError(f"image {image['id']}: masks need its height and width as integers, got {height!r}, {width!r}")
-    return height, width
+    _refuse(f"image {image['id']}", size_fault(image))
+    return image["height"], image["width"]
 
 
 def _ground_truth_rle(annotation: dict[str, Any], image: dict[str, Any], where: str) -> dict[str, Any]:
     size = _size(image)
-    fault = segmentation_fault(annotation.get("segmentation"), *size)
-    if fault:
-        raise EvaluationError(f"{where}: {fault}")
+    _refuse(where, segmentation_fault(annotation.get("segmentation"), *size))
     return to_rle(annotation["segmentation"], *size)
 
 
 def _area(annotation: dict[str, Any], where: str) -> float:
     if "area" in annotation:
-        if not is_number(annotation["area"]):
-            raise EvaluationError(f"{where}: area must be a finite number, got {annotation['area']!r}")
+        _refuse(where, area_fault(annotation["area"]))
         return annotation["area"]
     if isinstance(annotation.get("segmentation"), dict):
         return float(coco_mask.area(annotation["segmentation"]))
-    _check_box(annotation, where)
+    _refuse(where, box_fault(annotation.get("bbox")))
     return float(annotation["bbox"][2] * annotation["bbox"][3])
+
+
+def _refuse(where: str, fault: Fault | None) -> None:
+    if fault:
+        raise EvaluationError(f"{where}: {fault}")

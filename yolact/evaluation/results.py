@@ -77,7 +77,7 @@ def from_records(records: Sequence[dict[str, Any]], category_ids: Sequence[int],
         try:
             masks[place] = rle.decode(record.get("segmentation"), height, width)
         except ValueError as error:
-            raise RecordError(f"record {index}: segmentation {error}") from None
+            raise RecordError(f"record {index}: the segmentation {error}") from None
     boxes = np.array([records[index]["bbox"] for index in order], dtype=np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     return Detections(

@@ -38,31 +38,51 @@ def decode(segmentation: Any, height: int, width: int) -> NDArray[np.bool_]:
     Raises:
         ValueError: `problem` found something wrong with it.
     """
-    wrong = problem(segmentation, height, width)
-    if wrong:
-        raise ValueError(wrong)
+    checked_runs(segmentation, height, width)
     return coco_mask.decode(segmentation).astype(bool)
 
 
 def problem(segmentation: Any, height: int, width: int) -> str | None:
-    """What is wrong with a compressed RLE of an image of this size, or None.
+    """What is wrong with a compressed RLE of an image of this size, or None; see `checked_runs`."""
+    try:
+        checked_runs(segmentation, height, width)
+    except ValueError as error:
+        return str(error)
+    return None
 
-    pycocotools trusts the runs and writes outside its memory where they are longer than the image, hence this check.
+
+def checked_runs(segmentation: Any, height: int, width: int, lists: bool = False) -> NDArray[np.int64]:
+    """The run lengths of an RLE, which sum to height times width.
+
+    pycocotools trusts the runs and writes outside its memory if they are longer than the image, hence this check.
+
+    Args:
+        lists: whether `counts` may be a list of run lengths (uncompressed RLE) too.
+
+    Raises:
+        ValueError: the segmentation is no RLE of an image of this size; the message continues "segmentation ...".
     """
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= set(segmentation):
-        return "is not compressed RLE, an object of size [height, width] and counts"
+        raise ValueError(f"is not {'an' if lists else 'compressed'} RLE, an object of size [height, width] and counts")
     size, counts = segmentation["size"], segmentation["counts"]
     if not isinstance(size, list | tuple) or list(size) != [height, width]:
-        return f"has size {size}, but the image is [{height}, {width}] (height, width)"
-    if not isinstance(counts, str | bytes):
-        return "has counts that are not a string; write compressed RLE, as pycocotools.mask.encode does"
-    try:
-        lengths = run_lengths(counts)
-    except ValueError as error:
-        return f"has malformed counts: {error}"
-    if lengths.sum() != height * width:
-        return f"has counts for {lengths.sum()} pixels, but the image has {height * width}"
-    return None
+        raise ValueError(f"has size {size}, but the image is [{height}, {width}] (height, width)")
+    if lists and isinstance(counts, list):
+        if not all(type(count) is int and 0 <= count <= height * width for count in counts):
+            raise ValueError(f"has counts that are not integers of 0 to {height * width}, the image's pixels")
+        runs = np.array(counts, np.int64)
+    elif isinstance(counts, str | bytes):
+        try:
+            runs = run_lengths(counts)
+        except ValueError as error:
+            raise ValueError(f"has malformed counts: {error}") from None
+    elif lists:
+        raise ValueError("has counts that are neither a string nor a list of integers")
+    else:
+        raise ValueError("has counts that are not a string; write compressed RLE, as pycocotools.mask.encode does")
+    if runs.sum() != height * width:
+        raise ValueError(f"has counts for {runs.sum()} pixels, but the image has {height * width}")
+    return runs
 
 
 def run_lengths(counts: str | bytes) -> NDArray[np.int64]:

@@ -28,8 +28,8 @@ def one(**changes):
 
 
 ERRORS = {  # name: (annotation file, record, what it says)
-    "no image has the id": (one(image_id=9), "annotation 1 of image 9", "no sound image record"),
-    "image_id is text": (one(image_id="1"), "annotation 1", "no sound image record"),
+    "no image has the id": (one(image_id=9), "annotation 1 of image 9", "unknown image_id"),
+    "image_id is text": (one(image_id="1"), "annotation 1", "unknown image_id"),
     "unknown category": (one(category_id=99), "annotation 1 of image 1", "unknown category_id 99"),
     "category is a list": (one(category_id=[3]), "annotation 1 of image 1", "unknown category_id"),
     "annotation id twice": (dataset(annotations=[annotation(), annotation()]), "annotation 1", "used twice"),
@@ -57,8 +57,8 @@ ERRORS = {  # name: (annotation file, record, what it says)
     "box outside": (one(bbox=[50, 3, 10, 10]), "annotation 1", "lies outside"),
     "segmentation empty": (one(segmentation=[]), "annotation 1", "empty"),
     "polygon of two points": (one(segmentation=[[1, 2, 3, 4]]), "annotation 1", "4 numbers"),
-    "RLE of another size": (one(segmentation={**RLE, "size": [30, 20]}), "annotation 1", "RLE's size"),
-    "RLE counts wrong": (one(segmentation={**RLE, "counts": [60, 10]}), "annotation 1", "sum to 70"),
+    "RLE of another size": (one(segmentation={**RLE, "size": [30, 20]}), "annotation 1", "has size [30, 20]"),
+    "RLE counts wrong": (one(segmentation={**RLE, "counts": [60, 10]}), "annotation 1", "counts for 70 pixels"),
     "RLE string malformed": (one(segmentation={**RLE, "counts": "\x01"}), "annotation 1", "malformed"),
     "RLE without a pixel": (one(segmentation={**RLE, "counts": [600]}), "annotation 1", "marks no pixel"),
     "name leaves the folder": (

@@ -198,20 +198,24 @@ def test_it_prints_nothing(capsys):
 @pytest.mark.parametrize(
     ("change", "iou_type", "message"),
     [
-        ({"image_id": 4}, "segm", "record 1: image_id 4 is not among the images"),
-        ({"image_id": "1"}, "segm", "record 1: image_id '1' is not"),
-        ({"image_id": [1]}, "segm", r"record 1: image_id \[1\] is not"),
-        ({"category_id": 1}, "bbox", "record 1: category_id 1 is not among the categories"),
+        ({"image_id": 4}, "segm", "record 1: unknown image_id 4; add"),
+        ({"image_id": "1"}, "segm", "record 1: unknown image_id '1'"),
+        ({"image_id": [1]}, "segm", r"record 1: unknown image_id \[1\]"),
+        ({"category_id": 1}, "bbox", "record 1: unknown category_id 1; add"),
         ({"score": float("nan")}, "segm", "record 1: score must be a finite number, got nan"),
         ({"score": "0.5"}, "bbox", "record 1: score must be a finite number"),
         ({"score": None}, "bbox", "record 1: score must be a finite number"),
         ({"mask_score": 0.5}, "segm", "record 0 has no mask_score but others do: give it to all or to none"),
-        ({"bbox": [1, 2, 3]}, "bbox", "record 1: bbox must be"),
-        ({"bbox": [1, 2, -3, 4]}, "bbox", "record 1: bbox must be"),
-        ({"bbox": [1, 2, float("inf"), 4]}, "bbox", "record 1: bbox must be"),
-        ({"bbox": [1, 2, 1e200, 1e200]}, "bbox", "record 1: bbox must be .*all within 1e[+]15"),
-        ({"segmentation": {"size": [SIDE, SIDE], "counts": "d0"}}, "segm", "record 1: segmentation has counts for 20 pixels"),
-        ({"segmentation": [[1, 2, 3, 4, 5, 6]]}, "segm", "record 1: segmentation is not compressed RLE"),
+        ({"bbox": [1, 2, 3]}, "bbox", r"record 1: bbox is \[1, 2, 3\]; write four"),
+        ({"bbox": [1, 2, -3, 4]}, "bbox", "record 1: bbox .* has a negative side"),
+        ({"bbox": [1, 2, float("inf"), 4]}, "bbox", "record 1: bbox is .*four finite numbers"),
+        ({"bbox": [1, 2, 1e200, 1e200]}, "bbox", "record 1: bbox is .*all within 1e[+]15"),
+        (
+            {"segmentation": {"size": [SIDE, SIDE], "counts": "d0"}},
+            "segm",
+            "record 1: .* counts for 20 pixels",
+        ),
+        ({"segmentation": [[1, 2, 3, 4, 5, 6]]}, "segm", "record 1: the segmentation is not compressed RLE"),
     ],
 )
 def test_a_wrong_record_is_named(change, iou_type, message):
@@ -224,12 +228,13 @@ def test_a_wrong_record_is_named(change, iou_type, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image_id": 4}, "annotation 1: image_id 4"),
+        ({"image_id": 4}, "annotation 1: unknown image_id 4"),
         ({"segmentation": None}, "annotation 1: the segmentation is neither"),
         ({"segmentation": []}, "annotation 1: the segmentation is empty"),
-        ({"segmentation": [[1, 2, 3, 4]]}, "annotation 1: a polygon has 4 numbers"),
-        ({"segmentation": {"size": [SIDE, SIDE], "counts": [5]}}, "annotation 1: the RLE's counts sum to 5"),
-        ({"area": "big"}, "annotation 1: area must be"),
+        ({"segmentation": [[1, 2, 3, 4]]}, "annotation 1: the segmentation has a polygon of 4 numbers"),
+        ({"segmentation": {"size": [SIDE, SIDE], "counts": [5]}}, "annotation 1: the segmentation has counts for 5"),
+        ({"area": -1}, "annotation 1: area is -1"),
+        ({"area": "big"}, "annotation 1: area is 'big'"),
     ],
 )
 def test_a_wrong_annotation_is_named(change, message):

@@ -83,7 +83,7 @@ def test_reading_puts_the_best_first():
     ("change", "message"),
     [
         ({"category_id": 4}, "record 1: category_id 4"),
-        ({"segmentation": {"size": [6, 9], "counts": "d0"}}, "record 1: segmentation has counts for 20 pixels"),
+        ({"segmentation": {"size": [6, 9], "counts": "d0"}}, "record 1: the segmentation has counts for 20 pixels"),
     ],
 )
 def test_a_record_that_does_not_fit_is_named(change, message):

@@ -65,7 +65,7 @@ def test_the_same_files_give_the_same_bytes(files, tmp_path):
     ("record", "message"),
     [
         ({"category_id": 9}, "category_id 9"),
-        ({"bbox": [1, 2, -3, 4]}, "bbox must be"),
+        ({"bbox": [1, 2, -3, 4]}, "negative side"),
         ({"segmentation": None}, "segmentation"),
     ],
 )
