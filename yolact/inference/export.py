@@ -81,12 +81,12 @@ def export_model(
         The difference of each output, in the units of TOLERANCE.
 
     Raises:
-        ExportError: not a YOLACT network, a library is missing, or the file differs by more than TOLERANCE.
+        ExportError: not a one-stage network, a library is missing, or the file differs by more than TOLERANCE.
         OSError: the file cannot be written.
     """
     if not isinstance(model, OneStage):
         raise ExportError(
-            f"only YOLACT networks can be exported, not {type(model).__name__}: Mask R-CNN's inner shapes depend on the image"
+            f"only one-stage networks can be exported, not {type(model).__name__}, whose shapes may depend on the image"
         )
     _require(file_format)
     network = deepcopy(model).cpu().eval().requires_grad_(False)

@@ -18,7 +18,7 @@ from torchvision.models.resnet import BasicBlock
 from yolact.config.base import ConfigError
 from yolact.config.model.parts import BackboneConfig
 from yolact.errors import UserError
-from yolact.models.custom import imported
+from yolact.models.custom import construct
 from yolact.models.layers.frozen import fold_blocks, folded
 
 
@@ -162,7 +162,7 @@ def build_backbone(config: BackboneConfig, pretrained: bool = True) -> Backbone:
     elif config.name == "darknet53":
         backbone = DarkNet53()
     else:
-        backbone = imported(config.name, "model.backbone.name")(config, **config.options)
+        backbone = construct(config.name, "model.backbone.name", Backbone, (config,), config.options)
     if weights == "imagenet" and config.name not in _TORCHVISION:
         raise ConfigError(
             f"backbone.weights: there are no torchvision ImageNet weights for {config.name!r}; give a path, or null",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from yolact.config.model import CustomModelConfig, MaskRCNNConfig, ModelConfig
 from yolact.models.base import Model
-from yolact.models.custom import imported
+from yolact.models.custom import construct
 from yolact.models.one_stage.model import OneStage
 from yolact.models.two_stage.mask_rcnn import MaskRCNN
 
@@ -19,10 +19,10 @@ def build_model(config: ModelConfig, num_classes: int, pretrained: bool = True) 
 
     Raises:
         UserError: backbone weights can't be fetched, read or fitted.
-        ConfigError: what an import path names can't be imported.
+        ConfigError: what an import path names can't be imported, or called with its options.
     """
     if isinstance(config, CustomModelConfig):
-        return imported(config.kind, "model.kind")(config, num_classes, **config.options)
+        return construct(config.kind, "model.kind", Model, (config, num_classes), config.options)
     if isinstance(config, MaskRCNNConfig):
         return MaskRCNN(config, num_classes, pretrained)
     return OneStage(config, num_classes, pretrained)

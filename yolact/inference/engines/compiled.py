@@ -26,7 +26,7 @@ from yolact.inference.engines.suppression import SuppressionGraph
 from yolact.inference.engines.whole_graph import WholeGraph
 from yolact.models.base import Model
 from yolact.models.masks.mask_branch import Instances
-from yolact.models.masks.prototypes import assemble
+from yolact.models.masks.prototypes import PrototypeBranch, assemble
 from yolact.models.one_stage.anchor_head import AnchorHead
 from yolact.models.one_stage.dense_head import Dense
 from yolact.models.one_stage.model import OneStage, Raw
@@ -53,7 +53,7 @@ class CompiledEngine:
     def __init__(self, model: Model, precision: str) -> None:
         if not isinstance(model, OneStage):
             raise EngineError(
-                "inference.engine.kind=compiled: Mask R-CNN's inner shapes depend on the image; "
+                f"inference.engine.kind=compiled: only one-stage networks have a graph, not {type(model).__name__}; "
                 "set inference.engine.kind to eager"
             )
         self.model, self.device = model, model.device
@@ -91,7 +91,8 @@ class CompiledEngine:
             survivors = self._survivors(raw, index, inference)
         with section("assembly"):
             context = tuple(each[index] for each in raw.context)
-            if self.model.prototypes is None or not inference.masks:
+            linear = isinstance(self.model.branch, PrototypeBranch) and type(self.model.branch).masks is PrototypeBranch.masks
+            if not linear or not inference.masks:
                 return self.model.assembled(survivors, context, size, inference)
             masks = self._assemble(survivors.parameters, context[0], survivors.boxes, size, inference)
             return self.model.detections(survivors, context, size, inference, masks, None)

@@ -10,7 +10,7 @@ from yolact.config.mask_branch import (
     NoMaskConfig,
     PrototypeConfig,
 )
-from yolact.models.custom import imported
+from yolact.models.custom import construct
 from yolact.models.masks.dynamic import DynamicMaskBranch
 from yolact.models.masks.fc_mask import FCMaskBranch
 from yolact.models.masks.mask_branch import MaskBranch
@@ -26,12 +26,12 @@ def build_branch(config: MaskBranchConfig, channels: int, image_size: int) -> Ma
     A branch given by import path is called with (channels, **options).
 
     Raises:
-        ConfigError: it can't be imported.
+        ConfigError: it can't be imported, or called with its options.
     """
     if isinstance(config, NoMaskConfig):
         return None
     if isinstance(config, CustomMaskConfig):
-        branch = imported(config.kind, "model.mask_branch.kind")(channels, **config.options)
+        branch = construct(config.kind, "model.mask_branch.kind", MaskBranch, (channels,), config.options)
     else:
         branch = BRANCHES[type(config)](config, channels)
     branch.image_size = image_size
