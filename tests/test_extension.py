@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
 import sys
 
 import numpy as np
@@ -248,6 +250,17 @@ def test_what_is_missing_is_one_error_that_names_the_field(lab, capsys, old, new
     assert call(["plan", "ours.yaml", "--scale", "toy", "--seeds", "0", "--data", "tiny.yaml"]) == 2
     error = capsys.readouterr().err
     assert re.search(says, error) and error.count("\n") == 1, error
+
+
+@pytest.mark.parametrize("safe", [[], ["-P"]])
+def test_the_command_imports_from_the_working_directory(lab, safe):
+    code = "import sys; sys.argv[0] = 'yolact'; from experiments.cli.main import main; main()"
+    words = ["plan", "ours.yaml", "--scale", "toy", "--seeds", "0", "--data", "tiny.yaml"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *safe, "-c", code, *words]
+    done = subprocess.run(command, cwd=lab, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "25 stages" in done.stdout
 
 
 @pytest.mark.slow
