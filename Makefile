@@ -42,7 +42,7 @@ quick: .venv/installed
 	$(PYTEST) -n logical --maxprocesses 4 $(QUICK)
 
 test: .venv/installed
-	$(PYTEST) -n logical --maxprocesses 4
+	$(PYTEST) -n logical --maxprocesses 4 --dist loadfile
 
 test-slow: .venv/installed
 	$(PYTEST) -m slow --durations 10

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.support.paths import ROOT
+from yolact.measures import NAMES, declarations
 
 LIBRARY = ROOT / "docs" / "library.md"
 
@@ -35,6 +36,19 @@ def test_the_page_shows_every_public_name():
     not_called = {"Detections", "Kept", "Matches", "Normalizer", "RawOutputs", "fast_nms"}
     missing = [name for name in yolact.__all__ if not re.search(rf"\b{name}\b", shown)]
     assert set(missing) <= not_called
+
+
+def rows(page, heading):
+    """The rows of the first table below a heading, cells without spaces around them."""
+    table = re.search(r"\|---.*\n((?:\|.*\n)*)", page[page.index(heading) :])
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
+
+
+def test_the_page_of_measures_lists_exactly_what_is_declared():
+    page = (ROOT / "docs" / "measures.md").read_text(encoding="utf-8")
+    assert [row[0].strip("`") for row in rows(page, "# What can be measured")] == list(NAMES)
+    listed = {kind.strip("`"): re.findall(r"`(\w+)`", names) for kind, names in rows(page, "## Scalars are metrics")}
+    assert listed == {one.name: [scalar.name for scalar in one.scalars] for one in declarations() if one.scalars}
 
 
 def test_public_names_are_never_modules():

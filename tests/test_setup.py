@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -61,6 +63,24 @@ def closure(name: str, extras: frozenset[str], seen: set[tuple[str, str]]) -> se
 def tracked_files() -> list[Path]:
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
     return [ROOT / name for name in listing.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_everything_that_is_imported_is_declared():
+    """Not left to what another dependency happens to bring; pydantic_core is pydantic's."""
+    ours = {"yolact", "experiments", "analysis"}
+    nodes = [
+        node
+        for top in ours
+        for path in (ROOT / top).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    tops = {name.partition(".")[0] for name in names} - ours - set(sys.stdlib_module_names) - {"pydantic_core"}
+    distributions = importlib.metadata.packages_distributions()
+    known = {canonicalize_name(requirement.name) for requirement in declared()}
+    missing = {top for top in tops if not {canonicalize_name(name) for name in distributions.get(top, [top])} & known}
+    assert missing == set()
 
 
 def test_extras_all_holds_every_extra():

@@ -35,7 +35,7 @@ RATES = {
 
 
 def objects(experiment: Experiment) -> pd.DataFrame:
-    """Every annotated object of every variant and seed: leakage.csv (docs/architecture.md), variant, label, seed.
+    """Every annotated object of every variant and seed: the columns of leakage.csv, variant, label, seed.
 
     Raises:
         MissingResult: nothing was measured.

@@ -34,7 +34,7 @@ from analysis.results.frames import table as result_table
 UNSTEADINESS = ("flicker", "gaps", "box_jitter", "score_change")
 _POINTS = np.linspace(0, 1, 401)
 Film = Mapping[str, NDArray[Any]]
-"""Arrays of film.npz (docs/architecture.md)."""
+"""Arrays of film.npz (`yolact/measures/stability/__init__.py`)."""
 
 
 @house_style

@@ -33,7 +33,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def measure(folder: Path, look: Look, config: CoefficientsConfig) -> None:
-    """Write coefficients.npz and summary.json into `folder`; docs/architecture.md gives the arrays.
+    """Write coefficients.npz and summary.json into `folder`; `__init__.py` beside this gives the arrays.
 
     Raises:
         Stopped: asked to.

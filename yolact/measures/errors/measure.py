@@ -15,7 +15,7 @@ from yolact.runtime.files import write_json
 
 
 def measure(folder: Path, annotations: Path, detections: Path, masks: bool, config: ErrorsConfig) -> None:
-    """Write errors.json (docs/architecture.md has its format), by COCO's rules.
+    """Write errors.json (`__init__.py` beside this has its format), by COCO's rules.
 
     Args:
         annotations: ground truth in COCO's format; all its images count.

@@ -45,7 +45,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def measure(folder: Path, look: Look, config: ProbesConfig) -> None:
-    """Write probes.npz and summary.json (`docs/architecture.md`) into `folder`.
+    """Write probes.npz and summary.json (`__init__.py` beside this) into `folder`.
 
     Raises:
         Stopped: asked to.

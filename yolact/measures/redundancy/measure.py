@@ -1,4 +1,4 @@
-"""How much the prototypes repeat each other, and how much each is used; `docs/architecture.md` gives the files."""
+"""How much the prototypes repeat each other, and how much each is used; `__init__.py` beside this gives the files."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ FIRST_SEED = 2**31
 
 
 def measure(folder: Path, look: Look, config: ResponsesConfig) -> None:
-    """Write responses.csv, prototypes.csv, maps.npz and summary.json; `docs/architecture.md` gives their contents.
+    """Write responses.csv, prototypes.csv, maps.npz and summary.json; `__init__.py` beside this gives their contents.
 
     Raises:
         UserError: the split has fewer than two images, or the prototypes are not finite numbers.

@@ -2,7 +2,7 @@
 
 Sequences are generated with known motion (`yolact/data/synthetic/motion.py`, `yolact/data/synthetic/camera.py`) or read
 (`footage.py`).
-What is written, per detection of a track and per annotated object in every frame, stands in docs/architecture.md; definitions:
+What is written, per detection of a track and per annotated object in every frame, stands in `__init__.py`; definitions:
 
 consecutive IoU   mask IoU, 0..1, of two successive frames' detections of one track, motion taken out (`tracking.steady_iou`)
 box jitter        mean over the box's four sides of how far it moved other than the thing did, in pixels of the network's input;
