@@ -25,7 +25,6 @@ from yolact.models.build import build_model
 
 IMAGE, TINY_IMAGE = (480, 640), (48, 64)
 """(H, W) of the images."""
-_CLASSIFIERS = ("head.classification", "detector.roi_heads.box_predictor.cls_score")
 
 
 def presets(tiny: bool) -> dict[str, Preset]:
@@ -58,9 +57,7 @@ def drawn(preset: Preset) -> Model:
     torch.manual_seed(0)
     model = build_model(preset.model, preset.num_classes, pretrained=False)
     settle(model)
-    modules = dict(model.named_modules())
-    layer = next(modules[name] for name in _CLASSIFIERS if name in modules)
-    decide([layer], lambda: Predictor(model).predict(noise(1, TINY_IMAGE), preset.inference))
+    decide([model.get_submodule(model.classifier)], lambda: Predictor(model).predict(noise(1, TINY_IMAGE), preset.inference))
     return model
 
 

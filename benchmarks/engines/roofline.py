@@ -36,17 +36,18 @@ from benchmarks.common.results import write_results
 from benchmarks.common.sized import Size, prepare
 from benchmarks.common.timing import interleaved, row
 from yolact.config.engine import EngineConfig
+from yolact.models.one_stage.model import OneStage
 from yolact.runtime.profiling import SectionClock, profiled
 
 ENGINES = tuple(
     EngineConfig(kind=kind, precision=precision) for kind in ("eager", "compiled") for precision in ("fp32", "bf16")
 )
-NETWORK = ("backbone", "fpn", "protonet", "head")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 RATES = ("matrix product", "copy")
 WHOLE = "whole"
 _COPIED = 2**28
-_ORDER = ("preprocess", *NETWORK, "network", "nms", "assembly", WHOLE)
+_AROUND = ("preprocess", *OneStage.postprocess_sections)
+"""Sections of either engine; the compiled engine's `network` is all others of the eager one."""
 
 
 def measure(engine: EngineConfig, repeats: int, device: str, tiny: bool) -> Iterator[dict[str, Any]]:
@@ -86,7 +87,7 @@ def _count(engine: EngineConfig, device: str, tiny: bool) -> dict[str, Work]:
     works = counter.found
     if engine.kind == "eager":
         return works
-    parts = [works.pop(name) for name in NETWORK]
+    parts = [works.pop(name) for name in list(works) if name not in _AROUND]
     network = Work(sum(part.flops for part in parts), sum(part.bytes for part in parts))
     return {"preprocess": works.pop("preprocess"), "network": network, **works}
 
@@ -140,10 +141,11 @@ def draw(rows: Sequence[dict[str, Any]], hardware: str) -> Figure:
     figure = new_figure(4.2, width=10)
     roof, bars = figure.subplots(1, 2)
     ways = list(dict.fromkeys((each["engine"], each["precision"]) for each in rows))
-    sections = sorted({each["section"] for each in rows} - {*RATES, WHOLE}, key=_ORDER.index)
+    order = _order(rows)
+    sections = [name for name in order if name != WHOLE]
     for index, way in enumerate(ways):
         own = {each["section"]: each for each in rows if (each["engine"], each["precision"]) == way}
-        _roofline(roof, own, OKABE_ITO[index], " ".join(way))
+        _roofline(roof, own, OKABE_ITO[index], " ".join(way), order)
         for name, each in own.items():
             if name in sections:
                 _bar(
@@ -155,8 +157,9 @@ def draw(rows: Sequence[dict[str, Any]], hardware: str) -> Figure:
                 )
     roof.set(xscale="log", yscale="log", xlabel="operations per byte moved", ylabel="billion operations per second")
     roof.grid(which="both", color=GRID, linewidth=0.4)
-    for name in sorted({each["section"] for each in rows if each["gflop"]} - {RATES[0]}, key=_ORDER.index):
-        roof.plot([], [], _marker(name), color=INK, label=name)
+    computing = {each["section"] for each in rows if each["gflop"]}
+    for name in (each for each in order if each in computing):
+        roof.plot([], [], _marker(name, order), color=INK, label=name)
     roof.legend(fontsize=8, ncols=2)
     bars.set_yticks(range(len(sections)), sections)
     bars.invert_yaxis()
@@ -166,17 +169,24 @@ def draw(rows: Sequence[dict[str, Any]], hardware: str) -> Figure:
     return figure
 
 
-def _roofline(axes: Any, own: dict[str, Any], colour: str, label: str) -> None:
+def _order(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The sections in the order of their work, then the whole."""
+    names = [name for name in dict.fromkeys(each["section"] for each in rows) if name not in (*RATES, WHOLE)]
+    last = OneStage.postprocess_sections
+    return [*(name for name in names if name not in last), *(name for name in names if name in last), WHOLE]
+
+
+def _roofline(axes: Any, own: dict[str, Any], colour: str, label: str, order: Sequence[str]) -> None:
     peak, rate = own["matrix product"]["gflop_per_s"], own["copy"]["gbyte_per_s"]
     places = [0.1, peak / rate, max(1000.0, 4 * peak / rate)]
     axes.plot(places, [min(peak, rate * place) for place in places], color=colour, label=label)
     for name, each in own.items():
         if each["gflop"] and name not in RATES:
-            axes.plot(each["flop_per_byte"], each["gflop_per_s"], _marker(name), color=colour)
+            axes.plot(each["flop_per_byte"], each["gflop_per_s"], _marker(name, order), color=colour)
 
 
-def _marker(section: str) -> str:
-    return "*" if section == WHOLE else MARKERS[_ORDER.index(section) % len(MARKERS)]
+def _marker(section: str, order: Sequence[str]) -> str:
+    return "*" if section == WHOLE else MARKERS[order.index(section) % len(MARKERS)]
 
 
 def _bar(axes: Any, each: dict[str, Any], colour: str, middle: float, height: float) -> None:

@@ -20,7 +20,7 @@ from benchmarks.common.precision import full_float32
 from yolact.config.presets import Preset
 from yolact.inference.predictor import Predictor
 from yolact.models.base import Model
-from yolact.models.one_stage.model import OneStage, Raw
+from yolact.models.one_stage.model import Raw
 from yolact.structures import Detections, Target
 
 RAW = ("offsets", "logits", "mask_parameters", "maps")
@@ -65,7 +65,7 @@ def agreement(preset: Preset, device: str, size: tuple[int, int]) -> list[dict[s
 
     with full_float32():
         on_cpu, on_device = _both(model, device, lambda place: _forward(model, preset, batch, images, place))
-        if isinstance(model, OneStage):
+        if model.dense_head is not None:  # a two-stage model draws proposals on its device
             _compare_raw(on_cpu["raw"], on_device["raw"], note)
             _compare_decoding(model, preset, on_cpu["raw"], device, size, note)
             losses = _both(model, device, lambda place: _losses(model, place))
@@ -89,7 +89,7 @@ def _both(model: Model, device: str, run: Callable[[str], Any]) -> tuple[Any, An
 
 @torch.inference_mode()
 def _forward(model: Model, preset: Preset, batch: Tensor, images: list[Tensor], place: str) -> dict[str, Any]:
-    raw = model(batch.to(place)) if isinstance(model, OneStage) else None
+    raw = model(batch.to(place)) if model.dense_head is not None else None
     found = Predictor(model).predict([image.to(place) for image in images], preset.inference)[0]
     return {"raw": None if raw is None else _raw_to(raw, "cpu"), "found": found.to("cpu")}
 
@@ -127,7 +127,7 @@ def _compare_raw(ours: Raw, theirs: Raw, note: Note) -> None:
 
 
 @torch.inference_mode()
-def _compare_decoding(model: OneStage, preset: Preset, raw: Raw, device: str, size: tuple[int, int], note: Note) -> None:
+def _compare_decoding(model: Model, preset: Preset, raw: Raw, device: str, size: tuple[int, int], note: Note) -> None:
     found = []
     for place in ("cpu", device):
         detections = model.to(place).postprocess(_raw_to(raw, place), [size], preset.inference)

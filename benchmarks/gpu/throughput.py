@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.common.networks import IMAGE, TINY_IMAGE, drawn, noise
 from benchmarks.common.precision import precisions
 from benchmarks.common.timing import REPEATS, interleaved, ratio, row
-from yolact.config import InferenceConfig, YolactConfig
+from yolact.config import InferenceConfig
 from yolact.config.engine import EngineConfig
 from yolact.config.presets import Preset
 from yolact.inference.predictor import Predictor
@@ -21,11 +21,11 @@ def throughput(preset: Preset, batch: int, device: str, tiny: bool) -> list[dict
     """A row for each engine and precision, which alternate: from uint8 images on the device to masks there at their size.
 
     `images_per_s` is that of the median; `ratio` says how many times faster than eager fp32, whose convolutions PyTorch rounds
-    to TF32 on GPUs that have it. Mask R-CNN has no engine but the eager one.
+    to TF32 on GPUs that have it.
     """
     model = drawn(preset).to(device)
     images = [image.to(device) for image in noise(batch, TINY_IMAGE if tiny else IMAGE)]
-    engines = ("eager", "compiled") if isinstance(preset.model, YolactConfig) and not tiny else ("eager",)
+    engines = ("eager", "compiled") if not tiny else ("eager",)
     ways = {
         (engine, precision): preset.inference.replace(engine=EngineConfig(kind=engine, precision=precision))
         for engine in engines

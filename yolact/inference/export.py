@@ -1,9 +1,9 @@
-"""A YOLACT network as one file for other programs: an ONNX graph, or a program of `torch.export`.
+"""A one-stage network as one file for other programs: an ONNX graph, or a program of `torch.export`.
 
 Both hold the same graph, from pixels to decoded boxes, whose shapes are all fixed. Suppression and mask assembly, whose results
 vary in number, come after it: `finish` does them. `docs/export.md` shows both formats at work.
 
-P anchors, C classes without background, m mask parameters per anchor, S the side of the network's input.
+P locations, C classes without background, m mask parameters per location, S the side of the network's input.
 """
 
 from __future__ import annotations
@@ -21,18 +21,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from yolact.config.inference import InferenceConfig
-from yolact.config.model import OneStageConfig
+from yolact.config.model import ModelConfig
 from yolact.errors import UserError
-from yolact.models.masks.mask_branch import Instances
-from yolact.models.one_stage.heads import HEADS
+from yolact.models.base import without_unused
+from yolact.models.build import build_model
 from yolact.models.one_stage.model import OneStage
-from yolact.ops.nms import suppress
 from yolact.runtime.files import written_aside
 from yolact.structures import Detections
 
 INPUT = "image"
-OUTPUTS = ("boxes", "probabilities", "mask_parameters", "prototypes")
-"""In this order; networks without prototypes (fc-mask) have the first three."""
+BOXES, SCORES, PARAMETERS = "boxes", "probabilities", "mask_parameters"
 ABOUT = "yolact"
 """Key of the JSON text that a file holds about itself; in a `torch.export` file, the name of an extra file."""
 TOLERANCE = {"onnx": 1e-4, "torch": 1e-6}
@@ -45,10 +43,10 @@ class ExportError(UserError):
 
 
 class ExportGraph(nn.Module):
-    """What is exported: (1, 3, S, S) float32 RGB in 0..255 to the tensors that OUTPUTS names, all float32.
+    """What is exported: (1, 3, S, S) float32 RGB in 0..255 to the tensors that `output_names` names, all float32.
 
-    boxes (P, 4) xyxy as fractions of the image's sides, not clipped; probabilities (P, C), each row with the background's in
-    total 1; mask_parameters (P, m), activated; prototypes (k, h, w), activated, where the network has them.
+    boxes (P, 4) xyxy as fractions of the image's sides, not clipped; probabilities (P, C), the head's scores; with a mask
+    branch mask_parameters (P, m), activated, and the branch's context, such as prototypes (k, h, w).
     """
 
     def __init__(self, network: OneStage) -> None:
@@ -56,10 +54,22 @@ class ExportGraph(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        (box, logits, parameters, quality), context, _ = self.network(image)
-        head = self.network.head
-        scores = head.scores(logits[0], None if quality is None else quality[0])
-        return head.decode(box[0], head.locations), scores, parameters[0], *(each[0] for each in context)
+        raw = self.network(image)
+        masks = () if self.network.branch is None else (raw.dense.parameters[0], *(each[0] for each in raw.context))
+        return *self.network.decoded(raw.dense, 0), *masks
+
+
+def output_names(model: Any, context: int | None = None) -> tuple[str, ...]:
+    """Names of the outputs of an exported one-stage model in their order.
+
+    Args:
+        context: number of tensors that the mask branch shares between instances; None takes those that it names.
+    """
+    if model.branch is None:
+        return BOXES, SCORES
+    named = model.branch.context_names
+    count = len(named) if context is None else context
+    return BOXES, SCORES, PARAMETERS, *(named[i] if i < len(named) else f"context_{i}" for i in range(count))
 
 
 def export_model(
@@ -84,13 +94,12 @@ def export_model(
         ExportError: not a one-stage network, a library is missing, or the file differs by more than TOLERANCE.
         OSError: the file cannot be written.
     """
-    if not isinstance(model, OneStage):
+    if model.dense_head is None:
         raise ExportError(
-            f"only one-stage networks can be exported, not {type(model).__name__}, whose shapes may depend on the image"
+            f"{type(model).__name__} can't be exported: its detections don't come from fixed locations; choose a one-stage model"
         )
     _require(file_format)
-    network = deepcopy(model).cpu().eval().requires_grad_(False)
-    network.semantic = None  # serves in training only
+    network = without_unused(deepcopy(model).cpu().eval().requires_grad_(False))
     graph = ExportGraph(network).eval()
     size = network.image_size
     noise = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
@@ -100,39 +109,39 @@ def export_model(
     with torch.no_grad():
         program = torch.export.export(graph, (noise,))
     write, run = _FORMATS[file_format]
+    names = output_names(network, len(expected) - 3)
     with written_aside(path) as aside:
-        write(program, aside, _about(network, category_ids, class_names))
+        write(program, aside, names, _about(network, category_ids, class_names))
         found = run(aside, noise)
-        differences = _differences(found, expected)
+        differences = dict(zip(names, _differences(found, expected), strict=True))
         if not all(each <= TOLERANCE[file_format] for each in differences.values()):  # nor where one is nan
-            _compare_exactly(found, expected, graph, noise, TOLERANCE[file_format])
+            _compare_exactly(names, found, expected, graph, noise, TOLERANCE[file_format])
     return differences
 
 
 def finish(
     outputs: Mapping[str, NDArray[np.float32] | Tensor],
     size: tuple[int, int],
-    config: OneStageConfig,
+    config: ModelConfig,
     inference: InferenceConfig | None = None,
 ) -> Detections:
-    """From the graph's outputs to detections: suppression, mask assembly, boxes in pixels.
+    """Decode the graph's outputs into detections by the model's own post-processing.
 
     Args:
-        outputs: by the names in OUTPUTS.
+        outputs: by name.
         size: (H, W) of the original image, before it was resized to the network's input.
         config: the network's, as the file holds it.
         inference: None takes the defaults.
     """
     inference = inference or InferenceConfig()
-    tensors = {name: torch.as_tensor(outputs[name]) for name in OUTPUTS if name in outputs}
+    tensors = {name: torch.as_tensor(value) for name, value in outputs.items()}
+    boxes, scores = tensors[BOXES], tensors[SCORES]
     with torch.device("meta"):  # post-processing reads no weight
-        model = OneStage(config, tensors["probabilities"].shape[1], pretrained=False)
+        model: Any = build_model(config, scores.shape[1], pretrained=False)
+    parameters = tensors.get(PARAMETERS, boxes[:, :0])
+    context = tuple(tensors[name] for name in output_names(model, len(tensors) - 3)[3:])
     with torch.inference_mode():
-        kept = suppress(tensors["boxes"], tensors["probabilities"], inference, config.image_size)
-        boxes, parameters = tensors["boxes"][kept.anchors], tensors["mask_parameters"][kept.anchors]
-        locations = HEADS[type(config)].locations_of(config)[kept.anchors]
-        survivors = Instances(torch.zeros_like(kept.labels), boxes, kept.labels, kept.scores, parameters, locations)
-        context = (tensors["prototypes"],) if "prototypes" in tensors else ()
+        survivors = model.suppressed(boxes, scores, parameters.__getitem__, inference)
         return model.assembled(survivors, context, size, inference)
 
 
@@ -152,8 +161,7 @@ def _about(network: OneStage, category_ids: Sequence[int] | None, class_names: S
     return json.dumps({"model": network.config.to_data(), "num_classes": network.num_classes, **known})
 
 
-def _write_onnx(program: torch.export.ExportedProgram, path: Path, about: str) -> None:
-    names = OUTPUTS[: len(program.graph_signature.user_outputs)]
+def _write_onnx(program: torch.export.ExportedProgram, path: Path, names: Sequence[str], about: str) -> None:
     found = torch.onnx.export(program, dynamo=True, input_names=[INPUT], output_names=names, verbose=False)
     if found is None:
         raise RuntimeError("torch.onnx.export gave no program")
@@ -168,7 +176,7 @@ def _run_onnx(path: Path, image: Tensor) -> list[NDArray[np.float32]]:
     return session.run(None, {INPUT: image.numpy()})
 
 
-def _write_torch(program: torch.export.ExportedProgram, path: Path, about: str) -> None:
+def _write_torch(program: torch.export.ExportedProgram, path: Path, names: Sequence[str], about: str) -> None:
     with open(path, "wb") as file:
         torch.export.save(program, file, extra_files={ABOUT: about})
 
@@ -186,15 +194,20 @@ def _run(graph: nn.Module, image: Tensor) -> list[NDArray]:
         return [tensor.numpy() for tensor in graph(image)]
 
 
-def _differences(found: Sequence[NDArray], expected: Sequence[NDArray]) -> dict[str, float]:
-    return {
-        name: float(np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max()))
-        for name, ours, theirs in zip(OUTPUTS[: len(expected)], found, expected, strict=True)
-    }
+def _differences(found: Sequence[NDArray], expected: Sequence[NDArray]) -> list[float]:
+    return [
+        float(np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max()))
+        for ours, theirs in zip(found, expected, strict=True)
+    ]
 
 
 def _compare_exactly(
-    found: Sequence[NDArray], expected: Sequence[NDArray], graph: ExportGraph, image: Tensor, tolerance: float
+    names: Sequence[str],
+    found: Sequence[NDArray],
+    expected: Sequence[NDArray],
+    graph: ExportGraph,
+    image: Tensor,
+    tolerance: float,
 ) -> None:
     """Let the file pass where it lies hardly further from the exact result, in float64, than the network itself does.
 
@@ -202,9 +215,9 @@ def _compare_exactly(
     """
     exact = _run(deepcopy(graph).double(), image.double())
     rounding = _differences(expected, exact)
-    for name, difference in _differences(found, exact).items():
-        if not difference <= max(tolerance, 2 * rounding[name]):
+    for name, difference, own in zip(names, _differences(found, exact), rounding, strict=True):
+        if not difference <= max(tolerance, 2 * own):
             raise ExportError(
                 f"the exported {name} are off by {difference:.1e}; {tolerance:.0e} is allowed, and the network's own rounding "
-                f"is {rounding[name]:.1e}: no file was written"
+                f"is {own:.1e}: no file was written"
             )

@@ -41,11 +41,17 @@ class Model(nn.Module):
     """Without background."""
     class_layers: tuple[str, ...]
     """Beginnings of the names of weights whose shape depends on the number of classes."""
+    classifier: str
+    """Name of the layer that makes the class logits."""
+    outside_forward: tuple[str, ...] = ()
+    """Names of the modules that `forward` does not call in inference mode: compiled graphs and exported files leave them out."""
     pixel_mean: Tensor
     """(3, 1, 1), as `pixel_std`: normalises the pixels of the input."""
     pixel_std: Tensor
     section_names: tuple[str, ...]
     """The sections of `forward` and `postprocess` in the order of their work (`yolact.runtime.profiling`)."""
+    postprocess_sections: tuple[str, ...] = ()
+    """Those of `postprocess`."""
 
     def forward(self, images: Tensor, masks: bool = True) -> Any:
         """Raw outputs for a batch, of static shapes; what needs dynamic shapes belongs to `postprocess`.
@@ -101,6 +107,22 @@ class Model(nn.Module):
     def prototypes(self) -> Any:
         """The mask branch if it combines prototypes linearly (`models/masks/prototypes.py`), else None."""
         return None
+
+    @property
+    def dense_head(self) -> Any:
+        """The dense head (`models/one_stage/dense_head.py`) if detections come from fixed locations, else None.
+
+        A model that has one is `OneStage`: it can be exported, and its NMS has a compiled graph.
+        """
+        return None
+
+
+def without_unused(model: Any) -> Any:
+    """`model` itself after removing what its forward pass does not call in inference mode."""
+    for name in model.outside_forward:
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, None)
+    return model
 
 
 def total_counts(parts: Iterable[Counts]) -> Counts:

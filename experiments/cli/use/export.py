@@ -45,9 +45,8 @@ def export(
     model: Any = trained.model
     from yolact.inference.export import export_model
     from yolact.inference.random_weights import settle
-    from yolact.models.one_stage.model import OneStage
 
-    if "preset" in source and weights is None and isinstance(model, OneStage):
+    if "preset" in source and weights is None:
         settle(model)
 
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.networks import SIZE, TINY, TINY_FC_MASK, predict, tiny_model
+from tests.support.networks import SIZE, TINY, TINY_FC_MASK, TINY_POINTS, predict, tiny_model
 from tests.support.paths import ROOT
 from tests.test_docs import blocks
-from yolact.config import InferenceConfig, YolactConfig
+from yolact.config import BackboneConfig, InferenceConfig, MaskRCNNConfig, NoMaskConfig, YolactConfig
 from yolact.config.presets import preset
 from yolact.inference import export
-from yolact.inference.export import ABOUT, OUTPUTS, TOLERANCE, ExportError, export_model, finish
+from yolact.inference.export import ABOUT, TOLERANCE, ExportError, export_model, finish
 from yolact.models.base import resize
+from yolact.models.build import build_model
 from yolact.ops.locations import level_sizes
 
+OUTPUTS = ("boxes", "probabilities", "mask_parameters", "prototypes")
 CONFIGS = {"prototypes, pixels 0..1": TINY.replace(pixels="unit"), "fc_mask": TINY_FC_MASK}
+MASK_RCNN = MaskRCNNConfig(image_size=SIZE, backbone=BackboneConfig(name="resnet_tiny", weights=None, width=4))
 ANCHORS = 258
 CLASSES = 3
 
@@ -74,6 +77,46 @@ def test_a_file_gives_the_networks_detections(tmp_path, config, file_format):
     torch.testing.assert_close(found.boxes, expected.boxes, rtol=0, atol=1e-3)
     torch.testing.assert_close(found.scores, expected.scores, rtol=0, atol=1e-5)
     assert (found.masks != expected.masks).float().mean() < 1e-4
+
+
+@pytest.mark.parametrize(
+    "fields", [{"whole_pixel_boxes": True}, {"masks": False}, {"crop": False}, {"suppression": "traditional"}], ids=str
+)
+def test_finishing_honours_the_settings_of_inference(tmp_path, fields):
+    model, original = tiny_model().eval(), image()
+    export_model(model, tmp_path / "net.pt2", "torch")
+    outputs, _ = run_torch(tmp_path / "net.pt2", resize(original, SIZE)[None])
+    inference = InferenceConfig(score_threshold=0.01, **fields)
+    found, (expected,) = finish(outputs, (50, 90), TINY, inference), predict(model, [original], inference)
+    assert len(expected) and torch.equal(found.labels, expected.labels)
+    torch.testing.assert_close(found.boxes, expected.boxes, rtol=0, atol=0 if "whole_pixel_boxes" in fields else 1e-3)
+    assert (found.masks is None) == (expected.masks is None)
+    if expected.masks is not None:
+        assert (found.masks != expected.masks).float().mean() < 1e-4
+
+
+def test_a_detector_of_boxes_only_is_exported(tmp_path):
+    config = TINY.replace(mask_branch=NoMaskConfig())
+    model, original = tiny_model(config).eval(), image()
+    assert list(export_model(model, tmp_path / "net.pt2", "torch")) == ["boxes", "probabilities"]
+    outputs, _ = run_torch(tmp_path / "net.pt2", resize(original, SIZE)[None])
+    (expected,) = predict(model, [original], InferenceConfig())
+    found = finish(outputs, (50, 90), config)
+    torch.testing.assert_close(found.boxes, expected.boxes, rtol=0, atol=1e-3)
+    assert found.masks is None
+
+
+@pytest.mark.parametrize("config", [TINY, TINY_POINTS], ids=["anchors", "points"])
+def test_locations_are_real_in_a_model_without_weights(config):
+    with torch.device("meta"):
+        made = tiny_model(config)
+    assert made.head.box.weight.device.type == "meta"
+    assert torch.equal(made.head.locations, tiny_model(config).head.locations)
+
+
+def test_a_model_without_fixed_locations_is_refused(tmp_path):
+    with pytest.raises(ExportError, match="MaskRCNN can't be exported"):
+        export_model(build_model(MASK_RCNN, 3), tmp_path / "net.pt2", "torch")
 
 
 def test_exporting_leaves_the_model_as_it_was(tmp_path):

@@ -6,7 +6,7 @@ import torch
 from tests.support.networks import SIZE, TINY_POINTS, predict, random_batch, tiny_model
 from yolact.config import InferenceConfig
 from yolact.config.engine import EngineConfig
-from yolact.inference.export import OUTPUTS, export_model, finish
+from yolact.inference.export import export_model, output_names, finish
 from yolact.models.base import resize
 from yolact.training.compile import compiled_loss
 
@@ -51,8 +51,8 @@ def test_an_exported_file_detects_what_the_model_does(tmp_path, file_format):
         made = onnxruntime.InferenceSession(tmp_path / "net").run(None, {"image": pixels.numpy()})
     else:
         made = torch.export.load(tmp_path / "net").module()(pixels)
-    outputs = dict(zip(OUTPUTS, made, strict=True))
-    assert outputs["mask_parameters"].shape == (84, 169) and outputs["prototypes"].shape == (8, 8, 8)
+    outputs = dict(zip(output_names(model), made, strict=True))
+    assert outputs["mask_parameters"].shape == (84, 169) and outputs["mask_features"].shape == (8, 8, 8)
     (expected,) = predict(model, [image()], INFERENCE)
     same(finish(outputs, (50, 90), TINY_POINTS, INFERENCE), expected)
 

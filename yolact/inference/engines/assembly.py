@@ -67,6 +67,11 @@ def _spans(one: Tensor, other: Tensor, length: int, count: int, config: Inferenc
     return torch.cat([ends, reached]).t().tolist()
 
 
+def assembly_settings(inference: InferenceConfig) -> InferenceConfig:
+    """The defaults except for the fields that `AssemblyGraph` reads, so that settings that differ elsewhere share a graph."""
+    return InferenceConfig(crop=inference.crop, crop_padding=inference.crop_padding, mask_threshold=inference.mask_threshold)
+
+
 def instances_at_once(rows: int, columns: int) -> int:
     """How many masks of `rows` prototype rows and `columns` image columns are upsampled at a time."""
     return max(1, _CHUNK_VALUES // max(1, rows * columns))

@@ -1,8 +1,9 @@
 """The compiled engine: graphs, each compiled once for this machine, and next to no Python between them.
 
-The network's graph holds the weights; suppression and assembly serve every network of the same shapes. On the CPU a batch is
-looked at image by image. Greedy suppression, fc-mask's assembly, images narrower than two pixels, and all after the network of
-heads without anchors go through the reference's own code.
+The forward pass of every model is one graph, which holds the weights. For models with a dense head NMS is a second graph, and
+for linear prototypes assembly a third; these serve every network of the same shapes. Everything else, such as greedy NMS, other
+masks, and all that follows the forward pass of a two-stage model, is the model's own eager code. On the CPU the forward pass
+takes a batch image by image.
 """
 
 from __future__ import annotations
@@ -13,71 +14,61 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.export import Dim
+from torch.nn import functional as F
 
 from yolact.config.inference import InferenceConfig
-from yolact.inference.engines.assembly import AssemblyGraph, instances_at_once, masks_by_box
+from yolact.inference.engines.assembly import AssemblyGraph, assembly_settings, instances_at_once, masks_by_box
 from yolact.inference.engines.chosen_parameters import ChosenRaw, ParameterRows
-from yolact.inference.engines.engine import EngineError, check_precision
-from yolact.inference.engines.network_graph import NetworkGraph
+from yolact.inference.engines.engine import check_precision
+from yolact.inference.engines.network_graph import NetworkGraph, RawForm
 from yolact.inference.engines.packages import compiled
-from yolact.inference.engines.passes.plain_conv import is_plain
-from yolact.inference.engines.suppression import SuppressionGraph
-from yolact.inference.engines.whole_graph import WholeGraph
+from yolact.inference.engines.passes.joined_head import deferrable
+from yolact.inference.engines.suppression import SuppressionGraph, suppression_settings
 from yolact.models.base import Model
 from yolact.models.masks.mask_branch import Instances
 from yolact.models.masks.prototypes import PrototypeBranch, assemble
-from yolact.models.one_stage.anchor_head import AnchorHead
-from yolact.models.one_stage.dense_head import Dense
-from yolact.models.one_stage.model import OneStage, Raw
 from yolact.ops.locations import level_sizes
 from yolact.ops.nms import STATIC
 from yolact.ops.resampling import matrix, taps
 from yolact.runtime.profiling import section
 from yolact.structures import Detections
 
-SECTIONS = ("preprocess", "network", "nms", "assembly")
-"""`network` is all that has weights."""
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class CompiledEngine:
-    """A one-stage model compiled for its device. Later changes of its weights or padding are not seen.
+    """A model compiled for its device. Later changes of its weights or padding are not seen.
 
     Raises:
-        EngineError: another model, or fp16 on the CPU.
+        EngineError: fp16 on the CPU; on the first call, a forward pass that cannot be compiled.
     """
 
-    section_names = SECTIONS
-
     def __init__(self, model: Model, precision: str) -> None:
-        if not isinstance(model, OneStage):
-            raise EngineError(
-                f"inference.engine.kind=compiled: only one-stage networks have a graph, not {type(model).__name__}; "
-                "set inference.engine.kind to eager"
-            )
-        self.model, self.device = model, model.device
-        self.anchored = isinstance(model.head, AnchorHead)
+        self.model: Any = model
+        self.device = model.device
         self.on_cpu = self.device.type == "cpu"
         check_precision(precision, self.device)
         self.dtype = _DTYPES[precision]
+        self.section_names = ("preprocess", "network", *model.postprocess_sections)
         self._made: dict[Any, Callable[..., Any]] = {}
+        self._forms: dict[bool, RawForm] = {}
 
-    def forward(self, batch: Tensor, masks: bool) -> Raw | ChosenRaw:
+    def forward(self, batch: Tensor, masks: bool) -> Any:
+        deferred = masks and self._rows is not None
+        if masks not in self._forms:
+            self._forms[masks] = RawForm(self.model, masks)
         with section("network"):
             step = 1 if self.on_cpu else len(batch)
-            parts = [self._network(part, masks) for part in batch.split(step)]
-            columns = [torch.cat(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)]
-        if not self.anchored:
-            box, logits, parameters, quality, *context = columns
-            return Raw(Dense(box, logits, parameters, quality if quality.shape[1] else None), tuple(context), None)
-        box, logits, third, *context = columns
-        if masks and self._rows:
-            return ChosenRaw(Dense(box, logits, box[..., :0], None), tuple(context), third, self._rows)
-        return Raw(Dense(box, logits, third, None), tuple(context), None)
+            parts = [self._network(part, masks, deferred) for part in batch.split(step)]
+            tensors = [torch.cat(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True)]
+        raw = self._forms[masks].raw(tensors)
+        if not deferred or self._rows is None:
+            return raw
+        dense, features = raw.dense, raw.dense.parameters
+        return ChosenRaw(dense._replace(parameters=dense.box[..., :0]), raw.context, features, self._rows)
 
     def postprocess(self, raw: Any, sizes: Sequence[tuple[int, int]], inference: InferenceConfig) -> list[Detections]:
-        if not self.anchored or inference.suppression not in STATIC:
+        if self.model.dense_head is None or inference.suppression not in STATIC:
             return self.model.postprocess(raw, sizes, inference)
         found = [self._detections(raw, index, size, inference) for index, size in enumerate(sizes)]
         if self.on_cpu:  # absent ones were cut off before their masks were made
@@ -85,13 +76,14 @@ class CompiledEngine:
         counts = torch.stack([(each.scores >= 0).sum() for each in found]).tolist()  # the only synchronisation
         return [each[:count] for each, count in zip(found, counts, strict=True)]
 
-    def _detections(self, raw: Raw | ChosenRaw, index: int, size: tuple[int, int], inference: InferenceConfig) -> Detections:
+    def _detections(self, raw: Any, index: int, size: tuple[int, int], inference: InferenceConfig) -> Detections:
         """Of one image; on a GPU as many as there can be, the absent ones last with a score of -1."""
         with section("nms"):
             survivors = self._survivors(raw, index, inference)
         with section("assembly"):
             context = tuple(each[index] for each in raw.context)
-            linear = isinstance(self.model.branch, PrototypeBranch) and type(self.model.branch).masks is PrototypeBranch.masks
+            branch = self.model.prototypes
+            linear = branch is not None and type(branch).masks is PrototypeBranch.masks
             if not linear or not inference.masks:
                 return self.model.assembled(survivors, context, size, inference)
             masks = self._assemble(survivors.parameters, context[0], survivors.boxes, size, inference)
@@ -100,28 +92,25 @@ class CompiledEngine:
     @cached_property
     def _rows(self) -> ParameterRows | None:
         """Computes the mask parameters of chosen anchors; None if the network's outputs hold those of all."""
-        head, branch = self.model.head, self.model.branch
-        if not self.on_cpu or branch is None or not isinstance(head, AnchorHead) or not is_plain(head.mask):
+        head = self.model.dense_head
+        conv = deferrable(head)
+        if not self.on_cpu or conv is None:
             return None
         sizes = level_sizes(self.model.image_size, len(head.config.anchors.scales))
-        return ParameterRows(head.mask, head.columns[2], sizes, branch.activate)
+        return ParameterRows(conv, head.columns[2], sizes, self.model.branch.activate)
 
-    def _network(self, batch: Tensor, masks: bool) -> tuple[Tensor, ...]:
-        def graph() -> NetworkGraph | WholeGraph:
-            if not self.anchored:
-                return WholeGraph(self.model, self.dtype, masks)
-            return NetworkGraph(self.model, self.dtype, masks, chosen=masks and self._rows is not None)
-
-        return self._graph(("network", masks, len(batch)), graph, (batch,))
-
-    def _survivors(self, raw: Raw | ChosenRaw, index: int, inference: InferenceConfig) -> Instances:
-        """The survivors of NMS; on a GPU, the absent ones too."""
-        config = _only(
-            inference, "suppression nms_iou score_threshold second_score_threshold pre_nms_top_k max_detections cap_cross_class"
+    def _network(self, batch: Tensor, masks: bool, deferred: bool) -> tuple[Tensor, ...]:
+        return self._graph(
+            ("network", masks, len(batch)), lambda: NetworkGraph(self.model, self.dtype, masks, deferred), (batch,)
         )
-        locations = self.model.head.locations
-        inputs = (raw.dense.box[index], raw.dense.logits[index], locations)
-        survivors = self._graph(("nms", repr(config), inputs[1].shape), lambda: SuppressionGraph(config), inputs)
+
+    def _survivors(self, raw: Any, index: int, inference: InferenceConfig) -> Instances:
+        """The survivors of NMS; on a GPU, the absent ones too."""
+        config, head = suppression_settings(inference), self.model.dense_head
+        dense, locations = raw.dense, head.locations
+        inputs = (dense.box[index], dense.logits[index], locations)
+        inputs = inputs if dense.quality is None else (*inputs, dense.quality[index])
+        survivors = self._graph(("nms", repr(config)), lambda: SuppressionGraph(head, config), inputs)
         if self.on_cpu:
             there = int((survivors[1] >= 0).sum())
             survivors = tuple(each[:there] for each in survivors)
@@ -136,38 +125,28 @@ class CompiledEngine:
             return assemble(maps, parameters, boxes, size, inference)
         if self.on_cpu:
             return masks_by_box(parameters, maps, boxes, size, inference)
-        config = _only(inference, "crop crop_padding mask_threshold")
+        config = assembly_settings(inference)
         height, width = maps.shape[-2:]
         columns, rows = matrix(width, size[1], self.device), taps(height, size[0], self.device)
-        dims = {name: Dim(name, min=2, max=2**16) for name in ("n", "height", "width")}
-        free, line = {0: dims["n"]}, {0: dims["height"]}
-        shapes = (free, None, free, {1: dims["width"]}, (line, line, line))
-        parts = []
-        for some, corners in zip(
-            *(each.split(instances_at_once(height, size[1])) for each in (parameters, boxes)), strict=True
-        ):
-            twice = len(some) == 1  # a compiled dimension that varies is at least two
-            inputs = (some.repeat(2, 1), maps, corners.repeat(2, 1)) if twice else (some, maps, corners)
-            key = ("assembly", repr(config), maps.shape)
-            made = self._graph(key, lambda: AssemblyGraph(config), (*inputs, columns, rows), shapes)
-            parts.append(made[:1] if twice else made)
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
+        count, step = len(boxes), min(len(boxes), instances_at_once(height, size[1]))
+        missing = -count % step  # chunks of one size share a graph
+        chunks = (F.pad(each, (0, 0, 0, missing)).split(step) for each in (parameters, boxes))
+        parts = [
+            self._graph(("assembly", repr(config)), lambda: AssemblyGraph(config), (some, maps, corners, columns, rows))
+            for some, corners in zip(*chunks, strict=True)
+        ]
+        return torch.cat(parts)[:count] if len(parts) > 1 else parts[0]
 
-    def _graph(self, key: Any, make: Callable[[], Any], inputs: tuple[Any, ...], shapes: Any = None) -> Any:
-        """Call the compiled graph named by `key`, made where this is the first time."""
+    def _graph(self, key: Any, make: Callable[[], Any], inputs: tuple[Any, ...]) -> Any:
+        """Call the compiled graph named by `key`, made on the first call."""
         key = (*key, torch.get_num_threads())
         if key not in self._made:
             with torch.inference_mode(False):
                 graph = make().eval()
             if self.on_cpu:
-                self._made[key] = compiled(graph, inputs, shapes)
+                self._made[key] = compiled(graph, inputs)
             else:
                 from yolact.inference.engines.gpu import captured
 
                 self._made[key] = captured(graph)
         return self._made[key](*inputs)
-
-
-def _only(inference: InferenceConfig, names: str) -> InferenceConfig:
-    """The defaults but for the fields named, so that graphs that read the same fields are one."""
-    return InferenceConfig().replace(**{name: getattr(inference, name) for name in names.split()})

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import inspect
 import logging
 import os
 import platform
@@ -19,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+import torchvision
+from torch import Tensor, fx, nn
 
 from yolact.inference.engines.engine import EngineError
+from yolact.inference.engines.sources import sources
 from yolact.runtime.compiler import cache_folder, own_folder, require_compiler
 from yolact.runtime.files import written_aside
 from yolact.runtime.hardware import cpu_name
@@ -30,30 +31,28 @@ MOST_PACKAGES = 32
 """Kept in the folder; a network of 30 million parameters takes 200 MB in fp32."""
 
 
-def compiled(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any = None, folder: Path | None = None) -> Callable[..., Any]:
+def compiled(graph: nn.Module, inputs: tuple[Any, ...]) -> Callable[..., Any]:
     """`graph` as machine code for the CPU, from the cache folder or compiled now (which takes minutes for a large network).
 
     Args:
         graph: in inference mode, its weights frozen.
-        inputs: an example.
-        shapes: `torch.export`'s dynamic shapes of the inputs; None fixes all of them.
-        folder: None takes `cache_folder()`.
+        inputs: an example; the package accepts these shapes only.
 
     Raises:
         EngineError: there is no C++ compiler, or compiling failed.
         CompilerError: the folder can't be written or belongs to somebody else.
     """
-    folder = own_folder(folder or cache_folder())
-    path = folder / f"{type(graph).__name__}-{_key(graph, inputs, shapes)}.pt2"
+    folder = own_folder(cache_folder())
+    path = folder / f"{type(graph).__name__}-{_key(graph, inputs)}.pt2"
     with _locked(path.with_suffix(".lock")):
         if not path.is_file():
-            _compile(graph, inputs, shapes, path)
+            _compile(graph, inputs, path)
             _remove_oldest(folder)
     os.utime(path)
     return torch._inductor.aoti_load_package(str(path))
 
 
-def _compile(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any, path: Path) -> None:
+def _compile(graph: nn.Module, inputs: tuple[Any, ...], path: Path) -> None:
     from torch._inductor.utils import fresh_cache
 
     require_compiler("inference.engine.kind=compiled", "inference.engine.kind to eager", EngineError)
@@ -63,17 +62,17 @@ def _compile(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any, path: Path)
         path.parent,
     )
     with torch.inference_mode(False), torch.no_grad():
-        program = torch.export.export(graph, _ordinary(inputs), dynamic_shapes=shapes)
         try:
+            program = torch.export.export(graph, _ordinary(inputs))
             with fresh_cache(), written_aside(path) as aside:
                 made = torch._inductor.aoti_compile_and_package(
                     program, package_path=str(aside.with_suffix(".pt2")), inductor_configs={"freezing": True}
                 )
                 os.replace(made, aside)
-        except (RuntimeError, OSError) as error:
+        except Exception as error:  # torch.export and Inductor raise many kinds
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise EngineError(
-                f"inference.engine: compiling {type(graph).__name__} failed ({str(error).splitlines()[0]}); "
-                "set inference.engine.kind to eager"
+                f"inference.engine: compiling {type(graph).__name__} failed ({reason}); set inference.engine.kind to eager"
             ) from error
 
 
@@ -82,26 +81,20 @@ def _ordinary(values: Any) -> Any:
     return values.clone() if isinstance(values, Tensor) else tuple(_ordinary(value) for value in values)
 
 
-def _key(graph: nn.Module, inputs: tuple[Any, ...], shapes: Any) -> str:
+def _key(graph: nn.Module, inputs: tuple[Any, ...]) -> str:
     digest = hashlib.sha256()
-    about = (torch.__version__, platform.python_version(), cpu_name(), torch.get_num_threads(), shapes, _described(inputs))
-    digest.update(repr(about).encode())
+    versions = torch.__version__, torchvision.__version__, platform.python_version()
+    digest.update(repr((versions, cpu_name(), torch.get_num_threads(), _described(inputs))).encode())
     digest.update(repr(getattr(graph, "essence", None)).encode())
     for name, tensor in sorted((*graph.named_parameters(), *graph.named_buffers())):
         digest.update(f"{name}{_described(tensor)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    for source in _sources(graph):
+    for module in graph.modules():
+        if isinstance(module, fx.GraphModule):  # its code is in no file
+            digest.update(module.code.encode())
+    for source in sources(graph):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:24]
-
-
-def _sources(graph: nn.Module) -> list[Path]:
-    """The files that say what the graph computes: those of its modules, and the functions that they share."""
-    files = {inspect.getfile(type(module)) for module in graph.modules() if not type(module).__module__.startswith("torch.fx")}
-    library = Path(__file__).resolve().parents[2]
-    shared = [library / "models" / "layers" / "padding.py", library / "runtime" / "compiler.py"]
-    shared += [*(library / "ops").glob("*.py"), *(library / "inference" / "engines").rglob("*.py")]
-    return sorted({Path(file) for file in files if "torch" not in Path(file).parts} | set(shared))
 
 
 def _described(values: Any) -> Any:

@@ -1,31 +1,59 @@
 """Decoding and NMS of one image as one graph, by the methods of `yolact.ops.nms` that have static shapes.
 
-P anchors, C classes, d detections at most.
+P locations, K class logits, d detections at most.
 """
 
 from __future__ import annotations
 
-import torch
+from copy import copy
+from typing import Any
+
 from torch import Tensor, nn
 
 from yolact.config.inference import InferenceConfig
-from yolact.ops.boxes import decode
+from yolact.models.one_stage.dense_head import DenseHead
 from yolact.ops.nms import cross_class_nms, fast_nms
 
 
 class SuppressionGraph(nn.Module):
-    """Offsets (P, 4), logits (P, C+1), anchors (P, 4) to the d best survivors, best first: boxes (d, 4) xyxy fractions, scores
-    (d,), labels (d,) int64, indices (d,) int64 of their anchors. If there are fewer, the rest have a score of -1."""
+    """Box regressions (P, 4), logits (P, K), locations (P, 4) and quality (P,), if the head predicts any, to the d best
+    survivors, best first: boxes (d, 4) xyxy fractions, scores (d,), labels (d,) int64, indices (d,) int64 of their locations.
+    If there are fewer, the rest have a score of -1.
 
-    def __init__(self, config: InferenceConfig) -> None:
+    Args:
+        head: decodes boxes and scores; its weights are left out.
+        config: as `suppression_settings` returns it.
+    """
+
+    def __init__(self, head: DenseHead, config: InferenceConfig) -> None:
         super().__init__()
-        self.config = config
-        self.essence = config.essence()  # what the graph is, beside weights and shapes
+        self.head, self.config = _weightless(head), config
+        self.essence = config.essence(), head.decoding()  # what the graph is, beside shapes and sources
 
-    def forward(self, offsets: Tensor, logits: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        boxes = decode(offsets, anchors)
-        scores = torch.softmax(logits, dim=-1)[:, 1:]
+    def forward(
+        self, box: Tensor, logits: Tensor, locations: Tensor, quality: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        boxes, scores = self.head.decode(box, locations), self.head.scores(logits, quality)
         passed = scores.amax(dim=1) > self.config.score_threshold
         nms = fast_nms if self.config.suppression == "fast" else cross_class_nms
-        anchor, label, score = nms(boxes, scores, passed, self.config)
-        return boxes[anchor], score, label, anchor
+        location, label, score = nms(boxes, scores, passed, self.config)
+        return boxes[location], score, label, location
+
+
+def suppression_settings(inference: InferenceConfig) -> InferenceConfig:
+    """The defaults except for the fields that NMS reads, so that settings that differ elsewhere share a graph."""
+    return InferenceConfig(
+        suppression=inference.suppression,
+        nms_iou=inference.nms_iou,
+        score_threshold=inference.score_threshold,
+        second_score_threshold=inference.second_score_threshold,
+        pre_nms_top_k=inference.pre_nms_top_k,
+        max_detections=inference.max_detections,
+        cap_cross_class=inference.cap_cross_class,
+    )
+
+
+def _weightless(head: Any) -> Any:
+    shell = copy(head)
+    shell._parameters, shell._buffers, shell._modules = {}, {}, {}
+    return shell.eval()

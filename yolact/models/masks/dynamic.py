@@ -26,6 +26,7 @@ class DynamicMaskBranch(MaskBranch):
     """Predicts per location the weights of a network of 1x1 convolutions, which turns mask features into a mask."""
 
     section = "mask_features"
+    context_names = ("mask_features",)
 
     def __init__(self, config: DynamicMaskConfig, channels: int) -> None:
         super().__init__()

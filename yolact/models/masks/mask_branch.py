@@ -90,6 +90,8 @@ class MaskBranch(nn.Module):
     """Side S of the input; set by `build_branch`."""
     divisor: str = "positives"
     """Name of the count that divides the terms of `loss`."""
+    context_names: tuple[str, ...] = ()
+    """Names of the tensors of `context` in exported files; those without a name are context_0, context_1, ..."""
 
     def initialise(self) -> None:
         """Draw the weights."""

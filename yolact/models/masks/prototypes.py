@@ -25,6 +25,7 @@ class PrototypeBranch(MaskBranch):
     """Linear combination of prototypes."""
 
     section = "protonet"
+    context_names = ("prototypes",)
 
     def __init__(self, config: PrototypeConfig, channels: int) -> None:
         super().__init__()

@@ -33,12 +33,8 @@ class AnchorHead(DenseHead):
         self.classification = nn.Conv2d(channels, anchors * (num_classes + 1), 3, padding=1)
         self.mask = nn.Conv2d(channels, anchors * parameters_per_location, 3, padding=1) if parameters_per_location else None
         self.columns = (4, num_classes + 1, parameters_per_location)
-        self.register_locations(self.locations_of(config))
-
-    @staticmethod
-    def locations_of(config: YolactConfig) -> Tensor:
         sizes = level_sizes(config.image_size, len(config.anchors.scales))
-        return make_anchors(config.anchors, config.image_size, sizes)
+        self.register_locations(lambda: make_anchors(config.anchors, config.image_size, sizes))
 
     def forward(self, levels: Sequence[Tensor], masks: bool = True) -> Dense:
         outputs = [self._level(level, masks) for level in levels]
@@ -52,6 +48,9 @@ class AnchorHead(DenseHead):
         if self.mask is None or not masks:
             return box, logits, box[..., :0]
         return box, logits, rows(self.mask(level), self.columns[2])
+
+    def decoding(self) -> tuple[()]:
+        return ()
 
     def decode(self, box: Tensor, locations: Tensor) -> Tensor:
         return box_ops.decode(box, locations)

@@ -5,7 +5,7 @@ n images, S the input's side, P locations, K class logits and m mask parameters 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from yolact.config.base import Config
 from yolact.models.base import Counts
 from yolact.models.layers.initialise import xavier
 from yolact.ops.assignment import Matches
@@ -89,17 +90,19 @@ class Assignment:
 class DenseHead(nn.Module):
     """Predicts a box, classes, and mask parameters at every location of the pyramid."""
 
+    config: Config
     locations: Tensor
     """(P, 4) float32 cx, cy, w, h fractions of the input's side; for a point, w and h are its stride. Not stored."""
 
-    @staticmethod
-    def locations_of(config: Any) -> Tensor:
-        """`locations` of the model that `config` describes."""
-        raise NotImplementedError
+    def register_locations(self, make: Callable[[], Tensor]) -> None:
+        """Set `locations` as a buffer that is not stored with the weights; real values also under `torch.device("meta")`."""
+        device = torch.get_default_device()
+        with torch.device("cpu" if device.type == "meta" else device):
+            self.register_buffer("locations", make(), persistent=False)
 
-    def register_locations(self, locations: Tensor) -> None:
-        """Set `locations` as a buffer that is not stored with the weights."""
-        self.register_buffer("locations", locations, persistent=False)
+    def decoding(self) -> Any:
+        """What `decode` and `scores` depend on besides their arguments: equal values mean equal functions."""
+        return self.config.essence()
 
     def initialise(self) -> None:
         """Draw the weights."""

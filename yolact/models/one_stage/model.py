@@ -6,7 +6,7 @@ Source: paper sections 3 and 4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from yolact.models.masks import build_branch
 from yolact.models.masks.mask_branch import Instances, MaskBranch, Truth
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.necks import FPN
-from yolact.models.one_stage.dense_head import Assignment, Dense
+from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead
 from yolact.models.one_stage.heads import build_head
 from yolact.models.one_stage.losses import nan_if_any_nonfinite, semantic_loss
 from yolact.ops.masks import to_pixels
@@ -52,6 +52,10 @@ class OneStage(Model):
     """Backbone → neck → dense head and mask branch."""
 
     config: OneStageConfig
+    class_layers = ("head.classification", "semantic")
+    classifier = "head.classification"
+    outside_forward = ("semantic",)
+    postprocess_sections = ("nms", "assembly")
 
     def __init__(self, config: OneStageConfig, num_classes: int, pretrained: bool = True) -> None:
         super().__init__()
@@ -72,8 +76,7 @@ class OneStage(Model):
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if config.pixels == "imagenet" else ((0.0,) * 3, (255.0,) * 3)
         self.register_pixels(mean, std)
         context = (self.branch.section,) if self.branch is not None and self.branch.section else ()
-        self.section_names = ("preprocess", "backbone", "fpn", *context, "head", "nms", "assembly")
-        self.class_layers = ("head.classification", "semantic")
+        self.section_names = ("preprocess", "backbone", "fpn", *context, "head", *self.postprocess_sections)
 
     def train(self, mode: bool = True) -> OneStage:
         """Training or inference mode; a frozen backbone's batch norm stays in inference mode."""
@@ -151,13 +154,33 @@ class OneStage(Model):
 
     def _survivors(self, raw: Raw, index: int, inference: InferenceConfig) -> Instances:
         """Decode the boxes of one image and apply NMS."""
-        dense, locations = raw.dense, self.head.locations
-        boxes = self.head.decode(dense.box[index], locations)
-        scores = self.head.scores(dense.logits[index], None if dense.quality is None else dense.quality[index])
+        boxes, scores = self.decoded(raw.dense, index)
+        return self.suppressed(boxes, scores, partial(raw.parameters_of, index), inference, index)
+
+    def decoded(self, dense: Dense, index: int) -> tuple[Tensor, Tensor]:
+        """Boxes (P, 4) xyxy fractions of the input's side and foreground scores (P, C) of one image."""
+        quality = None if dense.quality is None else dense.quality[index]
+        return self.head.decode(dense.box[index], self.head.locations), self.head.scores(dense.logits[index], quality)
+
+    def suppressed(
+        self,
+        boxes: Tensor,
+        scores: Tensor,
+        parameters_of: Callable[[Tensor], Tensor],
+        inference: InferenceConfig,
+        index: int = 0,
+    ) -> Instances:
+        """The survivors of NMS in image `index`.
+
+        Args:
+            boxes: (P, 4), as `scores` from `decoded`.
+            scores: (P, C).
+            parameters_of: called with locations (d,), returns their mask parameters (d, m).
+            inference: thresholds and the kind of NMS.
+        """
         kept = suppress(boxes, scores, inference, self.image_size)
-        image = torch.full_like(kept.labels, index)
-        parameters = raw.parameters_of(index, kept.anchors)
-        return Instances(image, boxes[kept.anchors], kept.labels, kept.scores, parameters, locations[kept.anchors])
+        image, at = torch.full_like(kept.labels, index), kept.anchors
+        return Instances(image, boxes[at], kept.labels, kept.scores, parameters_of(at), self.head.locations[at])
 
     def assembled(
         self, survivors: Instances, context: tuple[Tensor, ...], size: tuple[int, int], inference: InferenceConfig
@@ -193,3 +216,7 @@ class OneStage(Model):
     @property
     def prototypes(self) -> PrototypeBranch | None:
         return self.branch if isinstance(self.branch, PrototypeBranch) else None
+
+    @property
+    def dense_head(self) -> DenseHead:
+        return self.head

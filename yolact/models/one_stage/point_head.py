@@ -40,11 +40,7 @@ class PointHead(DenseHead):
         self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
         self.mask = nn.Conv2d(channels, parameters_per_location, 3, padding=1) if parameters_per_location else None
         self.scales = nn.Parameter(torch.ones(levels)) if config.head.scale_per_level else None
-        self.register_locations(self.locations_of(config))
-
-    @staticmethod
-    def locations_of(config: FCOSConfig) -> Tensor:
-        return make_points(config.image_size, level_sizes(config.image_size, 3 + config.fpn.extra_levels))
+        self.register_locations(lambda: make_points(config.image_size, level_sizes(config.image_size, levels)))
 
     def initialise(self) -> None:
         for module in self.modules():
@@ -67,6 +63,9 @@ class PointHead(DenseHead):
         if self.mask is None or not masks:
             return box, logits, box[..., :0], quality
         return box, logits, rows(self.mask(for_boxes), self.mask.out_channels), quality
+
+    def decoding(self) -> float:
+        return self.config.head.class_threshold
 
     def decode(self, box: Tensor, locations: Tensor) -> Tensor:
         return point_ops.decode(box, locations)

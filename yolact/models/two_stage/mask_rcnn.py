@@ -73,7 +73,10 @@ class MaskRCNN(Model):
     config: MaskRCNNConfig
 
     class_layers = ("detector.roi_heads",)
-    section_names = ("preprocess", "backbone", "fpn", "rpn", "box_head", "nms", "mask_head", "assembly")
+    classifier = "detector.roi_heads.box_predictor.cls_score"
+    outside_forward = ("detector.rpn", "detector.roi_heads")
+    postprocess_sections = ("rpn", "box_head", "nms", "mask_head", "assembly")
+    section_names = ("preprocess", "backbone", "fpn", *postprocess_sections)
 
     def __init__(self, config: MaskRCNNConfig, num_classes: int, pretrained: bool = True) -> None:
         super().__init__()

@@ -1,17 +1,21 @@
 """Engines give the reference's answers, for every suppression and branch, or say why they can't."""
 
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
 
-from tests.support.networks import TINY, TINY_FC_MASK, predict, tiny_model
-from tests.yolact.inference.engines.test_graphs import lively
-from yolact.config import BackboneConfig, EngineConfig, InferenceConfig, MaskRCNNConfig
+from tests.support.networks import TINY, TINY_FC_MASK, TINY_POINTS, predict, tiny_model
+from tests.support.paths import ROOT
+from tests.yolact.inference.engines.test_graphs import MASK_RCNN, OWN, lively
+from yolact.config import EngineConfig, InferenceConfig
 from yolact.inference.engines import compiled as engine_module
 from yolact.inference.engines import packages
+from yolact.inference.engines.assembly import AssemblyGraph
 from yolact.inference.engines.compiled import CompiledEngine
 from yolact.inference.engines.engine import EngineError
+from yolact.inference.engines.network_graph import NetworkGraph
 from yolact.inference.predictor import Predictor
 from yolact.models.build import build_model
 from yolact.models.layers.padding import set_padding
@@ -46,7 +50,7 @@ def assert_same(found, expected):
 @pytest.fixture
 def uncompiled(monkeypatch):
     """The engine's graphs as they are: what it makes of them is asked, not the compiler."""
-    monkeypatch.setattr(engine_module, "compiled", lambda graph, inputs, shapes=None: graph)
+    monkeypatch.setattr(engine_module, "compiled", lambda graph, inputs: graph)
 
 
 @pytest.fixture(params=["cpu", "gpu"])
@@ -66,7 +70,7 @@ def way(request, uncompiled, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("config", [TINY, TINY_FC_MASK], ids=["prototypes", "fc_mask"])
+@pytest.mark.parametrize("config", [TINY, TINY_FC_MASK, TINY_POINTS], ids=["prototypes", "fc_mask", "points"])
 @pytest.mark.parametrize("suppression", ["fast", "cross_class", "standard", "traditional"])
 def test_detections_are_the_references(way, config, suppression):
     model = lively(tiny_model(config))
@@ -135,10 +139,24 @@ def test_eager_bf16_is_autocast():
     assert torch.equal(found[0].scores, expected[0].scores)
 
 
-def test_mask_rcnn_refuses_to_be_compiled():
-    config = MaskRCNNConfig(image_size=64, backbone=BackboneConfig(name="resnet_tiny", weights=None, width=4))
-    with pytest.raises(EngineError, match="kind to eager"):
-        Predictor(build_model(config, 3), EngineConfig(kind="compiled"))
+@pytest.mark.parametrize("suppression", ["fast", "standard"])
+@pytest.mark.parametrize("config", [MASK_RCNN, OWN], ids=["mask_rcnn", "import path"])
+def test_models_without_a_dense_head_are_compiled_up_to_their_own_postprocessing(way, config, suppression):
+    model, inference = lively(build_model(config, 3)), InferenceConfig(suppression=suppression, score_threshold=0.1)
+    found, expected = both(model, inference)
+    assert len(expected[0])
+    assert_same(found, expected)
+    names = Predictor(model, EngineConfig(kind="compiled")).section_names
+    assert names == ("preprocess", "network", *model.postprocess_sections)
+
+
+def test_chunks_of_masks_share_a_size(way, monkeypatch):
+    monkeypatch.setattr(engine_module, "instances_at_once", lambda rows, columns: 3)
+    sizes = set()
+    forward = AssemblyGraph.forward
+    monkeypatch.setattr(AssemblyGraph, "forward", lambda self, *inputs: sizes.add(len(inputs[0])) or forward(self, *inputs))
+    assert_same(*both(lively(tiny_model()), InferenceConfig(score_threshold=0.1, max_detections=7)))
+    assert sizes == ({3} if way == "gpu" else set())
 
 
 def test_without_a_compiler_the_error_says_what_to_install(monkeypatch, tmp_path):
@@ -148,10 +166,44 @@ def test_without_a_compiler_the_error_says_what_to_install(monkeypatch, tmp_path
         predict(tiny_model().eval(), pictures(), InferenceConfig(engine={"kind": "compiled"}))
 
 
-def test_code_is_not_loaded_from_where_others_write(tmp_path):
-    tmp_path.chmod(0o777)
+def test_code_is_not_loaded_from_where_others_write(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache_folder().mkdir(parents=True)
+    cache_folder().chmod(0o777)
     with pytest.raises(CompilerError, match="others may write"):
-        packages.compiled(torch.nn.Identity(), (torch.zeros(1),), folder=tmp_path)
+        packages.compiled(torch.nn.Identity(), (torch.zeros(1),))
+
+
+def test_what_cannot_be_compiled_gives_an_engine_error(tmp_path, monkeypatch):
+    class Failing(torch.nn.Module):
+        def forward(self, x):
+            return x if float(x.sum()) > 0 else -x
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(EngineError, match=r"compiling Failing failed .* kind to eager"):
+        packages.compiled(Failing(), (torch.zeros(1),))
+    assert not list(cache_folder().glob("*.pt2"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "matters"),
+    [
+        ("yolact/ops/boxes.py", True),
+        ("yolact/models/one_stage/anchor_head.py", True),
+        ("yolact/models/layers/padding.py", True),
+        ("yolact/inference/engines/passes/folding.py", True),
+        ("experiments/cli/main.py", False),
+        ("yolact/training/loop.py", False),
+        ("docs/export.md", False),
+    ],
+)
+def test_a_package_is_made_again_if_a_file_that_decides_its_code_changes(monkeypatch, changed, matters):
+    graph = NetworkGraph(tiny_model(), torch.float32, masks=True)
+    inputs = (torch.zeros(1, 3, 64, 64),)
+    before, read = packages._key(graph, inputs), Path.read_bytes
+    assert (ROOT / changed).is_file()
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path == ROOT / changed else b""))
+    assert (packages._key(graph, inputs) != before) is matters
 
 
 @pytest.mark.slow

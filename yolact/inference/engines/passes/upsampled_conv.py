@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from yolact.models.masks.protonet import Protonet
 from yolact.ops.resampling import FAR, NEAR
 from yolact.runtime.compiler import materialize
 
@@ -35,6 +36,20 @@ class UpsampledConv(nn.Module):
         by_column = [_doubled(materialize(torch.stack(three)).unbind(0), dim=1) for three in zip(*by_row, strict=True)]
         rows = [torch.stack([F.relu(each + self.bias) for each in row], dim=3) for row in zip(*by_column, strict=True)]
         return torch.stack(rows, dim=2).reshape(n, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
+
+
+class UpsampledProtonet(nn.Module):
+    """What `protonet` computes, up to rounding, with the upsampling after the convolution that follows it."""
+
+    def __init__(self, protonet: Protonet) -> None:
+        super().__init__()
+        self.before, self.output, self.activation = protonet.before, protonet.output, protonet.activation
+        self.upsample_and_convolve = UpsampledConv(protonet.after)
+
+    def forward(self, features: Tensor) -> Tensor:
+        for conv in self.before:
+            features = F.relu(conv(features))
+        return self.activation(self.output(self.upsample_and_convolve(features)))
 
 
 def _doubled(three: Sequence[Tensor], dim: int) -> tuple[Tensor, Tensor]:
