@@ -96,7 +96,7 @@ def export_model(
     """
     if model.dense_head is None:
         raise ExportError(
-            f"{type(model).__name__} can't be exported: its detections don't come from fixed locations; choose a one-stage model"
+            f"{type(model).__name__} can't be exported: its detections come from no fixed locations; choose a one-stage model"
         )
     _require(file_format)
     network = without_unused(deepcopy(model).cpu().eval().requires_grad_(False))

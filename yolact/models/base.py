@@ -44,7 +44,7 @@ class Model(nn.Module):
     classifier: str
     """Name of the layer that makes the class logits."""
     outside_forward: tuple[str, ...] = ()
-    """Names of the modules that `forward` does not call in inference mode: compiled graphs and exported files leave them out."""
+    """Names of modules that `forward` does not call in inference mode; compiled graphs and exported files leave them out."""
     pixel_mean: Tensor
     """(3, 1, 1), as `pixel_std`: normalises the pixels of the input."""
     pixel_std: Tensor

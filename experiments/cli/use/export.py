@@ -28,9 +28,9 @@ def export(
     file_format: str | None,
     out: Path,
 ) -> None:
-    """Write a YOLACT network as an ONNX graph, or as a program of torch.export.
+    """Write a one-stage network as an ONNX graph, or as a program of torch.export.
 
-    The graph goes from pixels to decoded boxes, class probabilities, mask parameters and prototypes; docs/export.md says how to
+    The graph goes from pixels to decoded boxes, class probabilities, mask parameters and prototypes or the like; docs/export.md says how to
     go on from there. The file is compared with the network before it takes its name.
 
     \b

@@ -6,7 +6,7 @@ import torch
 from tests.support.networks import SIZE, TINY_POINTS, predict, random_batch, tiny_model
 from yolact.config import InferenceConfig
 from yolact.config.engine import EngineConfig
-from yolact.inference.export import export_model, output_names, finish
+from yolact.inference.export import export_model, finish, output_names
 from yolact.models.base import resize
 from yolact.training.compile import compiled_loss
 
