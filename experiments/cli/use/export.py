@@ -30,8 +30,8 @@ def export(
 ) -> None:
     """Write a one-stage network as an ONNX graph, or as a program of torch.export.
 
-    The graph goes from pixels to decoded boxes, class probabilities, mask parameters and prototypes or the like; docs/export.md says how to
-    go on from there. The file is compared with the network before it takes its name.
+    The graph goes from pixels to decoded boxes, class probabilities, mask parameters and, for YOLACT, prototypes;
+    docs/export.md says how to go on from there. The file is compared with the network before it takes its name.
 
     \b
     Example:
