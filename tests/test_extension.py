@@ -31,7 +31,6 @@ from yolact.config import (
 from yolact.config import model as config_module
 from yolact.config.base import ConfigError
 from yolact.inference.engines.compiled import CompiledEngine
-from yolact.inference.engines.engine import EngineError
 from yolact.inference.export import ExportError, export_model
 from yolact.measures import declaration
 from yolact.models.masks.mask_branch import Masks
@@ -161,11 +160,14 @@ def test_loss_does_not_depend_on_how_a_batch_is_split(lab):
             torch.testing.assert_close(halves[0][term] + halves[1][term], whole[term], rtol=1e-4, atol=1e-4)
 
 
-def test_a_model_without_a_graph_is_refused_in_one_sentence(lab, tmp_path):
-    model = tiny_model(MODELS["grid"]).eval()
-    with pytest.raises(EngineError, match=r"compiled: .*not Grid.*set inference\.engine\.kind to eager"):
-        predict(model, [torch.zeros(3, 64, 64, dtype=torch.uint8)], INFERENCE.replace(engine=EngineConfig(kind="compiled")))
-    with pytest.raises(ExportError, match="not Grid"):
+def test_a_model_of_its_own_compiles_and_is_not_exported(lab, tmp_path, monkeypatch):
+    monkeypatch.setattr("yolact.inference.engines.compiled.compiled", lambda graph, inputs: graph)
+    model, images = tiny_model(MODELS["grid"]).eval(), [torch.zeros(3, 64, 64, dtype=torch.uint8)]
+    (found,) = predict(model, images, INFERENCE.replace(engine=EngineConfig(kind="compiled")))
+    (expected,) = predict(model, images, INFERENCE)
+    assert len(expected)
+    torch.testing.assert_close(found.boxes, expected.boxes, atol=1e-3, rtol=1e-4)
+    with pytest.raises(ExportError, match="Grid can't be exported"):
         export_model(model, tmp_path / "net.pt2", "torch")
 
 
