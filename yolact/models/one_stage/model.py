@@ -210,8 +210,16 @@ class OneStage(Model):
         """Detections in pixels of an image of `size` (H, W), with what the masks were combined from if that is linear."""
         boxes = to_pixels(survivors.boxes, size)
         boxes = boxes.trunc() if inference.whole_pixel_boxes else boxes
-        linear = (survivors.parameters, context[0]) if self.prototypes is not None and context else (None, None)
-        return Detections(boxes, survivors.scores, survivors.labels, masks, *linear, mask_scores=mask_scores)
+        linear = self.prototypes is not None and bool(context)
+        return Detections(
+            boxes,
+            survivors.scores,
+            survivors.labels,
+            masks,
+            coefficients=survivors.parameters if linear else None,
+            prototypes=context[0] if linear else None,
+            mask_scores=mask_scores,
+        )
 
     @property
     def prototypes(self) -> PrototypeBranch | None:
