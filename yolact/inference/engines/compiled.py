@@ -108,8 +108,8 @@ class CompiledEngine:
         """The survivors of NMS; on a GPU, the absent ones too."""
         config, head = suppression_settings(inference), self.model.dense_head
         dense, locations = raw.dense, head.locations
-        inputs = (dense.box[index], dense.logits[index], locations)
-        inputs = inputs if dense.quality is None else (*inputs, dense.quality[index])
+        quality = () if dense.quality is None else (dense.quality[index],)
+        inputs = (dense.box[index], dense.logits[index], locations, *quality)
         survivors = self._graph(("nms", repr(config)), lambda: SuppressionGraph(head, config), inputs)
         if self.on_cpu:
             there = int((survivors[1] >= 0).sum())

@@ -24,6 +24,8 @@ from yolact.structures import Target
 class AnchorHead(DenseHead):
     """For every anchor: 4 box offsets, C + 1 class logits (column 0 is background), and mask parameters."""
 
+    config: YolactConfig
+
     def __init__(self, config: YolactConfig, num_classes: int, parameters_per_location: int) -> None:
         super().__init__()
         channels, anchors = config.fpn.channels, config.anchors.per_cell

@@ -30,6 +30,8 @@ PRIOR = 0.01
 class PointHead(DenseHead):
     """For every point: 4 distances in strides (ltrb), C class logits, a centerness logit, and mask parameters."""
 
+    config: FCOSConfig
+
     def __init__(self, config: FCOSConfig, num_classes: int, parameters_per_location: int) -> None:
         super().__init__()
         self.config = config
