@@ -1,5 +1,6 @@
-"""The code blocks of the documentation run, in order, in one namespace."""
+"""The code blocks of the documentation run, in order, in one namespace, and the files that documentation names exist."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -10,6 +11,12 @@ from tests.support.paths import ROOT
 from yolact.measures import NAMES, declarations
 
 LIBRARY = ROOT / "docs" / "library.md"
+ROOMS = "yolact experiments analysis benchmarks tests"
+NAMED = re.compile(
+    rf"(?<![\w./<-])((?:{ROOMS.replace(' ', '|')}|docs|notebooks|results/reference)/"
+    r"(?:[\w-]+/)*(?:[\w-]+\.[a-z]{1,5}\b|(?=[`) ])))"
+)
+"""Files of the project in prose, and folders that end in a slash."""
 
 
 def blocks(path):
@@ -33,7 +40,7 @@ def test_the_page_shows_every_public_name():
     import yolact
 
     shown = "\n".join(blocks(LIBRARY))
-    not_called = {"Detections", "Kept", "Matches", "Normalizer", "RawOutputs", "fast_nms"}
+    not_called = {"Detections", "Kept", "Matches", "fast_nms"}
     missing = [name for name in yolact.__all__ if not re.search(rf"\b{name}\b", shown)]
     assert set(missing) <= not_called
 
@@ -61,3 +68,37 @@ def test_public_names_are_never_modules():
     assert all(getattr(yolact, name) is getattr(yolact, name) for name in yolact.__all__)
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = yolact.no_such_name
+
+
+def docstrings(path):
+    """Strings that are statements: docstrings of modules, classes, functions and attributes."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.value.value
+
+
+def prose():
+    """(file, its text for readers)."""
+    for page in (ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")):
+        yield page, page.read_text(encoding="utf-8")
+    for room in ROOMS.split():
+        for source in (ROOT / room).rglob("*.py"):
+            yield source, "\n".join(docstrings(source))
+
+
+def test_files_that_are_named_exist():
+    named = [(str(path.relative_to(ROOT)), name) for path, text in prose() for name in NAMED.findall(text)]
+    assert len(named) > 100
+    assert [each for each in named if not (ROOT / each[1]).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("see `yolact/models/build.py` and docs/library.md.", ["yolact/models/build.py", "docs/library.md"]),
+        ("(`yolact/branches/`)", ["yolact/branches/"]),
+        ("reference `layers/box_utils.py`; analysis/pages/<name>.py; ~/.cache/yolact/engines", []),
+    ],
+)
+def test_names_of_files_are_recognised(text, found):
+    assert NAMED.findall(text) == found

@@ -8,7 +8,7 @@ from yolact.config.base import Config
 
 
 class EngineConfig(Config):
-    """How inference is carried out (`yolact/engines/`)."""
+    """How inference is carried out (`yolact/inference/engines/`)."""
 
     kind: Literal["eager", "compiled"] = "eager"
     """PyTorch operator by operator (the reference), or compiled for this machine ahead of the first image."""

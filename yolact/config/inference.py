@@ -13,7 +13,7 @@ from yolact.config.interventions import Intervention, NoIntervention
 
 
 class InferenceConfig(Config):
-    """Decoding, suppression and mask assembly (`yolact/inference/postprocess.py`)."""
+    """Decoding, suppression and mask assembly (`Model.postprocess`, `yolact/models/base.py`)."""
 
     suppression: Annotated[Literal["fast", "standard", "traditional", "cross_class"], AfterNetwork()] = "fast"
     """Which non-maximum suppression; `yolact/ops/nms.py` defines each."""

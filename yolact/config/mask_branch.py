@@ -85,7 +85,7 @@ class DynamicMaskConfig(Config):
 
 
 class NoMaskConfig(Config):
-    """No masks: the detector learns boxes and classes alone (`yolact/models/masks/no_masks.py`)."""
+    """No masks: the detector learns boxes and classes only (`yolact/models/one_stage/model.py`)."""
 
     kind: Literal["none"] = "none"
 
