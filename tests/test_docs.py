@@ -78,9 +78,12 @@ def docstrings(path):
 
 
 def prose():
-    """(file, its text for readers)."""
+    """(file, its text for readers, without the names of files that a page itself gives in full)."""
     for page in (ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")):
-        yield page, page.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
+        for given in re.findall(r'^```\w+ title="(.*)"$', text, re.MULTILINE):
+            text = text.replace(given, "")
+        yield page, text
     for room in ROOMS.split():
         for source in (ROOT / room).rglob("*.py"):
             yield source, "\n".join(docstrings(source))
