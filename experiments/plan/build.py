@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from experiments.graph import in_order
+from experiments.plan.ids import FileDigests, stage_id
 from experiments.spec.config import RunConfig
 from experiments.spec.document import SpecError
 from experiments.spec.paper import check_names, printed, published
 from experiments.spec.resolve import Resolved, resolve
 from experiments.spec.schema import LoadedScale, LoadedSpec, SpecAtScale
-from experiments.spec.tree import value_at, with_value
 from experiments.spec.variants import Setting, Variant, reference_of, seeds_of, variants_of
 from experiments.stages.custom_code import code_digests
 from experiments.stages.kind import Kind
@@ -26,8 +23,6 @@ from experiments.stages.table import KINDS
 from experiments.store.folder import processes
 from experiments.store.metrics import metrics_of
 from yolact.config import Config
-from yolact.config.fields import FilePath, marked
-from yolact.runtime.files import digest
 
 
 @dataclass(frozen=True)
@@ -107,9 +102,9 @@ class Plan:
     def _titles(self) -> dict[str, str]:
         owners: dict[str, list[Run]] = {}
         for run in self.runs:
-            for stage_id in run.stages.values():
-                owners.setdefault(stage_id, []).append(run)
-        return {stage_id: _title(self.stages[stage_id].kind, runs) for stage_id, runs in owners.items()}
+            for stage in run.stages.values():
+                owners.setdefault(stage, []).append(run)
+        return {stage: _title(self.stages[stage].kind, runs) for stage, runs in owners.items()}
 
     def only(self, variants: Iterable[str]) -> set[str]:
         """Ids of the stages of these variants."""
@@ -157,7 +152,7 @@ def build_plan(
     wanted = in_order(measure or ("train", *named), lambda kind: kinds[kind].inputs)
     if "train" in wanted and "train" not in data.splits:
         raise SpecError(f"data set {data.name!r} has no split 'train' to learn from; it has: {', '.join(data.splits)}")
-    files = _Files(asked.config)
+    files = FileDigests(asked.config)
     stages: dict[str, Stage] = {}
     runs = []
     for variant in variants:
@@ -178,7 +173,7 @@ def build_plan(
 class _Parts:
     """The stages of one variant; the fields of each kind are made once for all seeds."""
 
-    def __init__(self, config: RunConfig, split: str, data: DataInfo, location: str, weights: _Files) -> None:
+    def __init__(self, config: RunConfig, split: str, data: DataInfo, location: str, weights: FileDigests) -> None:
         self.config, self.split, self.data, self.location, self.weights = config, split, data, location, weights
         self.fields: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str], dict[str, str]]] = {}
 
@@ -206,38 +201,6 @@ class _Parts:
         if kind.distributed and runtime.processes > 1:
             where |= {"devices": runtime.devices, "nodes": runtime.nodes}
         return Stage(stage_id({**content, "fields": essence}), content, where)
-
-
-class _Files:
-    """What is given as a path enters an id by its digest, never by its path."""
-
-    def __init__(self, config: type[RunConfig]) -> None:
-        self.paths = marked(config, FilePath)
-        self.digests: dict[str, str] = {}
-
-    def by_digest(self, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        """The fields with `sha256:...` in place of such paths, and {that text: the path}."""
-        files = {}
-        for field, mark in self.paths.items():
-            path = value_at(fields, field)
-            if path and path not in mark.words:
-                text = self._digest(path, ".".join(field), mark)
-                fields = with_value(fields, field, text)
-                files[text] = str(Path(path).absolute())
-        return fields, files
-
-    def _digest(self, path: str, field: str, mark: FilePath) -> str:
-        if path not in self.digests:
-            if not (Path(path).is_file() or (mark.folder and Path(path).is_dir())):
-                raise SpecError(f"{field}: no such file: {path}")
-            self.digests[path] = f"sha256:{digest(Path(path))}"
-        return self.digests[path]
-
-
-def stage_id(content: Mapping[str, Any]) -> str:
-    """kind-<first 16 hex digits of the SHA-256 of the content's canonical JSON>."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return f"{content['kind']}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _split(config: RunConfig, data: DataInfo) -> str:

@@ -46,7 +46,7 @@ class FCMaskConfig(Config):
 
 
 class DynamicMaskConfig(Config):
-    """CondInst: every object's own small network over shared mask features (`yolact/models/masks/dynamic.py`).
+    """CondInst: every object's own small network over shared mask features (`yolact/models/masks/condinst.py`).
 
     Defaults are the official code's. No mask is cropped.
     """

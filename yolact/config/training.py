@@ -11,7 +11,7 @@ from yolact.config.fields import FilePath, Fraction, Positive
 
 
 class AugmentationConfig(Config):
-    """SSD's augmentations (`yolact/data/augment.py`); each switch turns one step on."""
+    """SSD's augmentations (`yolact/data/augmentation.py`); each switch turns one step on."""
 
     photometric: bool = True
     """Brightness, contrast, saturation, hue, each with probability one half."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from yolact.config import AugmentationConfig
-from yolact.data.augment import training_sample
+from yolact.data.augmentation import training_sample
 from yolact.data.coco import CocoSplit, Instances
 from yolact.data.findings import DatasetError
 from yolact.errors import UserError

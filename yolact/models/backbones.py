@@ -194,7 +194,7 @@ def _fetch(imagenet, name: str):
 
 def _load(backbone: Backbone, path: Path) -> None:
     from yolact.models.checkpoint import read_state_dict
-    from yolact.models.official.layout import darknet_names
+    from yolact.models.official.names import darknet_names
 
     state = darknet_names(read_state_dict(path)) if isinstance(backbone, DarkNet53) else read_state_dict(path)
     own = backbone.state_dict()

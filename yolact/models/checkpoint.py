@@ -12,7 +12,7 @@ from torch import Tensor
 
 from yolact.errors import UserError
 from yolact.models.base import Model
-from yolact.models.official.layout import State, from_official, is_official
+from yolact.models.official.names import State, from_official, is_official
 from yolact.runtime.files import written_aside
 
 

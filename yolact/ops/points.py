@@ -1,6 +1,6 @@
 """FCOS: boxes as distances from points, and which points answer for which object.
 
-P points, n objects. Distances run left, top, right, bottom (ltrb). `yolact.ops.locations.make_points` makes the points.
+P points, n objects. Distances run left, top, right, bottom (ltrb). `yolact.ops.anchors.make_points` makes the points.
 Source: Tian et al., "FCOS" (ICCV 2019, TPAMI 2021).
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_area
 
-from yolact.ops.assignment import BACKGROUND, NEUTRAL, Matches
+from yolact.ops.matching import BACKGROUND, NEUTRAL, Matches
 
 
 class Points(NamedTuple):

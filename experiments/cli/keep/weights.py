@@ -88,7 +88,7 @@ def convert(file: Path, layout: str, preset_name: str | None, out: Path) -> None
     if out.exists():
         raise UserError(f"{out}: exists already; choose another --out, or delete it")
     from yolact.models.checkpoint import write_state_dict
-    from yolact.models.official.layout import to_official
+    from yolact.models.official.names import to_official
 
     model: Any = _loaded(file, preset_name)
     state = to_official(model) if layout == "official" else model.state_dict()

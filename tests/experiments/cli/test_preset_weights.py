@@ -16,7 +16,7 @@ from yolact.config import InferenceConfig, TrainingConfig, presets
 from yolact.config.categories import COCO, PASCAL
 from yolact.models.build import build_model
 from yolact.models.checkpoint import write_state_dict
-from yolact.models.official.layout import to_official
+from yolact.models.official.names import to_official
 
 REFERENCE = SHARED / "data" / "evaluator_refs" / "instances_val2014_100.json"
 

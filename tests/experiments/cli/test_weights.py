@@ -16,7 +16,7 @@ from tests.support.networks import TINY, tiny_model
 from tests.support.paths import ROOT
 from yolact.config.presets import PRESETS, Preset
 from yolact.models.checkpoint import read_state_dict, write_state_dict
-from yolact.models.official.layout import is_official, to_official
+from yolact.models.official.names import is_official, to_official
 from yolact.models.official.published import PUBLISHED
 
 PLACE = "/dbolya/yolact-base/resolve/main/yolact_base_54_800000.pth"

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from experiments.plan.build import DataInfo, build_plan, stage_id
+from experiments.plan.build import DataInfo, build_plan
 from experiments.plan.explain import reasons
+from experiments.plan.ids import stage_id
 from experiments.spec.document import SpecError
 from experiments.spec.resolve import parse_setting
 from experiments.spec.schema import load_scale, load_spec

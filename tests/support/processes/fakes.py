@@ -13,7 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))  # as a script, find the checkout
 
-from experiments.plan.build import Plan, Run, Stage, stage_id
+from experiments.plan.build import Plan, Run, Stage
+from experiments.plan.ids import stage_id
 from experiments.run import worker
 from experiments.stages.kind import Interrupted, Kind, StageContext
 from tests.support.processes import writes

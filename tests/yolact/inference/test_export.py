@@ -16,7 +16,7 @@ from yolact.inference import export
 from yolact.inference.export import ABOUT, TOLERANCE, ExportError, export_model, finish
 from yolact.models.base import resize
 from yolact.models.build import build_model
-from yolact.ops.locations import level_sizes
+from yolact.ops.anchors import level_sizes
 
 OUTPUTS = ("boxes", "probabilities", "mask_parameters", "prototypes")
 CONFIGS = {"prototypes, pixels 0..1": TINY.replace(pixels="unit"), "fc_mask": TINY_FC_MASK}

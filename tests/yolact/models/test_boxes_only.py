@@ -15,7 +15,7 @@ from yolact.config import (
     NoMaskConfig,
     SpeedConfig,
 )
-from yolact.data.augment import training_sample
+from yolact.data.augmentation import training_sample
 from yolact.data.coco import Instances
 from yolact.data.patches import Patches
 from yolact.evaluation.results import to_records

@@ -13,7 +13,7 @@ from yolact.config.presets import PRESETS
 from yolact.errors import UserError
 from yolact.models.build import build_model
 from yolact.models.checkpoint import load_weights, read_state_dict, write_state_dict
-from yolact.models.official.layout import from_official, is_official, to_official
+from yolact.models.official.names import from_official, is_official, to_official
 
 LISTINGS = SHARED / "state-dicts"
 

@@ -14,7 +14,7 @@ from yolact.models.masks.fc_mask import average_pool_boxes
 from yolact.models.one_stage.dense_head import Dense
 from yolact.models.one_stage.losses import class_loss
 from yolact.models.one_stage.model import Raw
-from yolact.ops.locations import make_anchors
+from yolact.ops.anchors import make_anchors
 
 CLASSES, K, FC = 3, 3, 3
 PRIORS = make_anchors(AnchorConfig(scales=((12,), (28,), (44,))), SIZE, [(4, 4), (2, 2), (1, 1)])  # 63 anchors

@@ -11,7 +11,7 @@ from yolact.config.model.parts import IMAGENET_MEAN, IMAGENET_STD
 from yolact.config.presets import PRESETS
 from yolact.models.base import resize
 from yolact.models.build import build_model
-from yolact.models.official.layout import to_official
+from yolact.models.official.names import to_official
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torchvision.models.detection.fcos import FCOS
 
 from tests.reference import slow_points
-from yolact.ops.locations import level_sizes, make_points
+from yolact.ops.anchors import level_sizes, make_points
 from yolact.ops.masks import centres_of_mass
 from yolact.ops.points import centerness, decode, encode, match_points, points_of
 

@@ -84,7 +84,7 @@ class YolactConfig(DetectorConfig):
 
 
 class FCOSConfig(DetectorConfig):
-    """FCOS: points instead of anchors, sigmoid classes, centerness (`yolact/models/one_stage/point_head.py`).
+    """FCOS: points instead of anchors, sigmoid classes, centerness (`yolact/models/one_stage/fcos_head.py`).
 
     With the mask branch "dynamic" it is CondInst. Defaults are the official code's, except that inputs are squares of 550
     pixels, as for the other models. The papers resize the short side to 800 (640 to 800 in training), pad to multiples of 32,

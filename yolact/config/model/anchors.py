@@ -11,7 +11,7 @@ from yolact.config.fields import Fraction, ScalesWith, Side
 
 
 class AnchorConfig(Config):
-    """Prior boxes (`yolact/ops/locations.py`)."""
+    """Prior boxes (`yolact/ops/anchors.py`)."""
 
     scales: Annotated[tuple[tuple[Side, ...], ...], ScalesWith("image_size")] = ((24,), (48,), (96,), (192,), (384,))
     """Side lengths in input pixels, one tuple per pyramid level from P3 upwards."""
@@ -44,7 +44,7 @@ class HeadConfig(Config):
 
 
 class MatchingConfig(Config):
-    """Which anchors are positive (`yolact/ops/assignment.py`)."""
+    """Which anchors are positive (`yolact/ops/matching.py`)."""
 
     positive_iou: Fraction = 0.5
     """At or above: positive."""

@@ -52,7 +52,7 @@ class BackboneConfig(Config):
 
 
 class FPNConfig(Config):
-    """The feature pyramid P3..P7 (`yolact/models/necks.py`)."""
+    """The feature pyramid P3..P7 (`yolact/models/fpn.py`)."""
 
     channels: Positive = 256
     """Channels of every level."""
@@ -60,7 +60,8 @@ class FPNConfig(Config):
     """Levels above P5, each a stride-2 convolution of the one below: 2 gives P6 and P7."""
     extra_from: Literal["P5", "C5"] = "P5"
     """What P6 is made of: P5 after its ReLU (official code), or the backbone's C5, as RetinaNet first had it."""
-    upsample: Literal["bilinear", "nearest"] = "bilinear"
+    # left out of plain data at their defaults, so that what describes an older network keeps its bytes
+    upsample: Literal["bilinear", "nearest"] = Field(default="bilinear", exclude_if=lambda value: value == "bilinear")
     """From a level to the finer one: bilinear (YOLACT), or nearest (the FPN paper, and FCOS)."""
-    relu: bool = True
+    relu: bool = Field(default=True, exclude_if=lambda value: value)
     """ReLU after the outputs P3, P4, P5 (YOLACT). Without, P7 is made of P6 after a ReLU, as RetinaNet and FCOS do."""

@@ -32,7 +32,7 @@ class PointMatchingConfig(Config):
 
 
 class PointHeadConfig(Config):
-    """FCOS's prediction head, shared by all levels (`yolact/models/one_stage/point_head.py`)."""
+    """FCOS's prediction head, shared by all levels (`yolact/models/one_stage/fcos_head.py`)."""
 
     convs: Annotated[int, Field(ge=0)] = 4
     """3x3 convolutions, each with GroupNorm and ReLU, of the class tower and of the box tower."""
@@ -47,7 +47,7 @@ class PointHeadConfig(Config):
 
 
 class PointLossConfig(Config):
-    """Weights of FCOS's loss terms (`yolact/models/one_stage/point_losses.py`)."""
+    """Weights of FCOS's loss terms (`yolact/models/one_stage/fcos_losses.py`)."""
 
     box: Annotated[float, Field(ge=0)] = 1.0
     classification: Annotated[float, Field(ge=0)] = 1.0

@@ -27,7 +27,7 @@ from yolact.inference.engines.suppression import SuppressionGraph, suppression_s
 from yolact.models.base import Model
 from yolact.models.masks.mask_branch import Instances
 from yolact.models.masks.prototypes import PrototypeBranch, assemble
-from yolact.ops.locations import level_sizes
+from yolact.ops.anchors import level_sizes
 from yolact.ops.nms import STATIC
 from yolact.ops.resampling import matrix, taps
 from yolact.runtime.profiling import section

@@ -11,7 +11,7 @@ from yolact.config.mask_branch import (
     PrototypeConfig,
 )
 from yolact.models.custom import construct
-from yolact.models.masks.dynamic import DynamicMaskBranch
+from yolact.models.masks.condinst import DynamicMaskBranch
 from yolact.models.masks.fc_mask import FCMaskBranch
 from yolact.models.masks.mask_branch import MaskBranch
 from yolact.models.masks.prototypes import PrototypeBranch

@@ -16,8 +16,8 @@ from yolact.models.base import Counts
 from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead, objects_of, rows
 from yolact.models.one_stage.losses import box_loss, class_loss
 from yolact.ops import boxes as box_ops
-from yolact.ops.assignment import Matches, match_batch
-from yolact.ops.locations import level_sizes, make_anchors
+from yolact.ops.anchors import level_sizes, make_anchors
+from yolact.ops.matching import Matches, match_batch
 from yolact.structures import Target
 
 

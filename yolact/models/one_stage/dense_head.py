@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from yolact.config.base import Config
 from yolact.models.base import Counts
 from yolact.models.layers.initialise import xavier
-from yolact.ops.assignment import Matches
+from yolact.ops.matching import Matches
 from yolact.structures import Target
 
 

@@ -4,7 +4,7 @@ import pytest
 from tests.reference import slow_yolact
 from yolact.config import AnchorConfig
 from yolact.config.presets import PRESETS
-from yolact.ops.locations import level_sizes, make_anchors
+from yolact.ops.anchors import level_sizes, make_anchors
 
 COCO = ((24,), (48,), (96,), (192,), (384,))
 SIDES = {400: [50, 25, 13, 7, 4], 550: [69, 35, 18, 9, 5], 700: [88, 44, 22, 11, 6]}

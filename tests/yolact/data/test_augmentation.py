@@ -12,8 +12,8 @@ from torchvision import tv_tensors
 
 from yolact.config import AugmentationConfig
 from yolact.config.model.parts import IMAGENET_MEAN
-from yolact.data import augment
-from yolact.data.augment import Photometric, SampleCrop, shift_hsv, training_sample
+from yolact.data import augmentation as augment
+from yolact.data.augmentation import Photometric, SampleCrop, shift_hsv, training_sample
 from yolact.data.coco import Instances
 from yolact.data.patches import Patches
 

@@ -10,7 +10,7 @@ from tests.reference import slow_dynamic
 from tests.support.networks import random_target
 from yolact.config import DynamicMaskConfig, InferenceConfig
 from yolact.models.masks import build_branch
-from yolact.models.masks.dynamic import dice_loss
+from yolact.models.masks.condinst import dice_loss
 from yolact.models.masks.mask_branch import Instances, Truth
 
 SIDE = 128

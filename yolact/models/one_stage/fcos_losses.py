@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
-from yolact.ops.assignment import BACKGROUND, NEUTRAL
+from yolact.ops.matching import BACKGROUND, NEUTRAL
 
 
 def focal_loss(logits: Tensor, classes: Tensor, alpha: float, gamma: float) -> Tensor:

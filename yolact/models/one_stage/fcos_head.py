@@ -15,12 +15,12 @@ from torch.nn import functional as F
 from yolact.config.model import FCOSConfig
 from yolact.models.base import Counts
 from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead, rows
+from yolact.models.one_stage.fcos_losses import focal_loss, giou_loss
 from yolact.models.one_stage.losses import nan_if_any_nonfinite
-from yolact.models.one_stage.point_losses import focal_loss, giou_loss
 from yolact.ops import points as point_ops
-from yolact.ops.assignment import Matches
-from yolact.ops.locations import level_sizes, make_points
+from yolact.ops.anchors import level_sizes, make_points
 from yolact.ops.masks import centres_of_mass
+from yolact.ops.matching import Matches
 from yolact.structures import Target
 
 PRIOR = 0.01

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.reference import slow_yolact
 from yolact.config import MatchingConfig
-from yolact.ops.assignment import match
+from yolact.ops.matching import match
 
 EMPTY = torch.zeros(0, 4)
 
