@@ -13,7 +13,7 @@ from experiments.run.forkserver import PARENT
 from experiments.store.lease import Holder
 from yolact.errors import UserError
 
-HOLDER = Holder("token", socket.gethostname(), 1234, 0, 0.0)
+HOLDER = Holder("token", socket.gethostname(), 1234, 0, 0.0, alive=True)
 
 
 @pytest.mark.parametrize(("error", "raises"), [(ProcessLookupError, False), (PermissionError, True), (None, False)])
