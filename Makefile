@@ -32,7 +32,7 @@ demo: .venv/installed
 	printf 'Took %d min %d s.\n' $$((($$(date +%s) - start) / 60)) $$((($$(date +%s) - start) % 60)); \
 	exit $$status
 
-# 33 trainings of 600 iterations, a third of the toy scale's length. A folder of its own keeps the demo's record.
+# 36 trainings of 600 iterations, a third of the toy scale's length. A folder of its own keeps the demo's record.
 paper-toy: .venv/installed
 	@$(BIN)/yolact run --all --scale toy --seeds 0 --set training.iterations=600 --results results/paper-toy; status=$$?; \
 	[ $$status -gt 1 ] || $(BIN)/yolact report --all --scale toy --results results/paper-toy || status=$$?; \
