@@ -1,7 +1,7 @@
-"""Walks over a graph without circles, given as {node: the nodes that its arrows lead to}; every walk is linear.
+"""Traversals of an acyclic graph, given as {node: its successors}; each takes linear time.
 
-A node that the mapping lacks has no arrows. With {stage: its inputs} arrows lead to what a stage needs; `reversed_arrows` gives
-{stage: what needs it}.
+A node missing from the mapping has no successors. With {stage: its inputs}, the successors of a stage are its inputs;
+`reversed_arrows` gives {stage: the stages that need it}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Arrows = Mapping[Node, Iterable[Node]]
 
 
 def reversed_arrows(arrows: Arrows[Node]) -> dict[Node, list[Node]]:
-    """{node: the nodes whose arrows lead to it}, every node of `arrows` among the keys."""
+    """{node: its predecessors}, with every node of `arrows` among the keys."""
     found: dict[Node, list[Node]] = {node: [] for node in arrows}
     for node, others in arrows.items():
         for other in others:
@@ -23,10 +23,10 @@ def reversed_arrows(arrows: Arrows[Node]) -> dict[Node, list[Node]]:
 
 
 def reach(begin: Iterable[Node], follow: Callable[[Node], Iterable[Node]]) -> list[Node]:
-    """The nodes that `begin` leads to, directly or not, without those of `begin` themselves; nearer ones first."""
+    """Nodes reachable from `begin`, without those of `begin`; nearer ones first."""
     seen = dict.fromkeys(begin)
     pending, begun = list(seen), len(seen)
-    for node in pending:  # grows meanwhile
+    for node in pending:  # grows during the loop
         for other in follow(node):
             if other not in seen:
                 seen[other] = None
@@ -35,7 +35,7 @@ def reach(begin: Iterable[Node], follow: Callable[[Node], Iterable[Node]]) -> li
 
 
 def in_order(wanted: Iterable[Node], needs: Callable[[Node], Iterable[Node]]) -> list[Node]:
-    """The wanted nodes and all that they need, directly or not, each after what it needs."""
+    """The wanted nodes and their direct and indirect needs, in topological order: each after its needs."""
     ordered: dict[Node, None] = {}
     pending = [(node, False) for node in reversed(list(wanted))]
     while pending:
@@ -49,7 +49,7 @@ def in_order(wanted: Iterable[Node], needs: Callable[[Node], Iterable[Node]]) ->
 
 
 def longest_paths(arrows: Arrows[Node], length: Callable[[Node], float]) -> dict[Node, float]:
-    """{node: the length of the longest path that begins at it, its own included}."""
+    """{node: length of the longest path that begins at it}, the node's own length included."""
     found: dict[Node, float] = {}
     for node in in_order(arrows, lambda each: arrows.get(each, ())):
         found[node] = length(node) + max((found[other] for other in arrows.get(node, ())), default=0.0)

@@ -1,4 +1,4 @@
-"""From a spec at a scale to a graph of stages with content ids. Needs neither torch nor the data itself."""
+"""Plan a spec at a scale as a graph of stages with content ids. Needs neither torch nor the data's files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from yolact.config import Config
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What planning knows of a data set."""
+    """Properties of a data set that planning needs."""
 
     name: str
     id: str
@@ -43,8 +43,7 @@ class Stage:
     """Kind, version, fields, inputs, seed, data, threads, device, and the code of import paths. The id hashes them, without the
     fields at their defaults."""
     location: Mapping[str, Any]
-    """Where things lie on this machine (data set, weight files), and by how many processes it is worked on; no part of the
-    id."""
+    """Paths on this machine (data set, weight files), and the number of processes; not part of the id."""
 
     @property
     def kind(self) -> str:
@@ -61,7 +60,7 @@ class Stage:
 
     @property
     def processes(self) -> int:
-        """Processes that work on it together, each with so many threads."""
+        """Number of processes that work on it, each with `threads` threads."""
         return processes(self.location)
 
     @property
@@ -82,7 +81,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a question at a scale takes."""
+    """All stages of a spec at a scale."""
 
     name: str
     """`<experiment>-<scale>`"""
@@ -95,7 +94,7 @@ class Plan:
     """By variant."""
 
     def title(self, stage_id: str) -> str:
-        """A stage named for people: the variants and seeds it belongs to, and its kind."""
+        """Readable title of a stage: its variants, its seeds and its kind."""
         return self._titles[stage_id]
 
     @cached_property
@@ -133,9 +132,9 @@ def build_plan(
     """The plan of a spec at a scale on a data set.
 
     Args:
-        location: name or path the data set is opened by, where that differs from its name.
+        location: name or path that the data set is opened by, if it differs from its name.
         settings: from `--set`.
-        seeds: in place of the spec's.
+        seeds: replace the spec's.
 
     Raises:
         SpecError: anything wrong in spec, scale or settings.
@@ -171,7 +170,7 @@ def build_plan(
 
 
 class _Parts:
-    """The stages of one variant; the fields of each kind are made once for all seeds."""
+    """Builds the stages of one variant; the fields of each kind are computed once for all seeds."""
 
     def __init__(self, config: RunConfig, split: str, data: DataInfo, location: str, weights: FileDigests) -> None:
         self.config, self.split, self.data, self.location, self.weights = config, split, data, location, weights
@@ -204,7 +203,7 @@ class _Parts:
 
 
 def _split(config: RunConfig, data: DataInfo) -> str:
-    """The split that is reported on: the configured one, else `test`, else `val`."""
+    """The evaluated split: the configured one, else `test`, else `val`."""
     asked = config.evaluation.split
     if asked is not None and asked not in data.splits:
         raise SpecError(f"evaluation.split: data set {data.name!r} has no split {asked!r}; it has: {', '.join(data.splits)}")

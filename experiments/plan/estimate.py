@@ -1,9 +1,9 @@
-"""How long a stage will take and how much memory, from earlier stages: the one estimator of a command.
+"""Estimates of a stage's time and memory from earlier stages.
 
-A training takes its iterations at the throughput measured for the same network (`experiments.plan.measured`). Any other stage,
-and a training whose network was not measured, takes as long as stages alike: of the same kind, device, threads and size of
-network (model kind, backbone, image size). Trainings alike are scaled by their work, iterations × images per iteration; other
-kinds are compared within one data set.
+The time of a training is its iterations at the throughput measured for the same network (`experiments.plan.measured`). The time
+of any other stage, and of a training without a measured network, is that of similar stages: same kind, device, threads and size
+of network (model kind, backbone, image size). Times of similar trainings are scaled by work, iterations × images per iteration.
+Other kinds are compared within one data set.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _Key = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a stage is expected to take; None where nothing alike was measured."""
+    """Expected time and memory of a stage; None if no similar stage was measured."""
 
     seconds: float | None = None
-    """Wall-clock time on its own."""
+    """Wall-clock time of a separate run."""
     memory_bytes: int | None = None
-    """Most memory that any stage alike has held: of the graphics card where it ran on one, else of the machine."""
+    """Peak memory of any similar stage: of the GPU if it ran on one, else of the machine."""
     sharable_seconds: float | None = None
-    """What of the time is saved if another stage on the same inputs shares its work; None where it can't, or unknown."""
+    """Part of the time that is saved if another stage on the same inputs shares its work; None if it can't, or unknown."""
     source: Throughput | None = None
-    """The measured throughput that the time follows from; None if it is that of stages alike."""
+    """The measured throughput that the time follows from; None if it comes from similar stages."""
 
     def __str__(self) -> str:
         if self.seconds is None:
@@ -44,7 +44,7 @@ class Estimate:
 
 @dataclass
 class _Alike:
-    """What stages alike took."""
+    """Measurements of similar stages."""
 
     seconds_per_work: list[float] = field(default_factory=list)
     memory_bytes: int = 0
@@ -65,7 +65,7 @@ class Estimates:
     """Estimates from a results folder, which is read once.
 
     Args:
-        planned: stages that may not be recorded yet, by id; a stage's network is that of the training it builds on.
+        planned: stages, by id, that may not be recorded yet. A stage's network is that of the training it builds on.
     """
 
     def __init__(self, store: Store, planned: Mapping[str, Stage]) -> None:
@@ -85,7 +85,7 @@ class Estimates:
         self._made: dict[str, Estimate] = {}
 
     def of(self, stage: Stage) -> Estimate:
-        """What the stage is expected to take."""
+        """The estimate for a stage."""
         if stage.id not in self._made:
             self._made[stage.id] = self._estimate(stage)
         return self._made[stage.id]
@@ -123,8 +123,8 @@ class Estimates:
 
 
 def lengths(estimates: Estimates, stages: Mapping[str, Stage]) -> dict[str, float]:
-    """By id, what each stage takes: in seconds if anything like it was measured, else in units of `relative_length` scaled to
-    seconds by the stages that were."""
+    """{id: expected seconds} of stages: from similar measured stages, else `relative_length` scaled to seconds by the measured
+    ones."""
     relative = {stage_id: relative_length(stage) for stage_id, stage in stages.items()}
     seconds = {stage_id: estimates.of(stage).seconds for stage_id, stage in stages.items()}
     ratios = [known / relative[stage_id] for stage_id, known in seconds.items() if known]
@@ -133,7 +133,7 @@ def lengths(estimates: Estimates, stages: Mapping[str, Stage]) -> dict[str, floa
 
 
 def relative_length(stage: Stage) -> float:
-    """A rough measure of a stage's length: input pixels of a training, in units of a small evaluation; 1 for other kinds."""
+    """A rough length of a stage: input pixels of a training, in units of a small evaluation; 1 for other kinds."""
     fields = stage.content["fields"]
     training = fields.get("training")
     if not isinstance(training, Mapping):
@@ -144,7 +144,7 @@ def relative_length(stage: Stage) -> float:
 
 
 def _network_or_inputs(content: Mapping[str, Any]) -> _Key | list[str]:
-    """Kind, backbone and image size of the model that a stage trains; of one that trains none, the ids of its inputs."""
+    """Kind, backbone and image size of the model that a stage trains; for other stages, the ids of their inputs."""
     model = content["fields"].get("model")
     if isinstance(model, Mapping):
         return model.get("kind"), model.get("backbone", {}).get("name"), model.get("image_size")
@@ -158,6 +158,6 @@ def _iterations(content: Mapping[str, Any]) -> int | None:
 
 
 def _work(content: Mapping[str, Any]) -> float:
-    """What the time of stages alike is proportional to."""
+    """Work that the time of similar stages is proportional to."""
     iterations = _iterations(content)
     return float(iterations * content["fields"]["training"]["batch_size"]) if iterations else 1.0

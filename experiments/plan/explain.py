@@ -1,4 +1,4 @@
-"""Why a stage will run, or will not: new, cached, changed (and which field), failed, interrupted, running."""
+"""Reasons why a stage will run or not: new, cached, changed (with the fields), failed, interrupted, running."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from experiments.store.states import State, Why
 
 _Leaves = dict[tuple[str, ...], Any]
 NEAREST_AMONG = 50
-"""How many earlier stages a new variant is compared with."""
+"""Maximum number of earlier stages that a new variant is compared with."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Reason:
 
     @property
     def runs(self) -> bool:
-        """Whether there is work to do."""
+        """Whether the stage will run."""
         return self.word != Why.CACHED
 
 
@@ -41,7 +41,7 @@ def _reason(stage: Stage, store: Store, earlier: _Earlier) -> Reason:
         if status.state == State.FAILED:
             return Reason(Why.FAILED, next(iter((status.error or {}).get("message", "").splitlines()), ""))
         if status.state in (State.INTERRUPTED, State.RUNNING):
-            return Reason(Why(status.state), "goes on from its checkpoint" if stage.kind == "train" else "")
+            return Reason(Why(status.state), "resumes from its checkpoint" if stage.kind == "train" else "")
     nearest = earlier.changes(stage)
     if nearest is None:
         return Reason(Why.NEW)
@@ -51,7 +51,7 @@ def _reason(stage: Stage, store: Store, earlier: _Earlier) -> Reason:
 
 
 class _Earlier:
-    """Stages that this experiment's record named when it was last run, and that the plan no longer has."""
+    """Stages of this experiment's last recorded run that the plan no longer contains."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.by_kind: dict[str, list[_Leaves]] = {}
@@ -68,9 +68,9 @@ class _Earlier:
                 self.by_run[kind, run["variant"], run["seed"]] = known[stage_id]
 
     def changes(self, stage: Stage) -> list[str] | None:
-        """The differences from the stage that stood in its place, else from the nearest of its kind; None without any.
+        """The differences from the stage that it replaces, else from the nearest of its kind; None if there is no such stage.
 
-        Only a variant or seed that is new has to search, which keeps planning linear in the number of stages.
+        Only a new variant or seed needs a search, which keeps planning linear in the number of stages.
         """
         before = self.by_run.get((stage.kind, *self.owners[stage.id]))
         candidates = [before] if before is not None else self.by_kind.get(stage.kind, [])[:NEAREST_AMONG]
@@ -86,7 +86,7 @@ def _last_runs(plan: Plan, store: Store) -> list[Mapping[str, Any]]:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """`field: old -> new` for each field in which the contents of two stages differ."""
+    """`field: old -> new` for each field that differs between two stages."""
     return _lines(_readable(old), _readable(new))
 
 

@@ -1,8 +1,8 @@
-"""How fast networks were measured to train: seconds per iteration, the median over the intervals of a training's log.
+"""Measured training throughput: seconds per iteration, as the median over the intervals of a training's log.
 
-Start-up and interruptions therefore don't count. Measurements come from the trainings of a results folder, and from
-`results/reference/*/throughput.json`, a list of `Throughput`s made by `python -m experiments.plan.measured RESULTS`. They hold
-for a training with the same network, batch, precision and kind of device; length, seed and data may differ.
+The median excludes start-up and interruptions. Measurements come from the trainings of a results folder, and from
+`results/reference/*/throughput.json`, a list of `Throughput`s made by `python -m experiments.plan.measured RESULTS`. They apply
+to a training with the same network, batch, precision and kind of device; length, seed and data may differ.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Throughput:
     """Such as "NVIDIA H200"."""
     date: str
     stage: str
-    """Id of the training it was measured on."""
+    """Id of the measured training."""
     data: str
     """Name of its data set."""
     fields: Mapping[str, Any]
-    """{dotted field: value} of all that training speed depends on."""
+    """{dotted field: value} of all fields that affect training speed."""
 
     @property
     def citation(self) -> str:
@@ -49,7 +49,7 @@ class Throughput:
 
 
 class Throughputs:
-    """The measurements of a results folder, then those of the reference. A log is read only if a planned training fits it.
+    """The measurements of a results folder, then those of the reference. A log is read only if it matches a planned training.
 
     Args:
         finished: the folder's finished trainings.
@@ -68,7 +68,7 @@ class Throughputs:
         self._sources.setdefault(_key(fields), (fields, []))[1].append(source)
 
     def of(self, content: Mapping[str, Any]) -> Throughput | None:
-        """The first measurement that holds for a train stage; fields that did not exist when it was measured don't count."""
+        """The first measurement that applies to a train stage; fields that did not exist when it was measured are ignored."""
         planned = speed_fields(content)
         key = _key(planned)
         if key not in self._found:
@@ -88,7 +88,7 @@ def measured(store: Store) -> list[Throughput]:
 
 
 def speed_fields(content: Mapping[str, Any]) -> dict[str, Any]:
-    """{dotted field: value} of all that the training speed of a train stage depends on."""
+    """{dotted field: value} of all fields of a train stage that affect its speed."""
     model = {".".join(path): value for path, value in flatten({"model": content["fields"]["model"]}).items()}
     given = content["fields"]["training"]
     training = {f"training.{name}": given[name] for name in _TRAINING if name in given}

@@ -1,4 +1,4 @@
-"""A plan from what a results folder records, without the spec: to run stored stages again."""
+"""Plans from the records of a results folder, without the spec, to run stored stages again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from experiments.store.contents import Contents
 
 
 def stored_plan(contents: Contents, ids: Iterable[str]) -> Plan:
-    """The recorded stages with these ids and all that they build on, each after its inputs.
+    """The recorded stages with these ids and all their direct and indirect inputs, each after its inputs.
 
     Raises:
         StoreError: one of them was never recorded.
@@ -24,7 +24,7 @@ def stored_plan(contents: Contents, ids: Iterable[str]) -> Plan:
 
 
 def _runs(contents: Contents, stages: dict[str, Stage]) -> list[Run]:
-    """The runs that the stages belong to, so that they can be named for people; one of its own for a stage without any."""
+    """The runs that the stages belong to, for readable titles; a stage without any gets a separate run."""
     found = []
     for stage_id, stage in stages.items():
         owners = contents.owners.get(stage_id, [])

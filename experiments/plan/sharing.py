@@ -1,4 +1,4 @@
-"""Stages that can share work, so that one process does them as one batch (`Kind.together`), and what sharing saves."""
+"""Batches of stages that share work in one process (`Kind.together`), and the savings."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from yolact.runtime.units import duration
 
 
 def batch_key(stage: Stage, stages: Mapping[str, Stage], kinds: Mapping[str, Kind]) -> str | None:
-    """What the stages of one batch have in common; None for a stage that shares no work.
+    """Key that the stages of one batch have in common; None for a stage that shares no work.
 
     Args:
-        stages: it and its inputs, by id.
+        stages: the stage and its inputs, by id.
     """
     kind, content = kinds.get(stage.kind), stage.content
     if kind is None or not kind.together:
@@ -31,23 +31,23 @@ def batch_key(stage: Stage, stages: Mapping[str, Stage], kinds: Mapping[str, Kin
 
 @dataclass(frozen=True)
 class Savings:
-    """What sharing saves among the stages that are to run, against running every variant and seed by itself."""
+    """Savings from sharing among the stages to run, compared with running every variant and seed separately."""
 
     alone: int
-    """Stages that the variants and seeds would run if none knew of the others."""
+    """Number of stages if every variant and seed ran separately."""
     stages: int
-    """Stages that run."""
+    """Number of stages that run."""
     predictions: int
-    """Those among them that share a forward pass with others, where they start at the same time."""
+    """Number of those that share a forward pass with others, if they start at the same time."""
     passes: int
-    """How many forward passes these take."""
+    """Number of forward passes for these predictions."""
     seconds: float
-    """Saved, as far as it was measured how long such stages take."""
+    """Time saved, for stages with a known estimate."""
     unknown: int
-    """Stages saved whose time nothing says; they are not in `seconds`."""
+    """Number of saved stages without an estimate; they are not in `seconds`."""
 
     def __str__(self) -> str:
-        """In words; "" where nothing is shared."""
+        """In words; "" if nothing is shared."""
         parts = []
         if self.alone > self.stages:
             parts.append(f"{self.stages} stages in place of the {self.alone} that the variants would run by themselves")
@@ -59,7 +59,7 @@ class Savings:
 
 
 def savings(plan: Plan, todo: Collection[str], estimates: Estimates, kinds: Mapping[str, Kind] = KINDS) -> Savings:
-    """What sharing saves among the stages `todo` of a plan."""
+    """Savings from sharing among the stages `todo` of a plan."""
     uses = Counter(stage_id for run in plan.runs for stage_id in run.stages.values() if stage_id in todo)
     batches = [batch for batch in _batches(plan, uses, kinds) if len(batch) > 1]
     seconds, unknown = 0.0, 0

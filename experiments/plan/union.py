@@ -1,4 +1,4 @@
-"""Several plans as one, so that what their specs share is done once and the machine is never idle between two of them."""
+"""Several plans as one, so that shared stages run once and the machine is never idle between two specs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from experiments.plan.build import Plan, Run
 
 
 def together(plans: Sequence[Plan]) -> Plan:
-    """One plan with every stage of these plans once. Its variants are named `<experiment>: <variant>`.
+    """Merge plans into one that contains each stage once. Its variants are named `<experiment>: <variant>`.
 
-    It is no experiment of its own: its record is empty, those of its parts are written instead.
+    It is not a separate experiment: its record is empty, and those of its parts are written instead.
     """
     stages = {stage_id: stage for plan in plans for stage_id, stage in plan.stages.items()}
     runs = tuple(Run(title(plan, run.variant), run.seed, run.stages) for plan in plans for run in plan.runs)
@@ -19,7 +19,7 @@ def together(plans: Sequence[Plan]) -> Plan:
 
 
 def title(plan: Plan, variant: str) -> str:
-    """A variant's name among those of other specs."""
+    """A variant's name within a merged plan."""
     return f"{plan.experiment['experiment']}: {variant}"
 
 

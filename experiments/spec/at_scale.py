@@ -1,7 +1,8 @@
-"""Choose a scale's values in a raw document, before anything in it is validated.
+"""Choose a scale's values in a raw document, before it is validated.
 
-A value per scale, `{toy: 8, paper: 32}`, may stand wherever the schema expects a value that is no mapping. There, every mapping
-is read so, and each of its keys must be a scale. Elsewhere none is. So which scales exist never changes how a spec is read.
+A value per scale, `{toy: 8, paper: 32}`, is allowed wherever the schema expects a value that is not a mapping. Every mapping in
+such a place is read as a value per scale, and each of its keys must be a scale. Mappings in other places are never read so.
+Hence the set of existing scales never changes how a spec is read.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ def at_scale(document: Document, cls: type[Config], run: type[Config], scale: st
     """The document with the values of one scale; each line is that of the chosen value.
 
     Args:
-        cls: what the document is parsed as afterwards.
-        run: the configuration of a run, whose fields `Settings` name.
+        cls: class that the document is parsed as afterwards.
+        run: run configuration; `Settings` name its fields.
         known: names of all scales.
 
     Raises:
-        SpecError: a key of a value per scale is no scale, or the scale lacks a value that can't be left out.
+        SpecError: a key of a value per scale is not a scale, or the scale lacks a required value.
     """
     reader = _Reader(document, run, scale, known)
     data = reader.fields(document.data, cls, ())
@@ -43,7 +44,7 @@ def at_scale(document: Document, cls: type[Config], run: type[Config], scale: st
 
 
 def schema_at_scales(cls: type[Config]) -> dict[str, Any]:
-    """The JSON schema of `cls` as it is written: with a value per scale wherever one may stand."""
+    """The JSON schema of `cls` in files: with a value per scale wherever one is allowed."""
     schema = cls.model_json_schema()
     classes = {cls: schema} | {inner: schema["$defs"][inner.__name__] for _, field in fields_of(cls)
                                for inner in configs_in(field.annotation)}  # fmt: skip
@@ -62,7 +63,7 @@ def schema_at_scales(cls: type[Config]) -> dict[str, Any]:
 
 
 class _Absent:
-    """In place of a value that the scale leaves as it was."""
+    """Placeholder for a value that the scale leaves unchanged."""
 
 
 class _Reader:
@@ -83,7 +84,7 @@ class _Reader:
         return found
 
     def value(self, value: Any, annotation: Any, metadata: list[Any], at: Path) -> Any:
-        """What stands at a place of this type."""
+        """The value at a place of this type, at the scale."""
         if not isinstance(value, Mapping) or not value:
             return value
         if _SETTINGS in metadata:

@@ -1,4 +1,4 @@
-"""Everything one run is made of, as one validated value. Specs, scales and `--set` name its fields by dotted path."""
+"""The validated configuration of one run. Specs, scales and `--set` name its fields by dotted path."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from yolact.measures import NAMES, declarations
 
 
 class RuntimeConfig(Config):
-    """What a stage runs on."""
+    """Hardware that a stage runs on."""
 
     device: Literal["cpu", "cuda"] = "cpu"
     """Device type; part of every stage's id."""
     threads: Annotated[int, Field(gt=0)] = 1
-    """CPU threads of one stage; part of every stage's id, since weights differ in their last bits between counts."""
+    """CPU threads of one stage; part of every stage's id, because the last bits of weights depend on the number of threads."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that load and augment images beside each training loop; they change no result."""
     devices: Annotated[int, Field(gt=0)] = 1
-    """Processes per node that train one network together, each on a device of its own, with `threads` threads."""
+    """Processes per node that train one network together, each on its own device, with `threads` threads."""
     nodes: Annotated[int, Field(gt=0)] = 1
-    """Machines that train one network together. `devices` × `nodes` is part of a training's id where it changes the result:
-    on the CPU, and where batch norm is trained."""
+    """Machines that train one network together. `devices` × `nodes` is part of a training's id if it changes the result:
+    on the CPU, and when batch norm is trained."""
 
     @property
     def processes(self) -> int:
@@ -34,7 +34,7 @@ class RuntimeConfig(Config):
 
 
 class RunConfig(Config):
-    """One run: a network, its training, its use, how it is judged, and on what machine. The data set is the scale's choice.
+    """Configuration of one run: model, training, inference, evaluation, speed and hardware. The scale chooses the data set.
 
     `run_config` adds a field for each measure.
     """
@@ -66,7 +66,7 @@ def run_config(outside: tuple[str, ...] = ()) -> type[RunConfig]:
         outside: import paths of measures from outside the package.
 
     Raises:
-        UnknownMeasure: one of them is no measure.
+        UnknownMeasure: one of them is not a measure.
     """
     fields: dict[str, Any] = {}
     for measure in declarations((*NAMES, *outside)):

@@ -1,4 +1,4 @@
-"""A YAML file that remembers on which line each value stands, so that every error can name it."""
+"""YAML documents with the line of each value, for error messages."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _KINDS = {type(None): "found nothing", list: "found a list", str: "found text"}
 
 
 class SpecError(UserError):
-    """A spec, a scale or a setting is wrong. The message opens with file and line."""
+    """A spec, a scale or a setting is wrong. The message begins with file and line."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """Plain data and where it came from."""
+    """Plain data with its source file and line numbers."""
 
     path: Path
     data: dict[str, Any]
     lines: dict[tuple[str, ...], int]
-    """Line, from 1, of each key; paths hold keys and, for lists, positions as text."""
+    """Line, from 1, of each key; a path consists of keys and, for lists, positions as text."""
 
     def place(self, path: Sequence[str] = ()) -> str:
         """`file:line` of the value at `path`, or of the nearest value around it."""
@@ -55,7 +55,7 @@ class Document:
             raise self.error(self._split(error.field), str(error)) from None
 
     def _split(self, field: str) -> tuple[str, ...]:
-        """A joined path taken apart again: keys may themselves hold dots."""
+        """Split a dotted path into keys; keys may themselves contain dots."""
         parts = field.split(".")
         keys: tuple[str, ...] = ()
         while parts:
@@ -70,7 +70,7 @@ def read_document(path: Path) -> Document:
     """Read one YAML mapping.
 
     Raises:
-        SpecError: the file cannot be read, is not YAML, holds a key twice, or is not a mapping.
+        SpecError: the file cannot be read, is not YAML, repeats a key, or is not a mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -92,7 +92,7 @@ def read_document(path: Path) -> Document:
 
 
 def parse_scalar(text: str) -> Any:
-    """A value as YAML reads it: numbers, true, null, lists such as [1, 2]; anything else is text."""
+    """Parse a value as YAML: numbers, true, null, lists such as [1, 2]; anything else is text."""
     try:
         return _load(text)
     except (YAMLError, ValueError) as error:
@@ -100,7 +100,7 @@ def parse_scalar(text: str) -> Any:
 
 
 class _Constructor(SafeConstructor):
-    """Plain data alone: no field is a date, so that 2026-11-20 is text."""
+    """Constructs only plain data: no field is a date, so 2026-11-20 is text."""
 
 
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)

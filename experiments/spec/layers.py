@@ -1,8 +1,8 @@
-"""Layers of settings, each laid over the one before, and the rules beside plain overriding.
+"""Layers of settings, each overriding the one before, and three further rules.
 
-A new `kind` replaces the whole branch by that kind's defaults and the scale's `by_kind` fields. Stand-ins replace the choices
-of preset, spec and variant that a field marked `HasStandIn` makes. Lengths marked `ScalesWith` are fitted to the value in force
-of the field that they scale with, each cut to an integer, as the official code does.
+A new `kind` replaces the whole branch by that kind's defaults and the scale's `by_kind` fields. Stand-ins replace the values
+that preset, spec and variant give to a field marked `HasStandIn`. Lengths marked `ScalesWith` are scaled to the current value
+of the field that they scale with, each truncated to an integer, as the official code does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from yolact.config.fields import CUSTOM, HasStandIn, ScalesWith, fields_at, fiel
 
 
 class Layer(IntEnum):
-    """Where a value comes from, the later ones laid over the earlier."""
+    """Source of a value; later members override earlier ones."""
 
     PRESET = 1
     SCALE = 2
@@ -34,12 +34,12 @@ class Layer(IntEnum):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the value of a field was written."""
+    """Source of a field's value."""
 
     layer: Layer
     label: str
     place: str
-    """`file:line` or `--set ...`; "" for a value that stands in no file."""
+    """`file:line` or `--set ...`; "" for a value that is in no file."""
 
     def __str__(self) -> str:
         return self.label if not self.place or self.layer is Layer.COMMAND else f"{self.label} ({self.place})"
@@ -63,19 +63,19 @@ _SCALED = _scaled_fields()
 
 @dataclass
 class Layers:
-    """The values in force."""
+    """The current values of all fields, with their origins."""
 
     scale: LoadedScale
     config: type[RunConfig]
     values: dict[Path, Any] = field(default_factory=dict)
     origins: dict[Path, Origin] = field(default_factory=dict)
-    """In the order laid."""
+    """In the order applied."""
     stand_ins: dict[str, str] = field(default_factory=dict)
     given_for: dict[Path, int] = field(default_factory=dict)
     """{lengths: the value of the other field that they were given for}."""
 
     def lay(self, layer: Layer, label: str, settings: Iterable[Setting]) -> None:
-        """Lay one layer over what is there."""
+        """Apply one layer over the current values."""
         ordered = _kinds_first(settings)
         for setting in ordered:
             if setting.path[-1] == "kind" and self.values.get(setting.path) != setting.value:
@@ -86,13 +86,13 @@ class Layers:
                 self._note(lengths, next((s.value for s in ordered if s.path == other), self.values.get(other)))
 
     def lay_scale(self) -> None:
-        """Lay the scale's fields, those for the kinds in force included."""
+        """Apply the scale's fields, including those for the current kinds."""
         self.lay(Layer.SCALE, f"scale {self.scale.name}", settings_of(self.scale.document, ("set",)))
         for union in self.scale.scale.by_kind:
             self._lay_by_kind(union)
 
     def fit_lengths(self) -> None:
-        """Fit lengths to the value in force of the field that they scale with."""
+        """Scale lengths to the current value of the field that they scale with."""
         for lengths, other in _SCALED.items():
             size, given_for = self.values.get(other), self.given_for.get(lengths)
             if lengths in self.values and isinstance(size, int) and given_for and size != given_for:
@@ -108,7 +108,7 @@ class Layers:
             raise SpecError(f"{self._blamed(error)}: {error} (variant {variant!r})") from None
 
     def _put(self, setting: Setting, layer: Layer, label: str, mapped: bool) -> None:
-        """Give one field its value; `mapped` puts its stand-in."""
+        """Set one field's value, or its stand-in if `mapped`."""
         path, value = setting.path, setting.value
         _check_room(self.values, setting)
         if mapped:
@@ -157,13 +157,13 @@ class Layers:
             self.lay(Layer.SCALE, f"scale {self.scale.name}", settings)
 
     def _blamed(self, error: ConfigError) -> str:
-        """Where the field of an error was written; of several at odds, the last one written."""
+        """Location of the field of an error; of several conflicting fields, the last one written."""
         named = {tuple(name.split(".")) for name in error.fields}
         written = [origin.place for path, origin in self.origins.items() if path in named and origin.place]
         return written[-1] if written else self._place(tuple(error.field.split(".")) if error.field else ())
 
     def _place(self, path: Path) -> str:
-        """Where the value at `path`, or the last one laid inside or around it, was written."""
+        """Location of the value at `path`, or of the last one applied inside or around it."""
         for size in range(len(path), 0, -1):
             inside = [origin.place for key, origin in self.origins.items() if key[:size] == path[:size] and origin.place]
             if inside:
@@ -172,14 +172,14 @@ class Layers:
 
 
 def _kinds_first(settings: Iterable[Setting]) -> list[Setting]:
-    """Each `kind` before all other fields, an outer one before those inside it, for a kind replaces its whole branch."""
+    """Sort each `kind` before all other fields, outer ones first, because a kind replaces its whole branch."""
     kinds = [setting for setting in settings if setting.path[-1] == "kind"]
     others = [setting for setting in settings if setting.path[-1] != "kind"]
     return [*sorted(kinds, key=lambda setting: len(setting.path)), *others]
 
 
 def _check_room(values: Mapping[Path, Any], setting: Setting) -> None:
-    """A field cannot hold a value and other fields at once."""
+    """Refuse a field that has both a value and inner fields."""
     path = setting.path
     if any(len(known) > len(path) and known[: len(path)] == path for known in values):
         raise SpecError(f"{setting.place}: {setting.field} is a group of fields, got {setting.value!r}")

@@ -1,4 +1,4 @@
-"""The paper's printed numbers (`paper.yaml`), and what of them belongs to a spec's variants."""
+"""The paper's printed numbers (`paper.yaml`), and those that belong to a spec's variants."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class PrintedTable(Config):
     """One table, or the numbers of one section."""
 
     source: str
-    """Where it is printed and on what data it was measured."""
+    """Place of publication and data set."""
     second_hand: str = ""
-    """What tables say of the rows of other methods, which their own authors did not print here."""
+    """Source that tables name for rows of other methods, which this paper quotes."""
     rows: dict[str, Row]
 
 
@@ -49,7 +49,7 @@ def paper() -> Paper:
 
 
 def printed(asked: SpecAtScale, variant: str) -> dict[str, float]:
-    """The printed values of a variant, {metric: value}; {} if there are none."""
+    """The printed values of a variant, {metric: value}; {} if none."""
     spec = asked.spec.paper
     if spec is None:
         return {}
@@ -80,7 +80,9 @@ def _row(asked: SpecAtScale, where: tuple[str, ...], name: str) -> tuple[Printed
 
 
 def check_names(spec: LoadedSpec, asked: SpecAtScale, variants: list[Variant]) -> None:
-    """Check what a spec says of its variants. After they are resolved: a grid's misspelt field misnames its variants too.
+    """Check the names that a spec uses for variants, rows and metrics.
+
+    Call it after variants are resolved: a grid's misspelt field misnames its variants too.
 
     Raises:
         SpecError: an unknown reference or scale, paper values of an unknown variant, row or metric, an unknown headline metric.

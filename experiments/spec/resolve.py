@@ -1,4 +1,4 @@
-"""From a spec at a scale to one `RunConfig` for each variant: preset, scale, spec, variant, `--set`."""
+"""Resolution of a spec at a scale into one `RunConfig` per variant: preset, scale, spec, variant, `--set`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from yolact.config.presets import preset
 
 @dataclass(frozen=True)
 class Resolved:
-    """A run's configuration and where each field came from."""
+    """A run's configuration with the origin of each field."""
 
     config: RunConfig
     origins: Mapping[str, str]
-    """{dotted field: origin}; a field that is not here has its default."""
+    """{dotted field: origin}; a missing field has its default."""
     stand_ins: Mapping[str, str]
-    """{the paper's choice: what replaced it}."""
+    """{the paper's choice: its replacement}."""
     changes: Mapping[str, Any]
-    """{dotted field: value} of what the variant and its own preset set, with stand-ins in place."""
+    """{dotted field: value} set by the variant and its own preset, with stand-ins applied."""
 
 
 def resolve(asked: SpecAtScale, variant: Variant, extra: Iterable[Setting] = ()) -> Resolved:
-    """The configuration of one variant.
+    """Resolve the configuration of one variant.
 
     Raises:
         SpecError: naming file, line, field and, for a name, the nearest valid one.
@@ -57,7 +57,7 @@ def resolve(asked: SpecAtScale, variant: Variant, extra: Iterable[Setting] = ())
 
 
 def parse_setting(text: str) -> Setting:
-    """`field=value` from the command line, the value read as YAML.
+    """Parse `field=value` from the command line, the value as YAML.
 
     Raises:
         SpecError: there is no `=`, or the value is not YAML.

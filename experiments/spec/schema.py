@@ -1,7 +1,7 @@
-"""What a question looks like on disk (`experiments/specs/*.yaml`) and how big it is asked (`experiments/scales/*.yaml`).
+"""File formats of specs (`experiments/specs/*.yaml`), the questions, and of scales (`experiments/scales/*.yaml`), their sizes.
 
 Fields of a run are dotted paths of `RunConfig`, or nested mappings, or both. A value of a spec may be given per scale
-(`experiments/spec/at_scale.py`); a scale that is not named leaves the field as it was.
+(`experiments/spec/at_scale.py`); a scale that is not named leaves the field unchanged.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from yolact.measures.declaration import Measure
 
 HERE = Path(__file__).parents[1]
 DEFAULT_SCALE = "toy"
-"""The scale of commands that name none, and the first in lists."""
+"""The default scale of commands, and the first in lists."""
 MOST_SEED = 2**63 - 1
-"""The largest that torch's generators take."""
+"""The largest seed that torch's generators accept."""
 Seeds = tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...]
 MEASURED = ("coco", "speed", *NAMES)
-"""Kinds of stages that measure something of a trained network."""
+"""Kinds of stages that measure a trained network."""
 RESERVED = (*MEASURED, *RunConfig.model_fields, "train", "predict", "split", "declaration")
-"""Names that a measure from outside can't have: of stage kinds, and of fields beside its own."""
+"""Names not allowed for measures from outside: those of stage kinds and of other fields."""
 
 
 def _measured(name: str) -> str:
@@ -55,32 +55,32 @@ Rows = Annotated[tuple[str, ...], BeforeValidator(_one_or_more, json_schema_inpu
 
 
 class VariantSpec(Config):
-    """One named way to answer."""
+    """One named variant."""
 
     label: str | None = None
-    """How tables call it; None takes its name."""
+    """Its label in tables; None takes its name."""
     scales: tuple[str, ...] | None = None
-    """Scales at which it is asked; None: all."""
+    """Scales at which it runs; None: all."""
     preset: str | None = None
     """The published configuration to start from; None takes the spec's."""
     keep_anchors: bool = False
-    """Leave the anchors at the sizes that fit the base's input when the variant changes the input's size."""
+    """Keep the anchor sizes that fit the base's input if the variant changes the input's size."""
     set: Settings = Field(default_factory=dict)
     """Fields that differ from the base."""
 
 
 class PublishedRow(Config):
-    """A method that is not run here, with what its authors or the paper print; tables mark it as published."""
+    """A method that is not run here, with values from its authors or the paper; tables mark it as published."""
 
     label: str
     source: str = ""
-    """Where it was published, if not where the other values were."""
+    """Its publication, if not that of the other values."""
     values: dict[str, float]
     """{metric: value}, as in `PaperSpec.values`."""
 
 
 class PaperSpec(Config):
-    """What the paper printed, to stand beside our numbers."""
+    """Values printed in the paper, for comparison with ours."""
 
     source: str
     """Table and data, such as "Table 2b, COCO val2017"."""
@@ -88,13 +88,13 @@ class PaperSpec(Config):
     rows: dict[str, Rows] = Field(default_factory=dict)
     """{variant: a row of `experiments/spec/paper.yaml`, such as `table1.yolact-400-r101`, or several: later values win}."""
     metrics: tuple[str, ...] | None = None
-    """Those of the rows that stand beside ours; None: all."""
+    """Metrics of the rows to show beside ours; None: all."""
     values: dict[str, dict[str, float]] = Field(default_factory=dict)
-    """{variant: {metric: value}} of numbers that no row has, metrics as in `docs/architecture.md`: AP in percent."""
+    """{variant: {metric: value}} for numbers that are in no row, metrics as in `docs/architecture.md`: AP in percent."""
     published_rows: tuple[str, ...] = ()
     """Rows of `experiments/spec/paper.yaml` of methods that are not run here."""
     published: tuple[PublishedRow, ...] = ()
-    """Methods that are not run here, with numbers that no row has."""
+    """Methods that are not run here, with numbers that are in no row."""
 
 
 class Spec(Config):
@@ -107,11 +107,11 @@ class Spec(Config):
     reference: str
     """The variant that changes are measured against."""
     measure: tuple[Measured, ...] = ("coco",)
-    """Kinds of stages to run beside training, or measures by import path; what they need is added."""
+    """Kinds of stages to run after training, or measures by import path; their inputs are added."""
     headline: Annotated[tuple[str, ...], Field(min_length=1)] = ("mask_AP", "fps")
-    """Metrics that get a table of their own; the first is the one that answers the question."""
+    """Metrics of the headline table; the first one answers the question."""
     data: str | None = None
-    """Data set in place of the scale's."""
+    """Data set that replaces the scale's."""
     seeds: Seeds | None = None
     """Seeds of each variant; None takes the scale's."""
     base: Settings = Field(default_factory=dict)
@@ -123,29 +123,29 @@ class Spec(Config):
 
 
 class StandIns(Config):
-    """What replaces the paper's choices at a smaller scale; every table names it."""
+    """Replacements of the paper's choices at a smaller scale; every table names them."""
 
     backbones: dict[str, str] = Field(default_factory=dict)
     image_sizes: dict[str, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
 
 
 class Scale(Config):
-    """How big a question is asked."""
+    """Size at which specs are run."""
 
     title: str
     data: str
-    """Name of the data set; `--data` puts another in its place."""
+    """Name of the data set; `--data` replaces it."""
     seeds: Seeds
     stand_ins: StandIns = StandIns()
     set: Settings = Field(default_factory=dict)
-    """Fields, laid over the preset's."""
+    """Fields that override the preset's."""
     by_kind: dict[str, dict[str, Settings]] = Field(default_factory=dict)
-    """{union such as `model` or `model.mask_branch`: {kind: fields inside it}}, laid over whichever kind is in force."""
+    """{union such as `model` or `model.mask_branch`: {kind: fields inside it}}, applied for the current kind."""
 
 
 @dataclass(frozen=True)
 class LoadedScale:
-    """A scale with its name and the lines that its values are on."""
+    """A scale with its name and the line of each value."""
 
     name: str
     document: Document
@@ -154,7 +154,7 @@ class LoadedScale:
 
 @dataclass(frozen=True)
 class SpecAtScale:
-    """What a spec asks at one scale."""
+    """A spec with the values of one scale."""
 
     name: str
     document: Document
@@ -166,7 +166,7 @@ class SpecAtScale:
         """{import path: declaration} of its measures from outside the package.
 
         Raises:
-            SpecError: an import path leads to no measure, or to one whose name is taken.
+            SpecError: an import path names no measure, or one whose name is taken.
         """
         found: dict[str, Measure] = {}
         for place, name in enumerate(self.spec.measure):
@@ -183,13 +183,13 @@ class SpecAtScale:
 
     @property
     def config(self) -> type[RunConfig]:
-        """What its fields are fields of."""
+        """Class of its run configurations."""
         return run_config(tuple(self.outside()))
 
 
 @dataclass(frozen=True)
 class LoadedSpec:
-    """A spec as it is written, for every scale."""
+    """A spec as written, for every scale."""
 
     name: str
     document: Document
@@ -202,7 +202,7 @@ class LoadedSpec:
         """The spec with the values of one scale.
 
         Raises:
-            SpecError: it is wrong; the message names file, line and field.
+            SpecError: the spec is wrong; the message names file, line and field.
         """
         found = self._with_fields_of(run_config(), scale)
         if found.outside():
@@ -220,7 +220,7 @@ def load_spec(name: str) -> LoadedSpec:
     """Read a spec by its name, or by the path of its file.
 
     Raises:
-        SpecError: unknown, or no YAML mapping. What is in it is validated by `LoadedSpec.at`.
+        SpecError: the name is unknown, or the file is not a YAML mapping. `LoadedSpec.at` validates the content.
     """
     document = read_document(find("specs", name))
     return LoadedSpec(document.path.stem, document)
@@ -230,7 +230,7 @@ def load_scale(name: str) -> LoadedScale:
     """Read a scale by its name, or by the path of its file.
 
     Raises:
-        SpecError: unknown, or wrong; the message names file, line and field.
+        SpecError: the name is unknown, or the scale is wrong; the message names file, line and field.
     """
     document = read_document(find("scales", name))
     return LoadedScale(document.path.stem, document, document.parse(Scale))
@@ -242,10 +242,10 @@ def names(room: str) -> list[str]:
 
 
 def find(room: str, name: str) -> Path:
-    """The file of a name, or the file itself when `name` is a path ending in .yaml.
+    """The file of a name, or the file itself if `name` is a path ending in .yaml.
 
     Raises:
-        SpecError: there is none.
+        SpecError: the file does not exist.
     """
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():
@@ -257,7 +257,7 @@ def find(room: str, name: str) -> Path:
 
 
 def _shown(path: Path) -> Path:
-    """The path relative to the working folder if it lies inside."""
+    """The path, relative to the working folder if inside it."""
     try:
         return path.relative_to(Path.cwd())
     except ValueError:

@@ -1,4 +1,4 @@
-"""The variants of a spec at a scale: the named ones, then every combination of its grid."""
+"""Variants of a spec at a scale: the named ones, then every combination of its grid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from yolact.config.base import nearest
 
 @dataclass(frozen=True)
 class Setting:
-    """One field given a value."""
+    """One field with its value and origin."""
 
     path: Path
     value: Any
@@ -41,7 +41,7 @@ def settings_of(document: Document, at: Path) -> tuple[Setting, ...]:
     """The settings written in the mapping at a path of a document.
 
     Raises:
-        SpecError: one field is given twice, once dotted and once nested.
+        SpecError: a field is given twice, once dotted and once nested.
     """
     found: dict[Path, Setting] = {}
 
@@ -63,7 +63,7 @@ def variants_of(asked: SpecAtScale) -> list[Variant]:
     """The variants at this scale, in the spec's order.
 
     Raises:
-        SpecError: a value twice in a grid, or two variants of one name.
+        SpecError: a grid repeats a value, or two variants have the same name.
     """
     spec, variants = asked.spec, []
     for name, body in spec.variants.items():
@@ -94,7 +94,7 @@ def seeds_of(asked: SpecAtScale) -> tuple[int, ...]:
 
 
 def data_of(asked: SpecAtScale) -> str:
-    """The name of the data set that the spec is asked on."""
+    """The name of the data set that the spec uses."""
     return asked.spec.data or asked.scale.scale.data
 
 
@@ -121,7 +121,7 @@ def _axis(document: Document, field: str, values: Sequence[Any]) -> list[Setting
 
 
 def _short_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """For each path as much of its end as no other path has, such as `lr` of `training.lr`."""
+    """{path: its shortest unique suffix}, such as `lr` of `training.lr`."""
 
     def short(path: Path) -> str:
         for size in range(1, len(path)):

@@ -1,4 +1,4 @@
-"""From a stage's record to what its function gets."""
+"""The context that a stage's function gets, made from the stage's record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from yolact.training.ranks import Ranks
 
 
 def kind_of(view: StageView, kinds: Mapping[str, Kind]) -> Kind:
-    """The kind of a recorded stage, in the version it was recorded with."""
+    """The kind of a recorded stage, in its recorded version.
+
+    Raises:
+        UserError: this code does not have that kind or version.
+    """
     record = view.record
     kind = kind_in(kinds, record)
     if kind is None or kind.version != record["version"]:
@@ -35,7 +39,7 @@ def context_of(
     should_stop: Callable[[], bool],
     ranks: Ranks,
 ) -> StageContext:
-    """What the stage's function gets."""
+    """Make the context of a stage's function."""
     record = view.record
     location = record["location"]
     return StageContext(

@@ -1,12 +1,12 @@
-"""The user's own code, named in a configuration by import path "package.module:name". Nothing is imported here.
+"""Custom code, named in a configuration by import path "package.module:name". Nothing is imported here.
 
-What counts as the code of an import path enters the id of the stage that names it, is kept with its sources, and goes along
+The files of an import path enter the id of the stage that names it, are stored with its sources, and are copied
 to a cluster:
 
-* a module in a package: every .py file of its outermost package;
-* a module in folders without __init__.py: every .py file of its folder;
-* a module by itself, and any installed module (site-packages) or module of this project: its own file. What else it imports
-  does not count.
+* for a module in a package: every .py file of its outermost package;
+* for a module in folders without __init__.py: every .py file of its folder;
+* for a single module, an installed module (site-packages) or a module of this project: only its own file, without other
+  modules that it imports.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from yolact.runtime.files import digest_of_contents
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _NAMING = ("kind", "name")
-"""Fields that may hold an import path."""
+"""Fields whose value may be an import path."""
 
 
 class CustomCodeError(UserError):
-    """Code that is named by import path isn't there, or isn't what was planned."""
+    """Code named by import path is missing, or differs from the planned code."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class CustomCode:
     """The code of one import path."""
 
     files: Mapping[str, bytes]
-    """{path below the folder that it is imported from: content}"""
+    """{path relative to the folder that it is imported from: content}"""
     installed: bool
-    """It belongs to an installed package or to this project, and so is wherever these are."""
+    """Whether it belongs to an installed package or to this project, and so needs no copy."""
 
     @property
     def digest(self) -> str:
@@ -55,7 +55,7 @@ def custom_code(reference: str, field: str = "") -> CustomCode:
     """The code of an import path.
 
     Raises:
-        CustomCodeError: there is no such module, or nothing of that name in it; names `field`.
+        CustomCodeError: the module does not exist or does not define the name; the message names `field`.
     """
     module, _, name = reference.partition(":")
     path = _locate(module, f"{field}: " if field else "")
@@ -70,7 +70,7 @@ def custom_code(reference: str, field: str = "") -> CustomCode:
 
 
 def code_digests(fields: Mapping[str, Any]) -> dict[str, str]:
-    """{import path: digest of its code} of all that a stage's fields name.
+    """{import path: digest of its code} for every import path in a stage's fields.
 
     Raises:
         CustomCodeError: as `custom_code`.
@@ -79,7 +79,7 @@ def code_digests(fields: Mapping[str, Any]) -> dict[str, str]:
 
 
 def planned_code(store: Store, record: Mapping[str, Any]) -> dict[str, str]:
-    """{import path: digest when planned} of the code that a recorded stage runs: its own, and that of its inputs."""
+    """{import path: digest when planned} of the code that a recorded stage runs, including that of its inputs."""
     inputs = [store.stage(needed).record for needed in record["inputs"].values() if store.has(needed)]
     return {reference: digest for each in (*inputs, record) for reference, digest in each.get("code", {}).items()}
 
@@ -88,7 +88,7 @@ def expect_code(planned: Mapping[str, str]) -> dict[str, bytes]:
     """The files of planned code.
 
     Raises:
-        CustomCodeError: it has changed since, or is no longer there.
+        CustomCodeError: the code has changed since, or no longer exists.
     """
     found = {reference: custom_code(reference) for reference in planned}
     for reference, code in found.items():
@@ -98,13 +98,13 @@ def expect_code(planned: Mapping[str, str]) -> dict[str, bytes]:
 
 
 def import_from_working_directory() -> None:
-    """Let import paths lead into the working directory too, behind everything else; the same in every process."""
+    """Append the working directory to sys.path, so that import paths resolve to the same modules in every process."""
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())
 
 
 def _references(value: Any, at: str) -> Iterator[tuple[str, str]]:
-    """(import path, dotted field) of each; options of the user's own code are the user's."""
+    """(import path, dotted field) of each import path. The `options` of custom code are not searched."""
     for name, inner in value.items() if isinstance(value, Mapping) else ():
         field = f"{at}.{name}" if at else name
         if isinstance(inner, str) and name in _NAMING and IMPORT_PATH.fullmatch(inner):
@@ -114,7 +114,7 @@ def _references(value: Any, at: str) -> Iterator[tuple[str, str]]:
 
 
 def _locate(module: str, prefix: str) -> Path:
-    """The file of a module. Packages on the way to it are not imported, since they may take long, or need a GPU."""
+    """The file of a module. Its parent packages are not imported, because that may take long or need a GPU."""
     importlib.invalidate_caches()
     parts = module.split(".")
     try:
@@ -133,7 +133,7 @@ def _locate(module: str, prefix: str) -> Path:
 
 
 def _names(path: Path) -> set[str] | None:
-    """What a module defines or imports at its top; None if its text doesn't say."""
+    """Names that a module defines or imports at its top level; None if its text doesn't determine them."""
     if path.suffix != ".py":
         return None
     try:

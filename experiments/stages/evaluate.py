@@ -1,4 +1,4 @@
-"""The `coco` and `speed` stages: accuracy of stored detections, latency of a trained network. Only stages import this."""
+"""The `coco` and `speed` stages: accuracy of stored detections and latency of a trained network. Only stages import this."""
 
 from __future__ import annotations
 

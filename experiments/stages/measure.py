@@ -1,4 +1,4 @@
-"""What the stages of measures do: open network and data, and call the measure. Only stages import this."""
+"""Stages of measures: open network and data, and call the measure. Only stages import this."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def of_train(ctx: StageContext, measure: str) -> None:
 
 
 def of_predict(ctx: StageContext, measure: str) -> None:
-    """Measure the stored detections against the ground truth of the evaluated split; argument as of `of_train`."""
+    """Measure the stored detections against the ground truth of the evaluated split; argument as in `of_train`."""
     declared = declaration(measure)
     dataset, split = open_dataset(ctx), ctx.fields["split"]
     _, annotations = dataset.paths(split, dataset.ensure(ctx.data_root, [split]))

@@ -1,4 +1,4 @@
-"""What the functions of stages open: the trained network and the data set. Imports torch; only stages import this."""
+"""Opening of the trained network and the data set of a stage. Imports torch; only stages import this."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def look(ctx: StageContext) -> Look:
 
 
 def trained_model(ctx: StageContext) -> tuple[Any, list[int], list[str]]:
-    """The network of the train stage, ready to predict and padded as the stage's inference says, with its data set's category
-    ids and names."""
+    """The network of the train stage in eval mode, with the padding of the stage's inference, and its data set's category ids
+    and names."""
     model, category_ids, class_names = load_trained(ctx.inputs["train"], ctx.device)
     intervention = InferenceConfig.from_data(ctx.fields["inference"]).intervention
     if intervention.kind == "padding":
@@ -47,7 +47,7 @@ def load_trained(result: Path, device: str) -> tuple[Any, list[int], list[str]]:
 
 
 def model_config(data: dict[str, Any]) -> ModelConfig:
-    """The configuration of a network from plain data, of the class that its `kind` names."""
+    """Parse a network's configuration from plain data; its `kind` selects the class."""
 
     class Holder(Config):
         model: ModelConfig
@@ -56,20 +56,20 @@ def model_config(data: dict[str, Any]) -> ModelConfig:
 
 
 def open_dataset(ctx: StageContext) -> Dataset:
-    """The data set, checked to be the one that was planned with."""
+    """Open the data set and check that it is the planned one."""
     dataset = find_dataset(ctx.data)
     dataset.expect(ctx.data_id)
     return dataset
 
 
 def open_split(ctx: StageContext, split: str) -> CocoSplit:
-    """A split of it, with images and ground truth."""
+    """Open a split of the data set, with images and ground truth."""
     dataset = open_dataset(ctx)
     return dataset.open(split, dataset.ensure(ctx.data_root, [split]))
 
 
 def fix_numbers(ctx: StageContext) -> None:
-    """The same numbers on every run: a fixed number of threads, and no algorithm chosen by trial."""
+    """Make numbers reproducible: a fixed number of threads, and no algorithm chosen by timing."""
     torch.set_num_threads(ctx.threads)
     if ctx.device == "cuda":
         torch.backends.cudnn.benchmark = False

@@ -1,6 +1,6 @@
-"""Stage kinds of measures from outside the package, which are given by import path.
+"""Stage kinds of measures from outside the package, given by import path.
 
-The path is a field of the stage, so that `experiments/stages/custom_code.py` puts the digest of its code into the id.
+The path is a field of the stage, so that `experiments/stages/custom_code.py` adds the digest of its code to the id.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def kinds_with(kinds: Mapping[str, Kind], outside: Mapping[str, Measure]) -> dic
 
 
 def kind_in(kinds: Mapping[str, Kind], content: Mapping[str, Any]) -> Kind | None:
-    """The kind of a planned or recorded stage; None where this code has none of its name."""
+    """The kind of a planned or recorded stage; None if this code has no such kind."""
     declared = content["fields"].get(DECLARATION)
     return kinds.get(content["kind"]) if declared is None else _outside(declared["name"], declaration(declared["name"]))
 

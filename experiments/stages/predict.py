@@ -1,12 +1,11 @@
 """The `predict` stage: detections of a trained network on the evaluated split. Imports torch; only stages import this.
 
-Stages that differ in nothing but the steps after the network (`experiments.stages.table.forward_pass`) do it together: every
-image is
-read and looked at once. Each stage's detections are those it would make alone, byte for byte, and one that fails leaves the
-others to go on.
+Stages that differ only in post-processing (`experiments.stages.table.forward_pass`) run together: each image is read and passed
+through the network once. Each stage's detections are byte for byte those of a separate run. A failed stage does not stop the
+others.
 
-Masks are encoded in a thread, while the network looks at the next image. That time is no stage's own: by the clock, it counts
-only as far as it is waited for.
+Masks are encoded in a thread, while the network processes the next image. That time counts for a stage only while it is waited
+for.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from yolact.structures import Detections
 
 PROGRESS_EVERY = 25
 BEHIND = 2
-"""How many images' detections of any stage, with their masks, wait to be encoded."""
+"""Maximum number of images, per stage and with their masks, that wait to be encoded."""
 
 
 def predict(ctx: StageContext) -> None:
@@ -42,10 +41,10 @@ def predict(ctx: StageContext) -> None:
 
 
 def predict_together(contexts: Sequence[StageContext]) -> list[Ended]:
-    """`predict` for stages of one forward pass; how each of them ended.
+    """`predict` for stages that share one forward pass; returns the outcome of each.
 
     Raises:
-        Exception: what none of them can go on without could not be done.
+        Exception: a step that all of them need has failed.
     """
     first, begun = contexts[0], time.monotonic()
     fix_numbers(first)
@@ -61,16 +60,16 @@ def predict_together(contexts: Sequence[StageContext]) -> list[Ended]:
     predictor = Predictor(model, shared.engine)
     for variant in variants:
         variant.do(partial(variant.begin, intervention))
-    with behind(_Variant.encode, BEHIND) as hand_on:
+    with behind(_Variant.encode, BEHIND) as enqueue:
         for number, image_id in enumerate(split.image_ids, start=1):
-            going = [variant for variant in variants if variant.goes_on(number - 1, len(split))]
+            going = [variant for variant in variants if variant.needs_next(number - 1, len(split))]
             if not going:
                 break
             encoded = predictor.encode([split.image(image_id).to(first.device)], shared.masks)
             truth = _once(split, image_id)
             for variant in going:
-                variant.do(partial(variant.add, image_id, predictor, encoded, truth, hand_on))
-                variant.tell(number, len(split))
+                variant.do(partial(variant.add, image_id, predictor, encoded, truth, enqueue))
+                variant.log_progress(number, len(split))
     for variant in variants:
         variant.do(partial(variant.write, len(split)))
     seconds = time.monotonic() - begun
@@ -79,12 +78,12 @@ def predict_together(contexts: Sequence[StageContext]) -> list[Ended]:
 
 
 def _once(split: CocoSplit, image_id: int) -> Callable[[], Instances]:
-    """The image's ground truth, decoded when it is first asked for."""
+    """The image's ground truth, decoded on first use."""
     return cache(lambda: split.instances(image_id))
 
 
 class _Variant:
-    """One stage's own steps: suppression, assembly, intervention, records."""
+    """Steps of one stage: suppression, assembly, intervention, records."""
 
     def __init__(self, ctx: StageContext, category_ids: Sequence[int]) -> None:
         self.ctx, self.category_ids = ctx, category_ids
@@ -94,10 +93,10 @@ class _Variant:
         self.intervene: Intervene | None = None
         self.error: Exception | None = None
         self.seconds = 0.0
-        """Of its own: the caller's steps for it, and their waiting for masks to be encoded."""
+        """Own time: the caller's steps for it, and their waiting for masks to be encoded."""
 
     def do(self, step: Callable[[], None]) -> None:
-        """Take a step unless an earlier one failed."""
+        """Run a timed step unless an earlier one failed."""
         begun = time.monotonic()
         self._take(step)
         self.seconds += time.monotonic() - begun
@@ -109,8 +108,8 @@ class _Variant:
     def begin(self, intervention: Callable[[InferenceConfig], Intervene | None]) -> None:
         self.intervene = intervention(self.inference)
 
-    def goes_on(self, done: int, images: int) -> bool:
-        """Whether it wants the next image."""
+    def needs_next(self, done: int, images: int) -> bool:
+        """Whether it needs the next image."""
         if self.error is None and self.ctx.should_stop():
             self.error = Interrupted(f"stopped after {done} of {images} images")
         return self.error is None
@@ -121,15 +120,15 @@ class _Variant:
         predictor: Predictor,
         encoded: Encoded,
         truth: Callable[[], Instances],
-        hand_on: Callable[..., None],
+        enqueue: Callable[..., None],
     ) -> None:
         (found,) = predictor.detections(encoded, self.inference)
         if self.intervene is not None:
             found = self.intervene(found, truth(), image_id, self.inference)
         self.masks = found.masks is not None
-        hand_on(self, image_id, found)
+        enqueue(self, image_id, found)
 
-    def tell(self, number: int, images: int) -> None:
+    def log_progress(self, number: int, images: int) -> None:
         if self.error is None and (number % PROGRESS_EVERY == 0 or number == images):
             self.ctx.log({"event": "step", "iteration": number, "iterations": images})
 

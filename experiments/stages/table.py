@@ -1,6 +1,6 @@
-"""The table of stage kinds: what each reads, which stages are its inputs, and the function that runs it.
+"""The table of stage kinds, each with its fields, its inputs and its function.
 
-A kind's `version` is bumped by hand whenever the bytes of its result change for the same fields.
+A kind's `version` is raised by hand whenever the bytes of its result change for the same fields.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def _train(config: RunConfig, split: str) -> Fields:
 
 
 def _split_of_batches(config: RunConfig) -> Fields:
-    """The number of processes, where it changes what the id promises.
+    """The number of processes, if it changes the result that the id promises.
 
-    Batch norm, where it is trained, normalises by the images of one process. Else the split changes no more than the rounding
-    of sums, but on the CPU an id promises the same bytes.
+    Trained batch norm normalises by the images of one process. Without it the split changes only the rounding of sums, but on
+    the CPU an id promises equal bytes.
     """
     changes = config.runtime.device == "cpu" or config.model.trains_batch_norm
     return {"processes": config.runtime.processes} if changes and config.runtime.processes > 1 else {}
@@ -42,7 +42,10 @@ _AFTER_NETWORK = {name for (name, *_) in marked(InferenceConfig, AfterNetwork)}
 
 
 def forward_pass(fields: Mapping[str, Any], inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
-    """What of a `predict` stage's fields decides about the network's outputs. Unless marked as coming later, a field does."""
+    """The fields of a `predict` stage that affect the network's outputs: all except those marked `AfterNetwork`.
+
+    None if the model's forward pass can't be shared.
+    """
     if not model_class(inputs["train"]["model"]["kind"]).shares_forward_pass:
         return None
     read = {name: value for name, value in fields["inference"].items() if name not in _AFTER_NETWORK}
@@ -66,7 +69,7 @@ def _speed(config: RunConfig, split: str) -> Fields:
 
 
 def measure_kind(measure: Measure) -> Kind:
-    """The kind of a measure. Through images it also reads the fields of inference."""
+    """The kind of a measure. A measure on the trained network also reads the fields of inference."""
 
     def fields(config: RunConfig, split: str) -> Fields:
         seen = {"inference": config.inference} if measure.input == "train" else {}
