@@ -32,25 +32,25 @@ RESULTS = "results"
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked to plan or run."""
+    """A resolved request to plan or run."""
 
     plan: Plan
-    """With `--all` that of every spec together."""
+    """With `--all` the merged plan of every spec."""
     store: Store
     chosen: set[str]
-    """Ids of the stages that `--only` leaves."""
+    """Ids of the stages that `--only` selects."""
     datasets: tuple[Dataset, ...]
     parts: tuple[Plan, ...]
-    """The plan of each spec asked for."""
+    """The plan of each requested spec."""
 
     @cached_property
     def estimates(self) -> Estimates:
-        """What stages are expected to take, from the results folder as it is when first needed."""
+        """Expected time and memory of stages, from the results folder as of the first use."""
         return Estimates(self.store, self.plan.stages)
 
     @property
     def together(self) -> bool:
-        """Whether `--all` specs were asked for."""
+        """Whether `--all` was given."""
         return self.plan not in self.parts
 
     def reasons(self) -> dict[str, Reason]:
@@ -76,35 +76,35 @@ class SeedList(click.ParamType):
 
 
 def console() -> Console:
-    """Standard output; tables are not squeezed where nobody looks at a terminal."""
+    """Console on standard output; 200 columns wide if it is not a terminal."""
     found = Console(highlight=False, soft_wrap=True)
     return found if found.is_terminal else Console(highlight=False, soft_wrap=True, width=200)
 
 
 def results_option(command: Callable) -> Callable:
-    """--results, the folder that everything is kept in."""
+    """--results, the results folder."""
     return click.option(
         "--results", default=RESULTS, show_default=True, type=click.Path(path_type=Path), help="The results folder."
     )(command)
 
 
 def given(results: Path) -> str:
-    """` --results FOLDER`, for a hint at another command; "" for the default."""
+    """` --results FOLDER`, to append to a suggested command; "" for the default."""
     return "" if results == Path(RESULTS) else f" --results {shlex.quote(str(results))}"
 
 
 def plan_options(command: Callable) -> Callable:
-    """SPEC or --all, and the options that say what to plan."""
+    """SPEC or --all, and the options that select what to plan."""
     options: list[Callable] = [
         click.argument("spec", required=False),
-        click.option("--all", "all_specs", is_flag=True, help="Every spec there is, each training once."),
+        click.option("--all", "all_specs", is_flag=True, help="Every spec, each training once."),
         click.option(
             "--scale", default=DEFAULT_SCALE, show_default=True, help=f"{', '.join(names('scales'))}, or a scale's file."
         ),
         click.option("--set", "settings", multiple=True, metavar="FIELD=VALUE", help="Change a field; may be repeated."),
-        click.option("--seeds", type=SeedList(), help='In place of the spec\'s, such as 0,1,2 or "0 1 2".'),
-        click.option("--data", help="In place of the scale's data set: a name, or the path of a data set."),
-        click.option("--only", multiple=True, metavar="VARIANT", help="These variants alone; may be repeated."),
+        click.option("--seeds", type=SeedList(), help='Seeds that replace the spec\'s, such as 0,1,2 or "0 1 2".'),
+        click.option("--data", help="Data set that replaces the scale's: a name, or the path of a data set."),
+        click.option("--only", multiple=True, metavar="VARIANT", help="Run only this variant; may be repeated."),
         results_option,
     ]
     for option in reversed(options):
@@ -122,10 +122,10 @@ def request(
     only: tuple[str, ...],
     results: Path,
 ) -> Request:
-    """Plan what the options ask for.
+    """Plan the request that the options describe.
 
     Raises:
-        UserError: any of them is wrong.
+        UserError: an option is wrong.
     """
     if all_specs == (spec is not None):
         raise click.UsageError("name a spec, such as nms, or give --all")

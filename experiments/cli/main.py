@@ -1,4 +1,4 @@
-"""The `yolact` command: the roof over all rooms. Commands are looked up by name and imported when called."""
+"""The `yolact` command. Its subcommands are imported when called."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ import click
 from yolact.errors import UserError
 
 COMMANDS = {
-    "list": ("experiments.cli.ask.list:list_specs", "The questions that can be asked, and at which scales."),
-    "plan": ("experiments.cli.ask.plan:plan", "What a question would run, and why."),
-    "run": ("experiments.cli.ask.run:run", "Run a question: train, predict, measure."),
-    "status": ("experiments.cli.watch.status:status", "What is done, running or failed in a results folder."),
-    "logs": ("experiments.cli.watch.logs:logs", "What a stage has logged."),
-    "retry": ("experiments.cli.watch.retry:retry", "Run stages that failed again."),
-    "cancel": ("experiments.cli.watch.cancel:cancel", "Stop stages that wait or run; what is running saves itself."),
-    "results": ("experiments.cli.keep.results:results", "Stored results: list, remove, clean up, export, merge."),
+    "list": ("experiments.cli.ask.list:list_specs", "List the specs and their sizes at each scale."),
+    "plan": ("experiments.cli.ask.plan:plan", "Show which stages a spec would run, and why."),
+    "run": ("experiments.cli.ask.run:run", "Run a spec: train, predict, measure."),
+    "status": ("experiments.cli.watch.status:status", "Show the states of stages in a results folder."),
+    "logs": ("experiments.cli.watch.logs:logs", "Print the log of a stage."),
+    "retry": ("experiments.cli.watch.retry:retry", "Run failed stages again."),
+    "cancel": ("experiments.cli.watch.cancel:cancel", "Stop waiting or running stages; running ones save a checkpoint."),
+    "results": ("experiments.cli.keep.results:results", "Manage stored results: list, remove, clean up, export, merge."),
     "doctor": ("experiments.cli.keep.doctor:doctor", "Check machine, environment, data and scheduler before a long run."),
     "diff": ("experiments.cli.ask.diff:diff", "Compare two stages or two runs: settings and results."),
-    "table": ("experiments.cli.ask.report:table", "The results of an experiment as a table."),
-    "gallery": ("experiments.cli.ask.gallery:gallery", "What the prototypes of a network do, image by image, as an HTML page."),
-    "report": ("experiments.cli.ask.report:report", "The results of an experiment as an HTML page."),
-    "predict": ("experiments.cli.use.predict:predict", "Find instances in images and video with a trained network."),
-    "evaluate": ("experiments.cli.use.measure:evaluate", "COCO numbers of a file of detections."),
-    "speed": ("experiments.cli.use.measure:speed", "Frames per second and latency of a trained network."),
-    "export": ("experiments.cli.use.export:export", "A network as one file, for ONNX or torch.export."),
+    "table": ("experiments.cli.ask.report:table", "Print the results of an experiment as a table."),
+    "gallery": ("experiments.cli.ask.gallery:gallery", "Show the prototypes of a network image by image on an HTML page."),
+    "report": ("experiments.cli.ask.report:report", "Write the results of an experiment as an HTML page."),
+    "predict": ("experiments.cli.use.predict:predict", "Segment instances in images and video with a trained network."),
+    "evaluate": ("experiments.cli.use.measure:evaluate", "Compute COCO metrics of a file of detections."),
+    "speed": ("experiments.cli.use.measure:speed", "Measure latency and frames per second of a network."),
+    "export": ("experiments.cli.use.export:export", "Write a network as one file, for ONNX or torch.export."),
     "data": ("experiments.cli.keep.data:data", "Check, make, fetch and describe data sets."),
     "weights": ("experiments.cli.keep.weights:weights", "Fetch published weights, convert weights."),
-    "schema": ("experiments.cli.ask.schema:schema", "JSON schema of specs, scales and configurations."),
+    "schema": ("experiments.cli.ask.schema:schema", "Print the JSON schema of specs, scales or configurations."),
 }
 PIPE = 141
-"""Exit status where nobody reads what is printed, as in `yolact plan nms | head -1`: that of other programs, 128 + SIGPIPE."""
+"""Exit status after a broken pipe, as in `yolact plan nms | head -1`: 128 + SIGPIPE, as in other programs."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
 def _reader_may_leave() -> Iterator[None]:
-    """End with status PIPE where nobody reads on. Of that, click and rich would make 1, which is a failure's."""
+    """Exit with status PIPE on a broken pipe. click and rich would exit with 1, which means a failure."""
     try:
         yield
     except (BrokenPipeError, SystemExit) as error:
@@ -54,7 +54,7 @@ def _reader_may_leave() -> Iterator[None]:
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called, so that help needs none of them."""
+    """A group that imports its commands when they are called, so that help imports none of them."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
         return getattr(import_module(module), attribute)
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        with _reader_may_leave():  # where help is printed
+        with _reader_may_leave():  # help is printed here
             return super().make_context(*arguments, **options)
 
     def invoke(self, context: click.Context) -> Any:
@@ -87,7 +87,7 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 def cli() -> None:
-    """Ablations of YOLACT, the real-time instance segmenter: ask, train, measure, report.
+    """Ablations of YOLACT, a real-time instance segmenter: plan, train, measure, report.
 
     \b
     Example:
@@ -98,9 +98,9 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: a user's error is one message and exit status 2, anything else a bug and its traceback."""
+    """Entry point. A user's error prints one message and exits with status 2; a bug prints its traceback."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # "±" on a terminal that knows ASCII alone is no reason to end
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that supports only ASCII can't print "±"
     from experiments.stages.custom_code import import_from_working_directory
 
     import_from_working_directory()
@@ -109,13 +109,13 @@ def main() -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         status = PIPE
-    if status == PIPE:  # what is still held back must go somewhere when Python ends
+    if status == PIPE:  # Python flushes its buffer when it exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)
 
 
 def call(arguments: list[str]) -> int:
-    """Run one command line; returns the exit status."""
+    """Run one command line; return the exit status."""
     try:
         result = cli.main(arguments, prog_name="yolact", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -136,7 +136,7 @@ def call(arguments: list[str]) -> int:
 
 
 def os_message(error: OSError) -> str | None:
-    """What to tell the user of an error that lies with the machine, None for one that lies with the code."""
+    """The message for an error caused by the machine; None for one caused by the code."""
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in FULL:
         return f"the disk is full{where}. What was finished is kept; make room and give the same command again"

@@ -1,4 +1,4 @@
-"""What a launch looks like while it runs: bars in a terminal, plain lines elsewhere."""
+"""Progress display of a launch: bars in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ LINE_SECONDS = 15.0
 
 
 class Progress:
-    """Turns a launcher's events into progress. Use as a context manager and pass it as `events`.
+    """Displays a launcher's events. Use it as a context manager and pass it as `events`.
 
     Args:
-        title: names a stage by its id.
-        total: how many stages there are to run.
+        title: maps a stage id to its title.
+        total: number of stages to run.
     """
 
     def __init__(self, title: Callable[[str], str], total: int, console: Console | None = None) -> None:
@@ -88,7 +88,7 @@ class Progress:
 
 
 class _Clock:
-    """The pace of one stage, measured from the first step seen: a resumed stage doesn't start at 0."""
+    """Rate of one stage, measured from the first observed step, because a resumed stage doesn't start at 0."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
@@ -99,7 +99,7 @@ class _Clock:
         return time.monotonic() - self.started
 
     def news(self, done: int, total: int, loss: float | None) -> str:
-        """Loss, rate and time left, as far as they are known."""
+        """Loss, rate and time left, those that are known."""
         now = time.monotonic()
         if self.first is None or done < self.first[1]:
             self.first = (now, done)

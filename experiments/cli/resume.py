@@ -1,4 +1,4 @@
-"""`--resume-changed`: what becomes of checkpoints that were made before the code changed."""
+"""`--resume-changed`: handling of checkpoints that were made before the code changed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from experiments.run.provenance import sources_of
 from experiments.store.folder import Store
 
 resume_option = click.option(
-    "--resume-changed", is_flag=True, help="Resume from checkpoints also if the code has changed since; it is recorded."
+    "--resume-changed", is_flag=True, help="Resume from checkpoints even if the code has changed since; the change is recorded."
 )
 
 
 def settle_checkpoints(store: Store, ids: Iterable[str], resume_changed: bool, say: Callable[[str], None]) -> None:
-    """Consent to resume these stages across a change of the code, or say which checkpoints will be set aside."""
+    """Consent to resume these stages across a change of the code, or print which checkpoints will be set aside."""
     for stage_id in ids:
         if not store.has(stage_id):
             continue

@@ -1,4 +1,4 @@
-"""Stages one after another in this process: for debugging, and for machines where processes cannot be started."""
+"""Launcher that runs stages one after another in this process: for debugging, and for machines without worker processes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What every launcher is, and the order of work that they share.
+"""The launcher interface, and the queue of stages that launchers share.
 
-A launcher gets a plan and a results folder and sees to it that each chosen stage is done, tried, or blocked by one that failed.
+A launcher gets a plan and a results folder. It ensures that each chosen stage is done, tried, or blocked by one that failed.
 The same stages give the same results under every launcher.
 """
 
@@ -19,7 +19,7 @@ from experiments.store.states import State
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a stage."""
+    """An event of a stage."""
 
     stage_id: str
     what: str
@@ -32,17 +32,17 @@ Events = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a launch ended."""
+    """Outcome of a launch."""
 
     states: Mapping[str, State]
-    """{stage id: one of ENDS}; stages that were never begun because the user stopped are "interrupted", those that a scheduler
-    has in its queue "submitted"."""
+    """{stage id: one of ENDS}. Stages that were not started because the user stopped are "interrupted", queued ones
+    "submitted"."""
     stopped: bool = False
-    """The user interrupted it."""
+    """Whether the user interrupted it."""
 
     @property
     def exit_status(self) -> int:
-        """0 all done or submitted, 130 interrupted by the user, 1 anything failed or blocked."""
+        """0: all done or submitted, 130: interrupted by the user, 1: a stage failed or is blocked."""
         if self.stopped:
             return 130
         return 0 if all(state in (State.DONE, State.SUBMITTED) for state in self.states.values()) else 1
@@ -52,12 +52,12 @@ class Launcher(Protocol):
     """Runs stages."""
 
     def run(self, plan: Plan, chosen: set[str], store: Store, events: Events) -> Outcome:
-        """Run the chosen stages, and what they need, that are not done. Every stage is recorded in the store first."""
+        """Run the chosen stages and their inputs unless they are done. Every stage is recorded in the store first."""
         ...
 
 
 class Queue:
-    """Which stages wait, can start, and are over. The longest remaining path goes first."""
+    """Queue of waiting, ready and ended stages. The longest remaining path goes first."""
 
     def __init__(self, plan: Plan, chosen: set[str], store: Store) -> None:
         wanted = {*chosen, *reach(chosen, lambda stage_id: plan.stages[stage_id].inputs)}
@@ -79,11 +79,11 @@ class Queue:
         self._ready.discard(stage_id)
 
     def put_back(self, stage_id: str) -> None:
-        """The stage did not start after all."""
+        """Return a stage that did not start to the queue."""
         self._ready.add(stage_id)
 
     def end(self, stage_id: str, state: State) -> list[str]:
-        """Note how a stage ended; returns the stages that a failure blocks."""
+        """Record a stage's final state; return the stages that a failure blocks."""
         self._ready.discard(stage_id)
         self.states[stage_id] = state
         if state == State.DONE:
@@ -104,7 +104,7 @@ class Queue:
 
 
 def record_stages(queue: Queue, store: Store) -> None:
-    """Write the stage.json of everything that is about to run."""
+    """Write stage.json of every stage that is about to run."""
     for stage_id, stage in queue.stages.items():
         if queue.states.get(stage_id) != State.DONE:
             store.write_stage(stage_id, stage.record)

@@ -1,4 +1,4 @@
-"""Where the stages of an experiment stand: what the results folder says, reconciled with what the scheduler says."""
+"""States of an experiment's stages, from the results folder and the scheduler."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ TAIL_LINES = 8
 
 @dataclass(frozen=True)
 class StageStatus:
-    """Where one stage stands."""
+    """State of one stage."""
 
     stage: str
     state: State
     """One of `SHOWN`. A stage whose job ended on it is "failed"."""
     wall_seconds: float | None = None
     error: str | None = None
-    """Why it failed: what the stage said, else what the scheduler knows."""
+    """Why it failed: the stage's error, else the scheduler's reason."""
     note: str = ""
-    """What it waits for, where it runs, or how far it is."""
+    """What it waits for, where it runs, or its progress."""
     tail: tuple[str, ...] = ()
-    """Of what failed or was interrupted: the last lines of its log."""
+    """If failed or interrupted: the last lines of its log."""
 
     def to_data(self) -> dict[str, Any]:
         return asdict(self)
@@ -43,11 +43,11 @@ def stage_statuses(
     warn: Callable[[str], None] = lambda message: None,
     ask: Ask = scheduler_answers,
 ) -> dict[str, StageStatus]:
-    """By stage id. Stages that were never recorded are planned.
+    """{stage id: status}. Stages that were never recorded are planned.
 
     Args:
-        warn: is called with a message if the scheduler does not answer; only the results folder counts then.
-        ask: what the scheduler says of jobs; a `PolledScheduler` for statuses that are read again and again.
+        warn: called with a message if the scheduler does not answer; only the results folder counts then.
+        ask: queries the scheduler about jobs; use a `PolledScheduler` if statuses are read repeatedly.
     """
     jobs: dict[str, SchedulerState] = {}
     try:
@@ -91,7 +91,7 @@ def _note(view: StageView, state: str, job: SchedulerState | None) -> str:
 
 
 def last_lines(view: StageView, printed: Path | None = None, count: int = TAIL_LINES) -> list[str]:
-    """The last lines of a stage's log, then those of what its job printed."""
+    """The last lines of a stage's log, then those of its job's output."""
     events = _tail_events(view.folder / "log.jsonl")
     lines = [event_line(event) for event in events][-count:]
     if printed is not None:
@@ -100,13 +100,13 @@ def last_lines(view: StageView, printed: Path | None = None, count: int = TAIL_L
 
 
 def event_line(event: Mapping[str, Any]) -> str:
-    """One event of log.jsonl as a line: time, what kind, what it says."""
+    """Format one event of log.jsonl as a line: time, kind, text."""
     time = str(event.get("time", ""))[:19].replace("T", " ")
     return f"{time}  {event.get('event', 'info'):<7} {event_text(event)}"
 
 
 def event_text(event: Mapping[str, Any]) -> str:
-    """What an event says."""
+    """The text of an event."""
     if event.get("event") == "step":
         known = ("time", "event", "iteration", "iterations", "seconds")
         more = [f"{name} {_number(value)}" for name, value in event.items() if name not in known]

@@ -1,7 +1,7 @@
-"""One attempt at a stage: lock, run the kind's function in a folder of its own, publish by renaming.
+"""One attempt at a stage: lock, run the kind's function in a separate folder, publish by renaming.
 
-The order of writes is what makes a crash harmless at any moment. The digests enter status.json before the rename, so that a
-process killed between the two leaves a result that the next attempt recognises as whole.
+The order of writes makes a crash harmless at any moment. The digests are written to status.json before the rename, so that a
+process killed between the two leaves a result that the next attempt recognises as complete.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def attempt(
     on_event=lambda event: None,
     ranks: Ranks = ALONE,
 ) -> State:
-    """Run a recorded stage unless it is done; returns the state it ended in: done, failed or interrupted.
+    """Run a recorded stage unless it is done; return its final state: done, failed or interrupted.
 
-    If several processes train together, this is for rank 0; the others follow (`experiments.run.ranks`).
+    If several processes train together, only rank 0 calls this; for the others see `experiments.run.ranks`.
 
     Raises:
-        StageBusy: another living process works on it.
+        StageBusy: another live process works on it.
         LockLost: another process took it over while this one was paused; nothing was published.
-        StoreError: there is no such stage.
+        StoreError: the stage does not exist.
         OSError: not even the failure could be recorded (disk full, no permission).
     """
     with Attempt(store, stage_id, kinds, should_stop, on_event, ranks) as trying:
@@ -56,7 +56,7 @@ def attempt(
 class Attempt:
     """One attempt at a stage, as a context manager; the block runs the stage's function on `context`.
 
-    Entering locks the stage. Leaving publishes what the function made, or records the error that the block raised.
+    Entering locks the stage. Leaving publishes the function's output, or records the error that the block raised.
     Both raise StageBusy, LockLost and OSError as `attempt` does.
     """
 
@@ -73,9 +73,9 @@ class Attempt:
         self.lock = StageLock(self.view.folder)
         self.should_stop = lambda: should_stop() or self.lock.lost.is_set()
         self.context: StageContext | None = None
-        """What the stage's function gets; None if the stage is over already."""
+        """Argument of the stage's function; None if the stage has ended already."""
         self.state = State.PLANNED
-        """What it ended in."""
+        """The final state."""
         self.before, self.started, self.clock = Status(), "", 0.0
         self.output = self.view.folder / "attempts" / self.lock.token
         self._others_seconds = 0.0
@@ -87,7 +87,7 @@ class Attempt:
         return kind_of(self.view, self.kinds)
 
     def account(self, ended: Ended, stages: int) -> None:
-        """Count only this stage's part of the time that it was worked on together with others."""
+        """Count only this stage's part of the time of its batch."""
         self._others_seconds = ended.others_seconds(stages)
         self._shared = {"stages": stages, "seconds": round(ended.shared_seconds, 3)}
 
@@ -121,7 +121,7 @@ class Attempt:
         self._recorded(self._prepare)
 
     def _recorded(self, step: Callable[[], None]) -> None:
-        """Take a step, and record how the stage ended if it raises. On any error what the function has made is removed."""
+        """Run a step; if it raises, record the stage's end and remove the function's output."""
         try:
             try:
                 step()
@@ -166,9 +166,9 @@ class Attempt:
             )
 
     def _clear(self) -> None:
-        """An empty output folder; what dead attempts left is removed."""
+        """Make an empty output folder; remove leftovers of dead attempts."""
         shutil.rmtree(self.view.folder / "attempts", ignore_errors=True)
-        for name in ("status.json", "env.json"):  # only the lock's holder writes them
+        for name in ("status.json", "env.json"):  # only the lock's owner writes them
             for aside in self.view.folder.glob(f".{name}.*.tmp"):
                 aside.unlink(missing_ok=True)
         self.output.mkdir(parents=True)
@@ -201,7 +201,7 @@ class Attempt:
             self._write(State.DONE, digests=made)
 
     def _finish_publishing(self) -> bool:
-        """Whether the attempt before was killed after its result was in place, and only its status was missing."""
+        """Finish publishing if the previous attempt was killed between rename and status; return whether it was."""
         if not self.before.digests or not (self.view.folder / "result").is_dir() or self.view.damaged():
             return False
         if set(digests(self.view.folder / "result")) != set(self.before.digests):
@@ -218,7 +218,7 @@ class Attempt:
         self._write(State.FAILED, error=details)
 
     def _write(self, state: State, **changes: Any) -> None:
-        """status.json, unless another process has taken over. `wall_seconds` counts what earlier attempts took."""
+        """Write status.json, unless another process has taken over. `wall_seconds` includes earlier attempts."""
         ended = state != State.RUNNING
         status = Status(
             state=state,
@@ -241,7 +241,7 @@ def describe(error: BaseException) -> str:
 
 
 def peak_memory_bytes() -> int:
-    """Most memory this process has held: main memory, or that of the graphics card where torch used one."""
+    """Peak memory of this process in bytes: GPU memory if torch used a GPU, else main memory."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated()

@@ -1,10 +1,10 @@
-"""Checkpoints across changes of the code. None is deleted: a stage resumes from it, or it is set aside.
+"""Checkpoints across changes of the code. No checkpoint is deleted: a stage resumes from it, or it is set aside.
 
-    checkpoint/             what an unfinished stage resumes from; source.json names the sources that made it
-    checkpoint-<digest>/    set aside, since the code has changed; `yolact results gc` deletes it
+    checkpoint/             state that an unfinished stage resumes from; source.json names the sources that made it
+    checkpoint-<digest>/    set aside because the code has changed; `yolact results gc` deletes it
     resume.json             consent to resume with the sources of this digest, from `yolact run --resume-changed`
 
-Comments, docstrings and layout are no change.
+Differences in comments, docstrings and layout don't count as changes.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from yolact.runtime.files import digest_of_contents
 MARK = "source.json"
 CONSENT = "resume.json"
 SHOWN = 5
-"""Most names of changed files in a message."""
+"""Maximum number of changed files named in a message."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """How the code differs from that which made a checkpoint."""
+    """Difference between the current code and the code that made a checkpoint."""
 
     source: str
     """Digest of the sources that made it."""
@@ -46,25 +46,25 @@ class Change:
 
 
 def change_since(stage: Path, sources: Mapping[str, bytes], kept: Path) -> Change | None:
-    """The change of code since a stage's checkpoint was made; None without one, or if it may be resumed from.
+    """The change of code since a stage's checkpoint was made; None if there is no checkpoint or it may be resumed.
 
     Args:
         stage: the stage's folder.
-        sources: {path: content} of the code as it is now.
-        kept: the folder with the sources that stages ran with.
+        sources: {path: content} of the current code.
+        kept: folder with the sources that stages ran with.
     """
     return _change(stage / "checkpoint", sources, kept) if _filled(stage / "checkpoint") else None
 
 
 def consent(stage: Path, sources: Mapping[str, bytes]) -> None:
-    """Consent to resume the stage from its checkpoint with these sources; without a checkpoint, from the last set aside."""
+    """Record consent to resume the stage with these sources, from its checkpoint or else from the last one set aside."""
     write_json(stage / CONSENT, {"source": digest_of_contents(sources), "time": now()})
 
 
 def take_up(
     stage: Path, sources: Mapping[str, bytes], kept: Path, log: Callable[[Mapping[str, Any]], None]
 ) -> list[dict[str, Any]]:
-    """Leave in `checkpoint/` only what this code may resume from. For the holder of the stage's lock.
+    """Leave in `checkpoint/` only what this code may resume from. Requires the stage's lock.
 
     Returns:
         The changes of code across which the stage has been resumed by consent, oldest first:
@@ -120,7 +120,7 @@ def _set_aside(checkpoint: Path, source: str) -> Path:
 
 
 def _bring_back(stage: Path, mine: str, any_code: bool, log: Callable[[Mapping[str, Any]], None]) -> None:
-    """Put the last checkpoint of this code, or of any, that was set aside back in its place."""
+    """Restore the last checkpoint that was set aside, of this code or, if `any_code`, of any."""
     found = [path for path in stage.glob("checkpoint-*") if any_code or _read(path / MARK).get("source") == mine]
     if found:
         last = max(found, key=lambda path: path.stat().st_mtime_ns)
@@ -134,7 +134,7 @@ def _filled(checkpoint: Path) -> bool:
 
 
 def _code(name: str, content: bytes | None) -> str | bytes | None:
-    """What of a file decides what it does: the syntax tree of Python without its strings that nothing uses."""
+    """The effective content of a file: for Python, the syntax tree without docstrings and other unused strings."""
     if content is None or not name.endswith(".py"):
         return content
     try:

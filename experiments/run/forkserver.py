@@ -1,16 +1,16 @@
-"""A process that has imported what stages need, and is forked into one worker after the other: importing torch takes seconds.
+"""Forkserver: a template process that imports the stages' modules once and forks workers; importing torch takes seconds.
 
-A worker forked from it begins as a fresh process would after its imports: no thread was started here, no random number drawn,
-no tensor made. So nothing of one stage reaches the next, neither its state nor its memory, and its death is its own alone.
+A forked worker starts in the state of a fresh process after its imports: the template starts no thread, draws no random number
+and makes no tensor. So no state or memory passes from one stage to the next, and the death of a worker affects no other.
 
-The worker pool holds the other end of the socket that is this process's standard input. Lines of JSON:
+The worker pool owns the other end of the socket that is this process's standard input. Messages are lines of JSON:
 
     to it     {"job": number, "stages": [stage id], "environment": {name: value}}   start a worker
               {"job": number, "signal": number}            send it a signal
     from it   {"imported": {path: stamp}}                  once: the code that it has imported
               {"job": number, "code": exit status, negative where a signal killed it, "words": its last line on standard error}
 
-It leaves when the socket closes; workers then notice that their parent is gone.
+It exits when the socket closes; workers then detect that their parent is gone.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from experiments.stages.kind import Kind
 from experiments.store.log import last_lines
 
 CLOCK_SECONDS = 1.0
-"""By how much the start of a process may be reported too late, against the times of files."""
+"""Maximum delay of a process's reported start relative to file times."""
 PARENT = "YOLACT_PARENT_PID"
-"""Environment variable with the pid of the launcher; without it a worker runs on its own."""
+"""Environment variable with the pid of the launcher; without it a worker has no launcher."""
 
 
 def serve(kinds: Mapping[str, Kind]) -> list[str] | None:
     """Fork workers until the socket closes.
 
     Returns:
-        In a worker, its stages; in the template itself, when all is over, None.
+        In a worker, its stages; in the template, once all workers have ended, None.
     """
     begun = int((psutil.Process().create_time() - CLOCK_SECONDS) * 1e9)
     _import_all(kinds)
@@ -57,10 +57,11 @@ def serve(kinds: Mapping[str, Kind]) -> list[str] | None:
 
 
 def imported_code(begun: int) -> dict[str, tuple[int, int]]:
-    """{path: stamp} of every imported module of this project or the user's, but not of installed packages.
+    """{path: stamp} of every imported module, except those of installed packages.
 
     Args:
-        begun: when importing began, in ns. A file written since may have been read before: its stamp is never that of a file.
+        begun: time when importing began, in ns. A file written later may have been read before; it gets a stamp that matches no
+            file.
     """
     installed = tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     ours = tuple(f"{provenance.ROOT / room}{os.sep}" for room in ("yolact", "experiments"))
@@ -71,7 +72,7 @@ def imported_code(begun: int) -> dict[str, tuple[int, int]]:
 
 
 def stamp(path: str) -> tuple[int, int]:
-    """(time of modification in ns, size) of a file; zeros if it is gone."""
+    """(modification time in ns, size) of a file; zeros if it does not exist."""
     try:
         status = os.stat(path)
     except OSError:
@@ -80,15 +81,15 @@ def stamp(path: str) -> tuple[int, int]:
 
 
 def last_line(errors: IO[bytes]) -> str:
-    """Of what was written to the file, the last line that isn't empty."""
+    """The last non-empty line of the file."""
     return (last_lines(errors) or [""])[-1]
 
 
 def _import_all(kinds: Mapping[str, Kind]) -> None:
-    provenance.sources()  # the code as it is now, which every worker will run
+    provenance.sources()  # the current code, which every worker will run
     references = {reference for kind in kinds.values() for reference in (kind.function, kind.together) if reference}
     for module in sorted({reference.partition(":")[0] for reference in references}):
-        with contextlib.suppress(Exception):  # a worker meets the same error, and writes it down as its stage's
+        with contextlib.suppress(Exception):  # a worker raises the same error and records it for its stage
             import_module(module)
     gc.collect()
     gc.freeze()
@@ -128,7 +129,7 @@ class _Server:
                         return stages
 
     def _obey(self, asked: Mapping[str, Any]) -> list[str] | None:
-        """Returns the stages in a new worker, else None."""
+        """Execute a message; return the stages in a new worker, else None."""
         if "signal" in asked:
             for pid, worker in self.workers.items():
                 if worker.job == asked["job"]:

@@ -1,4 +1,4 @@
-"""Ctrl-C asked for once ends work gently, asked for twice ends it now."""
+"""Interrupts: the first Ctrl-C saves and stops, the second one stops at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 class Stop:
-    """How often the user has asked to stop."""
+    """Counter of the user's requests to stop."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -20,7 +20,7 @@ class Stop:
 
 @contextlib.contextmanager
 def counted_interrupts() -> Iterator[Stop]:
-    """Count SIGINT and SIGTERM instead of dying of them. Outside the main thread, signals are left alone."""
+    """Count SIGINT and SIGTERM instead of exiting. Outside the main thread, signal handlers are not changed."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop

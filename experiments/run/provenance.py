@@ -1,4 +1,4 @@
-"""What a stage ran with: code, packages, machine. Written to env.json; the sources themselves are kept as a zip."""
+"""Provenance of a stage: code, packages, machine. It is written to env.json; the sources are stored as a zip."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ PACKAGES = ("torch", "torchvision", "numpy", "pycocotools", "pillow", "pydantic"
 
 @functools.cache
 def sources() -> dict[str, bytes]:
-    """{path: content} of the code that decides the bytes of results.
+    """{path: content} of the code that affects the bytes of results.
 
-    It is the library, the functions of stages, and what opens their data. The command line, plans and launchers decide none.
+    It consists of the library, the functions of stages and the code that opens their data, without the command line, plans and
+    launchers.
     """
     rooms = (ROOT / "yolact", ROOT / "experiments" / "stages")
     paths = [*(path for room in rooms for path in room.rglob("*.py")), *(ROOT / "experiments" / "datasets").glob("*.py")]
@@ -38,10 +39,10 @@ def sources() -> dict[str, bytes]:
 
 
 def sources_of(store: Store, record: Mapping[str, Any]) -> dict[str, bytes]:
-    """`sources()` and the user's own code that a recorded stage runs with.
+    """`sources()` and the custom code of a recorded stage.
 
     Raises:
-        CustomCodeError: that code is not as it was planned.
+        CustomCodeError: that code differs from the planned code.
     """
     return {**sources(), **expect_code(planned_code(store, record))}
 
@@ -52,7 +53,7 @@ def source_digest() -> str:
 
 
 def keep_sources(folder: Path, contents: Mapping[str, bytes]) -> Path:
-    """Write sources to `folder`/<digest>.zip unless they are there; returns that path."""
+    """Write sources to `folder`/<digest>.zip unless it exists; return that path."""
     path = folder / f"{digest_of_contents(contents)}.zip"
     if path.exists():
         return path
@@ -67,7 +68,7 @@ def keep_sources(folder: Path, contents: Mapping[str, bytes]) -> Path:
 
 
 def environment(device: str, threads: int, precision: str | None, contents: Mapping[str, bytes]) -> dict[str, Any]:
-    """env.json, as `docs/architecture.md` lists it, of a stage that runs with these sources."""
+    """The content of env.json, described in `docs/architecture.md`, for a stage that runs with these sources."""
     return {
         "code": {**commit(), "source": digest_of_contents(contents)},
         "python": platform.python_version(),
@@ -86,7 +87,7 @@ def environment(device: str, threads: int, precision: str | None, contents: Mapp
 def commit() -> dict[str, Any]:
     """The commit of the checkout and whether files differ from it; None and None outside a checkout.
 
-    In a snapshot of a checkout (`experiments/launch/slurm/snapshot.py`), what was true of that checkout.
+    In a snapshot (`experiments/launch/slurm/snapshot.py`), the values of the checkout it was made from.
     """
     if (ROOT / SNAPSHOT_COMMIT).is_file():
         return json.loads((ROOT / SNAPSHOT_COMMIT).read_text(encoding="utf-8"))

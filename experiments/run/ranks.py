@@ -1,7 +1,7 @@
-"""How a worker takes part in a stage: as its only process, as the one that leads it, or as one that follows.
+"""A worker's role in a stage: its only process, rank 0, or another rank.
 
-Rank 0 alone locks, logs, saves and publishes. The others run the kind's function beside it and write nothing; they learn from
-the exchange in every step that rank 0 stops or is gone.
+Only rank 0 locks, logs, saves and publishes. The others run the kind's function in parallel and write nothing. The exchange in
+every step shows them that rank 0 stops or is gone.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from yolact.training.ranks import Ranks, ranks_from
 
 
 def take_part(store: Store, stage_id: str, kinds: Mapping[str, Kind], should_stop: Callable[[], bool]) -> State:
-    """This process's part of a recorded stage; returns done, failed or interrupted.
+    """Run this process's part of a recorded stage; return done, failed or interrupted.
 
-    Its rank comes from the environment; see `yolact.training.ranks.ranks_from`.
+    The environment gives the rank; see `yolact.training.ranks.ranks_from`.
 
     Raises:
-        RanksError: the processes that were started are not those that the stage was planned for.
-        UserError: of a follower, which writes down nothing: what failed.
+        RanksError: the number of processes is not the planned one.
+        UserError: in ranks above 0, which record nothing: the failure.
         StageBusy, LockLost, StoreError, OSError: as `attempt`.
     """
     view = store.stage(stage_id)

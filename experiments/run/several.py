@@ -1,4 +1,4 @@
-"""One attempt at several stages that can share work: each locked, recorded and published by itself, as if it ran alone."""
+"""One attempt at several stages that share work; each is locked, recorded and published as in a separate run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from experiments.store.states import State
 def attempt_together(
     store: Store, stage_ids: Sequence[str], kinds: Mapping[str, Kind], should_stop: Callable[[], bool]
 ) -> dict[str, State]:
-    """Run recorded stages that share work (`experiments.plan.sharing`); returns the state of each, "busy" if others have it.
+    """Run recorded stages that share work (`experiments.plan.sharing`).
+
+    Returns:
+        {stage id: state}, "busy" if another process works on the stage.
 
     Raises:
-        StoreError: a stage is not there.
-        OSError: a failure could not even be recorded; the other stages were ended as they should.
+        StoreError: a stage does not exist.
+        OSError: a failure could not be recorded; the other stages ended normally.
     """
     trying = {stage_id: Attempt(store, stage_id, kinds, should_stop) for stage_id in stage_ids}
     errors: dict[Attempt, Exception | None] = {}
@@ -38,7 +41,7 @@ def attempt_together(
 
 
 def _work(trying: Mapping[str, Attempt], contexts: list[StageContext]) -> Sequence[Ended | Exception]:
-    """How each ended; an error that meets all of them counts for each."""
+    """The outcome of each stage; an error that affects all of them counts for each."""
     if not contexts:
         return []
     try:
@@ -49,7 +52,7 @@ def _work(trying: Mapping[str, Attempt], contexts: list[StageContext]) -> Sequen
 
 @contextmanager
 def _contained(each: Attempt, errors: Mapping[Attempt, Exception | None], unwritten: list[OSError]) -> Iterator[None]:
-    """An attempt that ends with its error in `errors`. A lock that is held or lost, or a full disk, is no other stage's."""
+    """Run an attempt and end it with its error in `errors`. A busy or lost lock or a full disk does not affect other stages."""
     entered = False
     try:
         with each:

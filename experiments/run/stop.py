@@ -1,4 +1,4 @@
-"""Stopping what runs on this machine: workers and their launchers save what they have and leave on SIGTERM."""
+"""Stop workers and launchers on this machine: on SIGTERM they save a checkpoint and exit."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def is_here(holder: Holder) -> bool:
 
 
 def stop(holder: Holder) -> bool:
-    """Ask the process that works on a stage to save and leave; False where it has just gone."""
+    """Send SIGTERM to the process that works on a stage, so that it saves and exits; False if it has already exited."""
     return _terminate(holder.pid)
 
 
 def stop_launcher(holder: Holder) -> bool:
-    """Ask the launcher that started a worker to begin no more stages, and all its workers to leave; False where it has none."""
+    """Stop the launcher that started a worker, and all its workers; it starts no further stage. False if there is none."""
     pid = launcher(holder.pid)
     return pid is not None and _terminate(pid)
 
 
 def launcher(worker: int) -> int | None:
-    """The process that had a worker started, itself or through a forkserver, and is still there; None without one."""
+    """The live process that started a worker, directly or through a forkserver; None if there is none."""
     with contextlib.suppress(psutil.Error, ValueError):
         process = psutil.Process(worker)
         named = int(process.environ().get(PARENT, "0"))

@@ -1,11 +1,11 @@
-"""`python -m experiments.run.worker RESULTS STAGE_ID...`: runs recorded stages in a process of its own.
+"""`python -m experiments.run.worker RESULTS STAGE_ID...`: run recorded stages in a separate process.
 
-It gets ids alone; everything else lies in the results folder. Several stages are those that share work
-(`experiments.plan.sharing`). Several processes that train together are each started so: by the worker pool, by
-`torchrun --nproc-per-node 2 -m experiments.run.worker RESULTS STAGE_ID`, or by srun. Without a stage, it is a template that the
-worker pool has forked into workers (`experiments.run.forkserver`).
-SIGTERM and SIGINT make a training save itself and leave, whichever of its processes they reach. A worker whose parent has died
-does the same. Exit status: 0 done, 1 failed, 3 interrupted, 4 another process has the stage; of several, the largest.
+It gets only ids; everything else is in the results folder. Several stages must share work (`experiments.plan.sharing`). Each of
+several processes that train together is started with this command: by the worker pool, by
+`torchrun --nproc-per-node 2 -m experiments.run.worker RESULTS STAGE_ID`, or by srun. Without a stage, the process is a template
+that the worker pool forks workers from (`experiments.run.forkserver`).
+On SIGTERM and SIGINT to any of its processes a training saves a checkpoint and exits. A worker whose parent has died
+does the same. Exit status: 0 done, 1 failed, 3 interrupted, 4 another process works on the stage; of several, the largest.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from yolact.runtime.memory import keep_freed_memory
 DONE, FAILED, INTERRUPTED, BUSY = 0, 1, 3, 4
 _STATUS = {State.DONE: DONE, State.FAILED: FAILED, State.INTERRUPTED: INTERRUPTED, State.BUSY: BUSY}
 PARENT_SECONDS = 0.25
-"""How often a worker looks whether its parent still lives."""
+"""Interval at which a worker checks that its parent is alive."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str], kinds: Mapping[str, Kind] = KINDS) -> int:
 
 
 def limit_threads(threads: int) -> None:
-    """Keep numerical libraries to this many threads; must come before torch is imported."""
+    """Limit numerical libraries to this many threads; call it before torch is imported."""
     for name in THREAD_VARIABLES:
         os.environ[name] = str(threads)
 

@@ -80,7 +80,7 @@ def _stage_lines(a: StageView, b: StageView, metrics: list[Metric]) -> list[str]
 
 
 def _result_lines(a: StageView, b: StageView, read: list[Metric]) -> list[str]:
-    """The metrics that differ, by name and in their units; then the other numbers of the results, by where they stand."""
+    """Lines for the metrics that differ, by name and in their units, then for other numbers of the results, by path."""
     if a.state != State.DONE or b.state != State.DONE:
         return []
     lines = [line for metric in read if (line := _metric_line(metric, a, b))]
@@ -96,7 +96,7 @@ def _result_lines(a: StageView, b: StageView, read: list[Metric]) -> list[str]:
 
 
 def _metric_line(metric: Metric, a: StageView, b: StageView) -> str:
-    """The change of a metric; "" where the two do not differ, or one of them has no value."""
+    """The change of a metric; "" if the values are equal, or one is missing."""
     try:
         before, after = (metric.read(view.result) for view in (a, b))
     except (OSError, KeyError, ValueError):
@@ -112,7 +112,7 @@ def _differing(a: StageView, b: StageView) -> list[str]:
 
 
 def _numbers(path: Path) -> dict[tuple[str, ...], Any]:
-    """The numbers in a JSON file, by path; nothing where there is no such file."""
+    """The numbers in a JSON file, by path; {} if the file does not exist."""
     if not path.is_file():
         return {}
     leaves = flatten(json.loads(path.read_text(encoding="utf-8")))

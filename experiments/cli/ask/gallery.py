@@ -14,14 +14,14 @@ from yolact.runtime.units import readable_size
 @click.command()
 @click.argument("experiment")
 @click.option("--scale", default="toy", show_default=True, help="Scale that the experiment was run at.")
-@click.option("--variant", help="Of which network; by default the experiment's reference.")
-@click.option("--seed", type=click.IntRange(min=0), help="By default the first whose prototypes were kept.")
-@click.option("--out", type=click.Path(path_type=Path), help="A folder, in place of RESULTS/reports/EXPERIMENT-SCALE-gallery.")
+@click.option("--variant", help="Variant whose network is shown; by default the experiment's reference.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed; by default the first with stored prototypes.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; by default RESULTS/reports/EXPERIMENT-SCALE-gallery.")
 @results_option
 def gallery(experiment: str, scale: str, variant: str | None, seed: int | None, out: Path | None, results: Path) -> None:
-    """Write the prototype gallery of EXPERIMENT: a page that opens offline, with prototypes, masks and how they come about.
+    """Write the prototype gallery of EXPERIMENT: a page that opens offline, with prototypes, masks and their assembly.
 
-    It shows the images that the stage `prototypes` kept, and runs nothing. That stage keeps 3 images unless told otherwise.
+    It shows the images that the stage `prototypes` stored, and runs nothing. That stage stores 3 images by default.
 
     \b
     Example:

@@ -12,7 +12,7 @@ from experiments.spec.variants import seeds_of, variants_of
 
 @click.command("list")
 def list_specs() -> None:
-    """The questions that can be asked, and at which scales.
+    """List the specs and their sizes at each scale.
 
     \b
     Example:

@@ -21,14 +21,14 @@ from experiments.store.states import COLOURS, Why
 
 @click.command()
 @plan_options
-@click.option("--explain", is_flag=True, help="Show every field of every variant and where it came from.")
+@click.option("--explain", is_flag=True, help="Show every field of every variant and its origin.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(explain: bool, as_json: bool, **options: Any) -> None:
-    """What a question would run, and why. Needs neither a GPU nor the data.
+    """Show which stages a spec would run, and why. Needs neither a GPU nor the data.
 
-    Time and memory are those of stages alike that ran here before; "unknown" where there are none. With --all, every row of
-    every table is listed with its training, which is done once, and its hours.
-    The last line says what sharing saves against running every variant by itself.
+    Time and memory are estimated from similar stages in the results folder; "unknown" if none has run. With --all, every row of
+    every table is listed with its training, which runs once, and its hours. The last line shows what sharing saves compared
+    with running every variant separately.
 
     \b
     Example:

@@ -21,12 +21,12 @@ _NAMES = {"md": "markdown", "csv": "csv", "latex": "latex", "text": "text"}
 @click.command()
 @_EXPERIMENT
 @_SCALE
-@click.option("--format", "form", type=click.Choice(list(_NAMES)), default="text", show_default=True, help="How to write it.")
+@click.option("--format", "form", type=click.Choice(list(_NAMES)), default="text", show_default=True, help="Output format.")
 @results_option
 def table(experiment: str, scale: str, form: str, results: Path) -> None:
-    """Print the table of EXPERIMENT: ours with spread, changes with intervals, the paper's values beside.
+    """Print the table of EXPERIMENT: our values with spread, changes with intervals, and the paper's values.
 
-    csv holds every metric unrounded; md, latex and text round.
+    csv contains every metric unrounded; md, latex and text round.
 
     \b
     Examples:
@@ -41,25 +41,25 @@ def table(experiment: str, scale: str, form: str, results: Path) -> None:
 
 @click.command()
 @click.argument("experiment", required=False)
-@click.option("--all", "every", is_flag=True, help="Of everything that was run at the scale, and of the paper.")
+@click.option("--all", "every", is_flag=True, help="Report everything that was run at the scale, and the paper.")
 @click.option("--notebook", type=click.Choice([name for name in NOTEBOOKS if name != PAPER]), default="ablation",
-              show_default=True, help="What to show of EXPERIMENT.")  # fmt: skip
+              show_default=True, help="Kind of report.")  # fmt: skip
 @click.option(
     "-p", "--parameter", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the notebook; repeatable."
 )
 @click.option("--time-limit", "minutes", type=click.FloatRange(min=0, min_open=True), default=20, show_default=True,
-              metavar="MINUTES", help="For each report.")  # fmt: skip
+              metavar="MINUTES", help="Time limit of each report.")  # fmt: skip
 @_SCALE
 @results_option
 def report(
     experiment: str | None, every: bool, notebook: str, given: tuple[str, ...], minutes: float, scale: str, results: Path
 ) -> int:
-    """Write the report of EXPERIMENT: a page that opens offline, with figures, tables and where each number comes from.
+    """Write the report of EXPERIMENT: a page that opens offline, with figures, tables and the origin of each number.
 
-    It goes to RESULTS/reports/EXPERIMENT-SCALE/index.html, with another notebook than `ablation` to
-    RESULTS/reports/EXPERIMENT-SCALE-NOTEBOOK/, and is made from stored results alone; nothing is run. EXPERIMENT `paper` puts
-    all tables and figures of the paper on one page. All reports hang on RESULTS/reports/index.html, which names what is
-    missing. With --all, exit status 1 if a report failed.
+    It is written to RESULTS/reports/EXPERIMENT-SCALE/index.html, or with a notebook other than `ablation` to
+    RESULTS/reports/EXPERIMENT-SCALE-NOTEBOOK/. It uses only stored results; nothing is run. EXPERIMENT `paper` puts
+    all tables and figures of the paper on one page. RESULTS/reports/index.html links all reports and names what is
+    missing. With --all, the exit status is 1 if a report failed.
 
     \b
     Examples:
@@ -96,7 +96,7 @@ def _one(experiment: str, notebook: str) -> tuple[str, str]:
 
 
 def _asked(store: Store, scale: str, notebook: str) -> list[tuple[str, str]]:
-    """(experiment, notebook) for everything at a scale that has what the notebook shows; with `ablation` the paper too."""
+    """(experiment, notebook) for each experiment at a scale that has the notebook's stages; with `ablation` the paper too."""
     wanted = set(NOTEBOOKS[notebook].kinds)
     found = [
         (record["experiment"], notebook)

@@ -1,4 +1,4 @@
-"""`yolact plan --all`: every row of every table, the training behind it, and what the trainings take."""
+"""`yolact plan --all`: every row of every table with its training, and the time of all trainings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from experiments.store.states import State
 
 
 def show(asked: Request, summary: str) -> None:
-    """Print the rows, then how many trainings there are and how many hours those that aren't done take."""
+    """Print the rows, then the number of trainings and the expected hours of the unfinished ones."""
     table = Table("spec", "row", "seed", "training", "hours", box=None, pad_edge=False)
     costs = {stage.id: asked.estimates.of(stage) for stage in asked.plan.stages.values() if stage.kind == "train"}
     done = {stage_id for stage_id in costs if asked.store.state(stage_id) == State.DONE}

@@ -26,17 +26,17 @@ from yolact.errors import UserError
 @plan_options
 @click.option("--launcher", type=click.Choice(["pool", "inprocess", "slurm"]), default="pool", show_default=True,
               help="Worker processes, this process, or jobs of a SLURM cluster.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1), help="Most worker processes; by default as the cores allow.")
+@click.option("--workers", type=click.IntRange(min=1), help="Maximum number of workers; by default limited by the cores.")
 @click.option("--config", type=click.Path(path_type=Path), help="The cluster's file, for --launcher slurm.")
 @resume_option
-@click.option("--cancel-dropped", is_flag=True, help="With slurm: cancel queued stages that the question no longer has.")
+@click.option("--cancel-dropped", is_flag=True, help="With slurm: cancel queued stages that the spec no longer has.")
 def run(
     launcher: str, workers: int | None, config: Path | None, cancel_dropped: bool, resume_changed: bool, **options: Any
 ) -> int:
-    """Run a question: train, predict, measure. What is done already is not done again.
+    """Run a spec: train, predict, measure. Finished stages are not run again.
 
-    Ctrl-C saves what is running; the same command goes on from there. With slurm the command returns once all is submitted.
-    Exit status: 0 all done or submitted, 1 something failed, 2 something in the question is wrong, 130 interrupted.
+    Ctrl-C saves what is running; the same command resumes. With slurm the command returns once all stages are submitted.
+    Exit status: 0 all done or submitted, 1 a stage failed, 2 the spec or an option is wrong, 130 interrupted.
 
     \b
     Example:
@@ -69,7 +69,7 @@ def run(
 
 
 def _cluster(launcher: str, workers: int | None, config: Path | None, cancel_dropped: bool) -> Cluster | None:
-    """The cluster's file where stages go to a cluster. Raises UserError where options don't go together."""
+    """The cluster's file for `--launcher slurm`, else None. Raises UserError if options conflict."""
     if launcher != "slurm":
         if config is not None or cancel_dropped:
             raise UserError("--config and --cancel-dropped belong to --launcher slurm; add it, or leave them out")
@@ -94,7 +94,7 @@ def _keep_records(asked: Request) -> None:
 
 
 def _ensure(asked: Request, console: Console) -> None:
-    """Make sure of the data. Among several specs, one without its data fails by itself, and the others go on."""
+    """Check or generate the data. Of several specs, one without its data fails separately, and the others run."""
     for dataset in asked.datasets:
         try:
             dataset.ensure(asked.store.root / "data")
@@ -110,7 +110,7 @@ def _conclude(console: Console, outcome, asked) -> None:
         console.print(f"failed: {asked.plan.title(stage_id)} ({asked.store.stage_folder(stage_id)})", markup=False)
     left = sum(state != State.DONE for state in outcome.states.values())
     if left:
-        console.print(f"{left} of {len(outcome.states)} stages are not done; the same command goes on from here")
+        console.print(f"{left} of {len(outcome.states)} stages are not done; the same command resumes them")
     else:
         record = asked.parts[0].experiment
         what = "--all" if asked.together else record["experiment"]

@@ -22,7 +22,7 @@ WHAT: dict[str, Callable[[], dict[str, Any]]] = {
 @click.command()
 @click.argument("what", type=click.Choice(list(WHAT)))
 def schema(what: str) -> None:
-    """JSON schema of specs, scales or the configuration whose fields they name. Editors complete and check by it.
+    """Print the JSON schema of specs, scales or run configurations, for completion and checks in editors.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""The part of `yolact run` that hands stages to SLURM instead of running them."""
+"""`yolact run --launcher slurm`: submit stages instead of running them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from experiments.store.states import State
 
 
 def submit(asked: Request, cluster: Cluster, cancel_dropped: bool, console: Console) -> int:
-    """Submit what isn't done or in the queue, and say so; returns the exit status. Raises UserError where SLURM refuses."""
+    """Submit stages that are neither done nor queued, and print a summary; return the exit status.
+
+    Raises:
+        UserError: SLURM refuses them.
+    """
     submitted: dict[str, str] = {}
 
     def note(event: Event) -> None:
@@ -32,7 +36,7 @@ def submit(asked: Request, cluster: Cluster, cancel_dropped: bool, console: Cons
 
 
 def _dropped(asked: Request, cancel_them: bool, console: Console) -> None:
-    """Tell of queued stages that the question no longer has, and cancel them where asked to."""
+    """Report queued stages that the spec no longer has, and cancel them if `cancel_them`."""
     stages = dropped(asked.plan, asked.store)
     if stages and cancel_them:
         console.print(f"cancelled {len(cancel(asked.store, stages))} stages that {asked.plan.name} no longer has")
@@ -41,7 +45,7 @@ def _dropped(asked: Request, cancel_them: bool, console: Console) -> None:
 
 
 def dropped(plan: Plan, store: Store) -> list[str]:
-    """Stages in the queue that were submitted for this plan's experiment, and that no recorded experiment has any more."""
+    """Queued stages that were submitted for this plan's experiment and that no recorded experiment contains any more."""
     named = {stage_id for record in store.experiments() for stage_id in record.stage_ids} | set(plan.stages)
     loose = {i for i, record in unfinished_records(store) if record.experiment == plan.name and i not in named}
     return [i for i, state in scheduler_states(store).items() if i in loose and state.alive] if loose else []

@@ -1,4 +1,4 @@
-"""What could spoil a long run, looked at before it: environment, machine, results folder, data, weights, scheduler."""
+"""Checks before a long run: environment, machine, results folder, data, weights, scheduler."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from yolact.runtime.hardware import host_hardware
 DISTRIBUTION = "yolact-workbench"
 LEVELS = ("ok", "warning", "problem")
 LITTLE_BYTES, SCARCE_BYTES = 20 * 2**30, 2 * 2**30
-"""Free space below which a run may, or will, fill the disk: a training at the paper's scale keeps about 1 GB."""
+"""Free bytes below which a run may, or will, fill the disk: a training at the paper's scale stores about 1 GB."""
 SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class Finding:
     level: str
-    """One of LEVELS: a warning touches some uses, a problem stops runs."""
+    """One of LEVELS: a warning affects some uses, a problem stops runs."""
     what: str
     remedy: str = ""
 
 
 def examine(results: Path, cluster: Path | None = None) -> Iterator[Finding]:
-    """Everything, one finding after the other; the cluster's file too where there is one."""
+    """Run all checks, including that of the cluster's file if given; yield their findings."""
     checks: list[Callable[[], Iterator[Finding]]] = [
         python,
         packages,
@@ -57,19 +57,19 @@ def examine(results: Path, cluster: Path | None = None) -> Iterator[Finding]:
 
 
 def python() -> Iterator[Finding]:
-    """Whether the interpreter is one that the project says it runs on."""
+    """Whether the project supports the interpreter's version."""
     wanted = metadata.metadata(DISTRIBUTION)["Requires-Python"] if installed(DISTRIBUTION) else None
     version = platform.python_version()
     if wanted is not None and not SpecifierSet(wanted).contains(version, prereleases=True):
         yield Finding(
-            "problem", f"Python {version}; the workbench needs {wanted}", "make the environment anew with another Python"
+            "problem", f"Python {version}; the workbench needs {wanted}", "make a new environment with another Python"
         )
     else:
         yield Finding("ok", f"Python {version}")
 
 
 def packages() -> Iterator[Finding]:
-    """Whether what the project requires is installed, in a version that it names."""
+    """Whether the project's requirements are installed, in versions within their ranges."""
     if not installed(DISTRIBUTION):
         yield Finding("warning", f"{DISTRIBUTION} isn't installed, so versions can't be compared", "pip install -e .")
         return
@@ -88,11 +88,13 @@ def packages() -> Iterator[Finding]:
 
 
 def torch() -> Iterator[Finding]:
-    """Whether torch can be imported and uses the graphics card that the machine has."""
+    """Whether torch can be imported and can use the machine's GPU."""
     try:
         import torch
     except (ImportError, OSError) as error:
-        yield Finding("problem", f"torch can't be imported: {error}", "install it anew, for this machine's CUDA or for the CPU")
+        yield Finding(
+            "problem", f"torch can't be imported: {error}", "install it again, for this machine's CUDA or for the CPU"
+        )
         return
     name = f"torch {torch.__version__}"
     if torch.cuda.is_available():
@@ -104,12 +106,12 @@ def torch() -> Iterator[Finding]:
     elif shutil.which("nvidia-smi"):
         yield Finding(
             "problem",
-            f"{name} doesn't reach the graphics card that nvidia-smi knows",
+            f"{name} can't use the GPU that nvidia-smi lists",
             "install a torch built for this CUDA driver",
         )
     else:
-        remedy = "scale toy is made for CPUs; small and paper want a GPU (elsewhere, --set runtime.device=cpu)"
-        yield Finding("warning", f"{name}: no graphics card here", remedy)
+        remedy = "scale toy is made for CPUs; small and paper need a GPU (without one, --set runtime.device=cpu)"
+        yield Finding("warning", f"{name}: no GPU on this machine", remedy)
 
 
 def machine() -> Iterator[Finding]:
@@ -124,7 +126,7 @@ def machine() -> Iterator[Finding]:
 
 
 def results_folder(folder: Path) -> Iterator[Finding]:
-    """Whether the results folder can be written, locks hold on its file system, and there is room."""
+    """Whether the results folder is writable, its file system supports locks, and it has enough free space."""
     place = folder
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -146,12 +148,12 @@ def results_folder(folder: Path) -> Iterator[Finding]:
 
 
 def data_sets() -> Iterator[Finding]:
-    """Whether the files of the declared data sets are there. `yolact data check` looks into them."""
+    """Whether the files of the declared data sets exist. `yolact data check` checks their content."""
     for name in declared_names():
         try:
             dataset = find_dataset(name)
         except UserError as error:
-            yield Finding("problem", f"data set {name}: {error}", "mend its declaration in experiments/data/")
+            yield Finding("problem", f"data set {name}: {error}", "correct its declaration in experiments/data/")
             continue
         try:
             root = dataset.files_root()
@@ -161,25 +163,25 @@ def data_sets() -> Iterator[Finding]:
         paths = [path for split in dataset.splits for path in dataset.paths(split, root)]
         missing = [path for path in paths if not path.exists()]
         if missing:
-            remedy = "fetch it (`yolact data --help`), or point YOLACT_DATA at the folder that holds it"
+            remedy = "fetch it (`yolact data --help`), or set YOLACT_DATA to the folder that contains it"
             yield Finding("warning", f"data set {name}: {missing[0]} is missing", remedy)
         else:
             yield Finding("ok", f"data set {name}: {', '.join(dataset.splits)} in {root}")
 
 
 def weights() -> Iterator[Finding]:
-    """Which weights are at hand without a network."""
+    """Weights that are available without a network."""
     folder = torch_checkpoints()
     found = sorted([*folder.glob("*.pth"), *folder.glob("*.pt")]) if folder.is_dir() else []
     if found:
         yield Finding("ok", f"weights in {folder}: {', '.join(path.name for path in found)}")
     else:
-        remedy = "where jobs have no network, fetch them before: `yolact weights get`, or a short run on a machine that has one"
+        remedy = "if jobs have no network, fetch them before: `yolact weights get`, or a short run on a machine that has one"
         yield Finding("warning", f"no weights in {folder}; scales small and paper fetch ImageNet weights", remedy)
 
 
 def slurm() -> Iterator[Finding]:
-    """Whether SLURM, where there is one, is set up for runs that outlive preemption and can say how jobs ended."""
+    """Whether SLURM, if present, is configured for runs that survive preemption, and for reporting how jobs ended."""
     if not shutil.which("scontrol"):
         yield Finding("ok", f"no SLURM on {socket.gethostname()}; --launcher pool uses this machine")
         return
@@ -203,10 +205,10 @@ def slurm() -> Iterator[Finding]:
 
 
 def slurm_settings(settings: dict[str, str]) -> Iterator[Finding]:
-    """What `scontrol show config` says, judged."""
+    """Findings from the output of `scontrol show config`."""
     yield Finding("ok", f"SLURM {settings.get('SLURM_VERSION', '')} on {settings.get('ClusterName', 'this cluster')}")
     if "preempt_send_user_signal" in settings.get("SlurmctldParameters", ""):
-        yield Finding("ok", "SLURM: preempted jobs are told to save themselves (preempt_send_user_signal)")
+        yield Finding("ok", "SLURM: preempted jobs are signalled to save (preempt_send_user_signal)")
     else:
         remedy = (
             "ask the administrator for SlurmctldParameters=preempt_send_user_signal; until then keep checkpoint_every small"
@@ -217,8 +219,8 @@ def slurm_settings(settings: dict[str, str]) -> Iterator[Finding]:
     ].endswith("/none"):
         yield Finding(
             "warning",
-            "SLURM: accounting is off, so how a job ended is known for some minutes only",
-            "ask the administrator for slurmdbd; until then look at `yolact status` soon after a job ends",
+            "SLURM: accounting is off, so the reason why a job ended is available only for some minutes",
+            "ask the administrator for slurmdbd; until then run `yolact status` soon after a job ends",
         )
     else:
         yield Finding("ok", "SLURM: accounting is on")
@@ -228,14 +230,14 @@ def slurm_settings(settings: dict[str, str]) -> Iterator[Finding]:
 
 
 def cluster_file(path: Path) -> Iterator[Finding]:
-    """Whether the cluster's file can be read, and SLURM, where it answers, has its partitions."""
+    """Whether the cluster's file is valid, and its partitions exist if SLURM answers."""
     from experiments.launch.slurm.cluster import read_cluster
     from experiments.launch.slurm.limits import missing_partitions
 
     try:
         missing = list(missing_partitions(read_cluster(path)))
     except UserError as error:
-        yield Finding("problem", str(error), "mend it; docs/slurm.md shows one")
+        yield Finding("problem", str(error), "correct it; docs/slurm.md shows an example")
         return
     for problem in missing:
         yield Finding("problem", f"{path}: {problem}", "`sinfo` lists the partitions")

@@ -1,4 +1,4 @@
-"""`yolact data`: look at data sets, check them, make or fetch them, declare your own."""
+"""`yolact data`: list, check, generate, fetch, convert and declare data sets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from yolact.data.findings import DatasetError, Finding
 
 @click.group()
 def data() -> None:
-    """Data sets: list, check, generate, fetch, convert, declare.
+    """List, check, generate, fetch, convert and declare data sets.
 
     \b
     Example: yolact data check path/to/folder
@@ -27,7 +27,7 @@ def data() -> None:
 
 @data.command("list")
 def list_() -> None:
-    """Declared data sets, with their splits and whether their files are here.
+    """List declared data sets, with their splits and whether their files exist.
 
     \b
     Example: yolact data list
@@ -41,10 +41,10 @@ def list_() -> None:
 @click.argument("name_or_folder")
 @click.pass_context
 def check(context: click.Context, name_or_folder: str) -> None:
-    """Tell everything that is wrong with a data set: file, record, what, what to do.
+    """List every fault of a data set: file, record, fault, what to do.
 
-    NAME_OR_FOLDER is a declared data set, a declaration file, or a COCO-format folder. Every image and mask is unpacked.
-    Errors would stop a run; warnings would not. The exit status is 1 where there are errors.
+    NAME_OR_FOLDER is a declared data set, a declaration file, or a COCO-format folder. Every image and mask is decoded.
+    Errors would stop a run; warnings would not. The exit status is 1 if there are errors.
 
     \b
     Example: yolact data check path/to/folder
@@ -61,7 +61,7 @@ def check(context: click.Context, name_or_folder: str) -> None:
 @data.command()
 @click.argument("out", type=click.Path(path_type=Path))
 def shapes(out: Path) -> None:
-    """Make the generated data set in the folder OUT, or verify the one that is there.
+    """Generate the data set of shapes in the folder OUT, or verify an existing one.
 
     \b
     Example: yolact data shapes datasets/shapes
@@ -76,12 +76,14 @@ def shapes(out: Path) -> None:
 
 @data.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--host", default="http://images.cocodataset.org", show_default=True, help="Or a mirror with the same places.")
+@click.option(
+    "--host", default="http://images.cocodataset.org", show_default=True, help="Host, or a mirror with the same paths."
+)
 def coco(folder: Path, host: str) -> None:
-    """Fetch COCO 2017 (train, val, annotations) into FOLDER: about 20 GB to load, as much again while it unpacks.
+    """Fetch COCO 2017 (train, val, annotations) into FOLDER: a download of about 20 GB, and as much again to unpack it.
 
-    Room on the disk is checked first, every file's CRC at the end. Broken off, the same command goes on where it stopped.
-    FOLDER is then what `--data` takes.
+    Free disk space is checked first, every file's CRC at the end. After an interruption the same command resumes.
+    Give FOLDER to `--data` afterwards.
 
     \b
     Example: yolact data coco datasets/coco
@@ -98,9 +100,9 @@ def coco(folder: Path, host: str) -> None:
 @click.argument("source", metavar="SBD_DIR")
 @click.argument("out", type=click.Path(path_type=Path))
 def sbd(source: str, out: Path) -> None:
-    """Turn the unpacked SBD download (Pascal 2012, .mat files) into a COCO-format folder OUT.
+    """Convert the unpacked SBD download (Pascal 2012, .mat files) to a COCO-format folder OUT.
 
-    SBD_DIR is what benchmark.tgz unpacks to. Needs scipy: pip install 'yolact-workbench[sbd]'
+    SBD_DIR is the unpacked folder of benchmark.tgz. Needs scipy: pip install 'yolact-workbench[sbd]'
 
     \b
     Example: yolact data sbd benchmark_RELEASE datasets/sbd
@@ -111,12 +113,12 @@ def sbd(source: str, out: Path) -> None:
 @data.command()
 @click.argument("source")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--side", type=click.IntRange(min=16), required=True, help="Of each tile, in pixels.")
+@click.option("--side", type=click.IntRange(min=16), required=True, help="Side of each tile, in pixels.")
 def tile(source: str, out: Path, side: int) -> None:
     """Cut every image of the data set SOURCE (name, declaration or folder) into square tiles: a COCO-format folder OUT.
 
-    For small objects in large images, which a small network would not see. Objects of which a tile holds less than a quarter
-    count as crowds there.
+    Tiles make small objects in large images detectable by a small network. An object of which a tile contains less than a
+    quarter counts as a crowd in that tile.
 
     \b
     Example: yolact data tile nuclei datasets/nuclei_tiles --side 80
@@ -130,7 +132,7 @@ def tile(source: str, out: Path, side: int) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--set", "options", multiple=True, metavar="FIELD=VALUE", help="An option of the importer; may be repeated.")
 def import_(importer: str, source: str, out: Path, options: tuple[str, ...]) -> None:
-    """Turn SOURCE into a COCO-format folder OUT by an importer: sbd, tiles, or the import path of one of your own.
+    """Convert SOURCE to a COCO-format folder OUT by an importer: sbd, tiles, or the import path of your own.
 
     \b
     Example: yolact data import my_package.formats:Cells raw/ datasets/cells --set channel=2
@@ -143,7 +145,7 @@ def import_(importer: str, source: str, out: Path, options: tuple[str, ...]) -> 
 
 @data.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="What specs and --data call it.")
+@click.option("--name", required=True, help="Name for specs and --data.")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; experiments/data/NAME.yaml by default.")
 def declare(folder: Path, name: str, out: Path | None) -> None:
     """Write a declaration for a COCO-format FOLDER, with digests that pin its contents.

@@ -13,12 +13,12 @@ COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), help="A cluster's file to check too, as --launcher slurm takes it.")
+@click.option("--config", type=click.Path(path_type=Path), help="Also check this cluster's file, as for --launcher slurm.")
 @results_option
 def doctor(results: Path, config: Path | None) -> int:
-    """Check Python, packages, GPU, disk, data sets, weights and SLURM before a night is spent. Exit status 1: a problem.
+    """Check Python, packages, GPU, disk, data sets, weights and SLURM before a long run. Exit status 1: a problem.
 
-    A warning touches some uses only. `yolact data check` looks into the images of a data set.
+    A warning affects only some uses. `yolact data check` checks the images of a data set.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`yolact results`: what a results folder holds, and moving it about."""
+"""`yolact results`: manage the content of a results folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from yolact.runtime.units import duration, readable_size
 
 @click.group()
 def results() -> None:
-    """Stored results: list, show, remove, clean up, export, merge.
+    """List, show, remove, clean up, export and merge stored results.
 
     \b
     Example: yolact results ls
@@ -32,8 +32,8 @@ def results() -> None:
 
 
 @results.command()
-@click.option("--experiment", help="Stages of this experiment alone, such as nms-toy.")
-@click.option("--state", type=click.Choice([str(name) for name in STORED]), help="Stages in this state alone.")
+@click.option("--experiment", help="Only stages of this experiment, such as nms-toy.")
+@click.option("--state", type=click.Choice([str(name) for name in STORED]), help="Only stages in this state.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @results_option
 def ls(experiment: str | None, state: str | None, as_json: bool, results: Path) -> None:
@@ -72,7 +72,7 @@ def ls(experiment: str | None, state: str | None, as_json: bool, results: Path) 
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @results_option
 def show(stage: str, as_json: bool, results: Path) -> None:
-    """All about STAGE: whose it is, what it builds on, how it went, its files and whether they are as they were.
+    """Show STAGE: its experiments, inputs and outcome, its files and whether they are intact.
 
     \b
     Example:
@@ -96,11 +96,11 @@ def show(stage: str, as_json: bool, results: Path) -> None:
 
 @results.command()
 @click.argument("stages", nargs=-1, required=True)
-@click.option("--downstream", is_flag=True, help="Remove what builds on them too.")
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--downstream", is_flag=True, help="Also remove stages that build on them.")
+@click.option("--yes", is_flag=True, help="Remove without confirmation.")
 @results_option
 def rm(stages: tuple[str, ...], downstream: bool, yes: bool, results: Path) -> None:
-    """Remove STAGES. They run again when they are next asked for.
+    """Remove STAGES. They run again when they are next needed.
 
     \b
     Example:
@@ -118,12 +118,12 @@ def rm(stages: tuple[str, ...], downstream: bool, yes: bool, results: Path) -> N
 
 
 @results.command()
-@click.option("--dry-run/--delete", default=True, show_default=True, help="Only show what would go, or delete it.")
+@click.option("--dry-run/--delete", default=True, show_default=True, help="Only list what would be deleted, or delete it.")
 @results_option
 def gc(dry_run: bool, results: Path) -> None:
-    """Delete stages that no experiment refers to, and what dead processes left behind.
+    """Delete stages that no experiment refers to, and leftovers of dead processes.
 
-    What a living process works on stays, and so does what it builds on.
+    Stages that a live process works on, and their inputs, are never deleted.
 
     \b
     Example:
@@ -157,7 +157,7 @@ def gc(dry_run: bool, results: Path) -> None:
 def export(out: Path, experiments: tuple[str, ...], results: Path) -> None:
     """Copy EXPERIMENTS (all by default) into the new results folder OUT, to be read on another machine.
 
-    Checkpoints and paths of this machine stay behind. There, give `--results OUT` to any command.
+    Checkpoints and paths of this machine are not copied. On the other machine, give `--results OUT` to any command.
 
     \b
     Example:
@@ -175,10 +175,10 @@ def export(out: Path, experiments: tuple[str, ...], results: Path) -> None:
 @click.argument("other", type=click.Path(path_type=Path))
 @results_option
 def merge(other: Path, results: Path) -> None:
-    """Copy what the results folder OTHER has into this one. Nothing is lost on either side.
+    """Copy the results folder OTHER into this one. Nothing is lost on either side.
 
-    Where both hold a finished stage of the same id with different files, ours stays and theirs is kept as a results folder of
-    its own under conflicts/. Exit status 1 says that there were such, or that something was left out.
+    If both have a finished stage of the same id with different files, ours stays and theirs is stored in a separate results
+    folder under conflicts/. Exit status 1: there were such conflicts, or something was left out.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`yolact weights`: the authors' published weights, and the way between their layout and ours."""
+"""`yolact weights`: the authors' published weights, and conversion between their layout and ours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def weights() -> None:
-    """Published weights: list, fetch, convert.
+    """List, fetch and convert published weights.
 
     \b
     Example: yolact weights get yolact_base
@@ -25,7 +25,7 @@ def weights() -> None:
 
 @weights.command("list")
 def list_() -> None:
-    """The weights that YOLACT's authors published, and those that they didn't.
+    """List the weights of YOLACT's authors, including those that were never published.
 
     \b
     Example: yolact weights list
@@ -48,8 +48,8 @@ def list_() -> None:
 def get(name: str) -> None:
     """Fetch the published weights NAME into torch hub's cache and print their path.
 
-    A download that was broken off goes on where it stopped. The first one writes down size and SHA-256 beside the file, and
-    what is there later must be the same. TORCH_HOME moves the cache, HF_ENDPOINT names a mirror of Hugging Face.
+    An interrupted download resumes. The first download records size and SHA-256 beside the file; later ones must match them.
+    TORCH_HOME moves the cache, HF_ENDPOINT names a mirror of Hugging Face.
 
     \b
     Example: yolact weights get yolact_resnet50
@@ -74,13 +74,13 @@ def get(name: str) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--to", "layout", type=click.Choice(["workbench", "official"]), default="workbench", show_default=True)
 @click.option(
-    "--preset", "preset_name", help="The network; not needed for a stage's weights.pt, which lies beside its model.json."
+    "--preset", "preset_name", help="The network; not needed for a stage's weights.pt, which has a model.json beside it."
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write; it must not exist.")
 def convert(file: Path, layout: str, preset_name: str | None, out: Path) -> None:
-    """Write the weights in FILE, of either layout, in the workbench's or the official code's.
+    """Convert the weights in FILE, of either layout, to the workbench's or the official code's layout.
 
-    Every tensor must have its place in the network, with the right shape; what doesn't is listed.
+    Every tensor must match a parameter of the network in name and shape; the error lists those that don't.
 
     \b
     Example: yolact weights convert yolact_base_54_800000.pth --preset yolact_base --out base.pt

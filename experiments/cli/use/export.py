@@ -1,4 +1,4 @@
-"""`yolact export`: a network as one file that other programs can run."""
+"""`yolact export`: write a network as one file for other programs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from experiments.cli.use.networks import load_network, one_source, preset_option
 from yolact.errors import UserError
 
 SUFFIXES = {".onnx": "onnx", ".pt2": "torch"}
-"""Format that a file's name stands for."""
+"""{file suffix: format}."""
 
 
 @click.command()
 @preset_options("random weights")
 @source_options
-@click.option("--format", "file_format", type=click.Choice(["onnx", "torch"]), help="[default: what --out ends in]")
+@click.option("--format", "file_format", type=click.Choice(["onnx", "torch"]), help="[default: by the suffix of --out]")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The file, such as net.onnx or net.pt2.")
 def export(
     preset_name: str | None,
@@ -28,10 +28,10 @@ def export(
     file_format: str | None,
     out: Path,
 ) -> None:
-    """Write a one-stage network as an ONNX graph, or as a program of torch.export.
+    """Write a one-stage network as an ONNX graph, or as a torch.export program.
 
-    The graph goes from pixels to decoded boxes, class probabilities, mask parameters and, for YOLACT, prototypes;
-    docs/export.md says how to go on from there. The file is compared with the network before it takes its name.
+    The graph maps pixels to decoded boxes, class probabilities, mask parameters and, for YOLACT, prototypes; docs/export.md
+    describes the remaining steps. The file is compared with the network before it gets its final name.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`yolact evaluate` and `speed`: one file of detections, or one network, outside of any experiment."""
+"""`yolact evaluate` and `yolact speed`: measure one file of detections, or one network, outside of any experiment."""
 
 from __future__ import annotations
 
@@ -44,13 +44,17 @@ class Size(click.ParamType):
 @click.option("--annotations", required=True, type=click.Path(path_type=Path), help="Ground truth in COCO's instances format.")
 @click.option("--detections", required=True, type=click.Path(path_type=Path), help="Detections in COCO's result format.")
 @click.option(
-    "--rules", type=click.Choice(["coco", "official"]), default="coco", show_default=True, help="COCO's, or the official code's"
+    "--rules",
+    type=click.Choice(["coco", "official"]),
+    default="coco",
+    show_default=True,
+    help="COCO's rules, or those of the official code.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Also write metrics, per-class table, curves and matches here.")
 def evaluate(annotations: Path, detections: Path, rules: Rules, out: Path | None) -> None:
-    """The 12 COCO numbers of a file of detections, by masks and by boxes where it has them.
+    """Compute the 12 COCO metrics of a file of detections, for boxes and, if it has them, for masks.
 
-    The official YOLACT code's own evaluation has other rules; its images without objects, for one, don't count.
+    The evaluation of the official YOLACT code has other rules; for example, it ignores images without objects.
 
     \b
     Example:
@@ -74,7 +78,7 @@ def evaluate(annotations: Path, detections: Path, rules: Rules, out: Path | None
 @click.option(
     "--repeats", default=100, show_default=True, type=click.IntRange(min=1), help="Images timed, in each of two passes."
 )
-@click.option("--size", type=Size(), default="640x480", show_default=True, help="Of the images, in pixels.")
+@click.option("--size", type=Size(), default="640x480", show_default=True, help="Size of the images, in pixels.")
 def speed(
     preset_name: str | None,
     weights: Path | None,
@@ -88,7 +92,9 @@ def speed(
     repeats: int,
     size: tuple[int, int],
 ) -> None:
-    """Latency and frames per second by stage, on noise, under the paper's protocol: batch 1, images in memory.
+    """Measure latency and frames per second, in total and by stage, on noise images.
+
+    The protocol is the paper's: batch 1, images in memory.
 
     \b
     Example:

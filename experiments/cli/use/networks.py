@@ -1,4 +1,4 @@
-"""Where the network of a command comes from, and where it runs: what `predict`, `speed` and `export` share."""
+"""Options of `predict`, `speed` and `export` for the source of a network, its device and its engine."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def source_options(command: Callable) -> Callable:
 
 
 def preset_options(without_weights: str | None) -> Callable[[Callable], Callable]:
-    """--preset and --weights, in place of a trained network.
+    """--preset and --weights, instead of a trained network.
 
     Args:
-        without_weights: what a preset alone stands for; None where weights are needed.
+        without_weights: meaning of a preset without weights; None if weights are required.
     """
     alone = f"; {without_weights} without --weights" if without_weights else "; needs --weights"
 
@@ -48,26 +48,26 @@ def preset_options(without_weights: str | None) -> Callable[[Callable], Callable
 
 
 def device_option(command: Callable) -> Callable:
-    """--device, where the network runs."""
-    return click.option("--device", help="cpu, cuda or cuda:1.  [default: cuda where there is one, else cpu]")(command)
+    """--device, the network's device."""
+    return click.option("--device", help="cpu, cuda or cuda:1.  [default: cuda if available, else cpu]")(command)
 
 
 def engine_options(command: Callable) -> Callable:
-    """--engine and --precision, of which `with_engine` takes the values."""
+    """--engine and --precision, the arguments of `with_engine`."""
     for option in (
         click.option(
             "--precision",
             type=click.Choice(("fp32", "bf16", "fp16")),
             default="fp32",
             show_default=True,
-            help="Of the convolutions; fp16 on a GPU only.",
+            help="Precision of the convolutions; fp16 only on a GPU.",
         ),
         click.option(
             "--engine",
             type=click.Choice(("eager", "compiled")),
             default="eager",
             show_default=True,
-            help="compiled: faster, after minutes of compiling when the network is new to this machine.",
+            help="compiled: faster, after minutes of compiling for a network's first use on this machine.",
         ),
     ):
         command = option(command)
@@ -75,10 +75,10 @@ def engine_options(command: Callable) -> Callable:
 
 
 def one_source(**given: Any) -> dict[str, Any]:
-    """The one option, by name, that was given.
+    """{name: value} of the one given option.
 
     Raises:
-        click.UsageError: none was, or several.
+        click.UsageError: none or several were given.
     """
     source = {name: value for name, value in given.items() if value is not None}
     if len(source) != 1:
@@ -88,29 +88,29 @@ def one_source(**given: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Network:
-    """A network, ready for use."""
+    """A network in eval mode on its device."""
 
     trained: Trained
     inference: InferenceConfig
-    """A preset's own; else the defaults, with those of the model's kind."""
+    """The preset's; else the defaults for the model's kind."""
     device: str
-    """The one it lies on."""
+    """The device of its parameters."""
 
     def with_engine(self, kind: str, precision: str) -> Self:
-        """The same, run by this engine."""
+        """A copy with another engine and precision."""
         return replace(self, inference=self.inference.replace(engine={"kind": kind, "precision": precision}))
 
 
 def load_network(source: dict[str, Any], weights: Path | None, results: Path, device: str | None) -> Network:
-    """The network of a preset, a stage or a result folder, on a device.
+    """Load the network of a preset, a stage or a result folder to a device.
 
     Args:
-        source: of `one_source`.
-        weights: of a preset; None draws them from a fixed seed.
+        source: from `one_source`.
+        weights: for a preset; None draws them from a fixed seed.
 
     Raises:
-        UserError: there is no such network or device, or the weights don't fit.
-        click.UsageError: weights for a network that has its own.
+        UserError: the network or device does not exist, or the weights don't fit.
+        click.UsageError: weights were given for a network that has its own.
     """
     if "preset" in source:
         return _of_preset(source["preset"], weights, device)
@@ -160,7 +160,11 @@ def _inference_of(model: Any) -> InferenceConfig:
 
 
 def choose_device(name: str | None) -> str:
-    """`name` if it can be used; for None, cuda where there is one, else cpu."""
+    """`name` if it can be used; for None, cuda if available, else cpu.
+
+    Raises:
+        UserError: the named device can't be used.
+    """
     import torch
 
     if name is None:

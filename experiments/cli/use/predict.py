@@ -1,4 +1,4 @@
-"""`yolact predict`: a trained network on pictures and video of one's own."""
+"""`yolact predict`: run a network on images and video."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ from yolact.inference.predict_video import Video, find_videos, predict_video
 @device_option
 @engine_options
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for overlays and detections.json.")
-@click.option("--threshold", default=0.3, show_default=True, type=click.FloatRange(0, 1), help="Least score drawn and written.")
+@click.option(
+    "--threshold",
+    default=0.3,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Minimum score of drawn and written detections.",
+)
 def predict(
     files: tuple[Path, ...],
     preset_name: str | None,
@@ -43,11 +49,11 @@ def predict(
     out: Path,
     threshold: float,
 ) -> None:
-    """Find instances in FILES: images, folders of images, and videos.
+    """Segment instances in FILES: images, folders of images, and videos.
 
     Writes each image with masks, boxes, names and scores drawn on it, detections.json in COCO's result format, and images.json,
-    which says what its ids stand for. From clip.mov come clip.mp4, drawn on in the same way, clip.detections.json, whose image
-    ids are the frames' numbers, and clip.images.json, which gives each frame's time.
+    which maps image ids to files. For clip.mov it writes clip.mp4 with the same overlays, clip.detections.json, whose image
+    ids are frame numbers, and clip.images.json, which gives each frame's time.
 
     \b
     Example:
@@ -81,7 +87,7 @@ def _pictures(network: Network, pictures: list[Picture], out: Path, threshold: f
 
 
 def _video(network: Network, video: Video, out: Path, threshold: float) -> list[str]:
-    """Faults of one video; the next one is looked at whatever they are."""
+    """Predict one video; return its faults, which do not stop the next video."""
     try:
         found = predict_video(network.trained, video, out, network.inference, threshold, network.device, _watch)
     except UserError as error:

@@ -19,10 +19,10 @@ from experiments.store.folder import StageView, Store
 @click.option("--all", "everything", is_flag=True, help="All stages that run or wait, and launchers on this machine.")
 @results_option
 def cancel(stages: tuple[str, ...], everything: bool, results: Path) -> None:
-    """Stop STAGES that run or wait: SLURM's jobs, and workers on this machine. What runs saves itself first.
+    """Stop STAGES that run or wait: SLURM jobs, and workers on this machine. Running trainings save a checkpoint first.
 
     Predictions of one network run in one worker and stop together; those that were not named are listed. `yolact run` or
-    `yolact retry` goes on from there. Exit status 1: some could not be stopped.
+    `yolact retry` resumes them. Exit status 1: some could not be stopped.
 
     \b
     Example:
@@ -38,7 +38,7 @@ def cancel(stages: tuple[str, ...], everything: bool, results: Path) -> None:
     for stage_id in told:
         click.echo(f"{stage_id}: its job was cancelled")
     running = [contents.stages[stage_id] for stage_id in ids if stage_id not in told]
-    unnamed = {view.id: _unnamed(view, contents, ids) for view in running}  # before any has left
+    unnamed = {view.id: _unnamed(view, contents, ids) for view in running}  # before any process exits
     for view in running:
         failed += not _stop(view, everything, unnamed[view.id])
     if everything and not told and not any(view.worked_on for view in running):
@@ -48,7 +48,7 @@ def cancel(stages: tuple[str, ...], everything: bool, results: Path) -> None:
 
 
 def _cancel_jobs(store: Store, ids: list[str]) -> tuple[list[str], int]:
-    """(stages whose jobs were cancelled, 1 where the scheduler refused)"""
+    """(stages whose jobs were cancelled, 1 if the scheduler refused else 0)."""
     try:
         return cancel_jobs(store, ids), 0
     except SchedulerError as error:
@@ -57,7 +57,7 @@ def _cancel_jobs(store: Store, ids: list[str]) -> tuple[list[str], int]:
 
 
 def _unnamed(view: StageView, contents: Contents, ids: list[str]) -> list[str]:
-    """The stages beside `ids` that the same process works on."""
+    """Stages other than `ids` that the same process works on."""
     process = _process(view)
     others = (other for other in contents.stages.values() if other.id not in ids)
     return [] if process is None else [other.id for other in others if _process(other) == process]
@@ -69,7 +69,7 @@ def _process(view: StageView) -> tuple[str, int, int] | None:
 
 
 def _stop(view: StageView, everything: bool, unnamed: list[str]) -> bool:
-    """Stop a stage's process on this machine, which stops its `unnamed` stages too; whether there is nothing left to do."""
+    """Stop a stage's process on this machine, which also stops its `unnamed` stages; return whether the stage is stopped."""
     holder = view.worked_on
     if holder is None:
         if not everything:

@@ -19,11 +19,11 @@ FOLLOW_SECONDS = 0.5
 @click.command()
 @click.argument("stage")
 @click.option(
-    "--follow", is_flag=True, help="Go on as lines come, until the stage has ended; Ctrl-C leaves, the stage goes on."
+    "--follow", is_flag=True, help="Print new lines until the stage has ended; Ctrl-C exits without stopping the stage."
 )
 @results_option
 def logs(stage: str, follow: bool, results: Path) -> None:
-    """What STAGE has logged, over all its attempts; where it failed, the traceback at the end.
+    """Print the log of STAGE over all its attempts; if it failed, with the traceback at the end.
 
     \b
     Example:

@@ -23,18 +23,18 @@ from experiments.store.states import State
 
 @click.command()
 @click.argument("stages", nargs=-1)
-@click.option("--failed", is_flag=True, help="All that failed or were interrupted, and what they kept from running.")
+@click.option("--failed", is_flag=True, help="All failed or interrupted stages, and the stages that they blocked.")
 @click.option("--launcher", type=click.Choice(["pool", "inprocess"]), default="pool", show_default=True,
               help="Worker processes, or this process.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1), help="Most worker processes; by default as the cores allow.")
+@click.option("--workers", type=click.IntRange(min=1), help="Maximum number of workers; by default limited by the cores.")
 @resume_option
 @results_option
 def retry(
     stages: tuple[str, ...], failed: bool, launcher: str, workers: int | None, resume_changed: bool, results: Path
 ) -> int:
-    """Run STAGES that failed or were interrupted again on this machine, and what they kept from running. Needs no spec.
+    """Run failed or interrupted STAGES again on this machine, and the stages that they blocked. Needs no spec.
 
-    To hand them to SLURM again, give `yolact run` with the spec. Exit status as `yolact run`.
+    To submit them to SLURM again, use `yolact run` with the spec. Exit status as `yolact run`.
 
     \b
     Example:
@@ -48,7 +48,7 @@ def retry(
     begun = _all_failed(contents) if failed else list(dict.fromkeys(stages))
     done = [stage_id for stage_id in begun if contents.view(stage_id).state == State.DONE]
     if done:
-        raise StoreError(f"{', '.join(done)}: done already; `yolact results rm` removes what is to be made anew")
+        raise StoreError(f"{', '.join(done)}: done already; to run them again, remove them first with `yolact results rm`")
     console = Console(highlight=False)
     if not begun:
         console.print("nothing has failed")

@@ -30,20 +30,20 @@ _Collect = Callable[[], _Rows]
 _Show = Callable[[Store, _Rows], RenderableType]
 WATCH_SECONDS = 2.0
 IDLE_SECONDS = 10.0
-"""How long nothing may run before a watch ends: between two stages, nothing does for a moment."""
+"""Idle time after which a watch ends; between two stages nothing runs for a moment."""
 _GOING_ON = (State.RUNNING, State.WAITING)
 
 
 @click.command()
 @click.argument("experiment", required=False)
-@click.option("--watch", is_flag=True, help="Follow until nothing runs or waits any more; Ctrl-C leaves, the stages go on.")
+@click.option("--watch", is_flag=True, help="Follow until nothing runs or waits any more; Ctrl-C stops no stage.")
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="Print the states as JSON.")
 def status(experiment: str | None, watch: bool, results: Path, as_json: bool) -> int:
-    """What is done, running, waiting or failed in a results folder; with EXPERIMENT such as nms-toy, stage by stage.
+    """Show how many stages are done, running, waiting or failed; with EXPERIMENT such as nms-toy, stage by stage.
 
-    Of what failed, the last lines of its log are shown. Where stages were handed to SLURM, its word on their jobs counts.
-    Exit status 1: some stage's records are damaged.
+    For failed stages, the last lines of their logs are shown. For stages submitted to SLURM, the states of their jobs are
+    included. Exit status 1: a stage's records are damaged.
 
     \b
     Example:
@@ -66,7 +66,7 @@ def status(experiment: str | None, watch: bool, results: Path, as_json: bool) ->
 
 
 def _watch(store: Store, collect: _Collect, show: _Show) -> _Rows:
-    """Show anew what has changed, until nothing is going on."""
+    """Update the display until nothing runs or waits."""
     if Console().is_terminal:
         with Live(console=Console(highlight=False), auto_refresh=False) as live:
             return _follow(collect, lambda rows: live.update(show(store, rows), refresh=True))
@@ -87,7 +87,7 @@ def _follow(collect: _Collect, tell: Callable[[_Rows], None]) -> _Rows:
 
 
 class _Statuses:
-    """Statuses of stages for one command: SLURM is asked now and then, and each warning is printed once."""
+    """Statuses of stages for one command: SLURM is polled at intervals, and each warning is printed once."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -108,7 +108,7 @@ class _Statuses:
 
 
 class _Changes:
-    """Tells only when a state has changed: for where nobody looks at a terminal."""
+    """Prints only when a state has changed, for output other than a terminal."""
 
     def __init__(self, tell: Callable[[_Rows], None]) -> None:
         self.tell = tell
@@ -174,6 +174,6 @@ def _detail(store: Store, rows: _Rows) -> RenderableType:
 
 def _account(store: Store, row: dict[str, Any]) -> list[RenderableType]:
     """Why a stage failed, with the last lines of its log."""
-    heading = Text(f"\n{row['stage']} failed: {row['error'] or 'no reason was written down'}", style="red")
+    heading = Text(f"\n{row['stage']} failed: {row['error'] or 'no reason was recorded'}", style="red")
     more = Text(f"  more: yolact logs {row['stage']}{given(store.root)}", style="dim")
     return [heading, *(Text(f"  {line}") for line in row["tail"]), more]

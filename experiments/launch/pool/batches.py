@@ -1,4 +1,4 @@
-"""Ready stages in batches: those that share work go to one worker."""
+"""Batches of ready stages: those that share work go to one worker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Batches:
         self._keys: dict[str, str] = {}
 
     def of(self, ready: Iterable[Stage]) -> list[list[Stage]]:
-        """The stages in batches of at most `MOST_TOGETHER`, in the order of their first ones; exclusive stages come last."""
+        """Batches of at most `MOST_TOGETHER` stages, in the order of their first ones; exclusive stages come last."""
         open_batches: dict[str, list[Stage]] = {}
         found: list[list[Stage]] = []
         for stage in ready:
@@ -35,7 +35,7 @@ class Batches:
         return sorted(found, key=lambda batch: is_exclusive(self._kinds, batch[0].kind))
 
     def never_again(self, stage: Stage) -> None:
-        """From now on the stage gets a worker without other stages."""
+        """Give the stage a separate worker from now on."""
         self._keys[stage.id] = stage.id
 
     def _key(self, stage: Stage) -> str:

@@ -1,4 +1,4 @@
-"""What became of a stage when its worker has ended."""
+"""Outcome of a stage whose worker has ended."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from experiments.store.states import State
 
 @dataclass(frozen=True)
 class Exit:
-    """How a stage ended, or that it has to be started again."""
+    """Final state of a stage, or the need to start it again."""
 
     state: State
     """done | failed | interrupted | again"""
     message: str = ""
     unbatched: bool = False
-    """Again at once, but in a worker without other stages."""
+    """Start it again at once, in a separate worker."""
 
 
 def exit_of(store: Store, stage_id: str, code: int, workers: Workers, batch: bool) -> Exit:
-    """From the exit status of its worker, and what the results folder says.
+    """Derive a stage's outcome from its worker's exit status and the results folder.
 
     Args:
-        batch: the worker had other stages too, so that the status may be theirs, and a kill their fault.
+        batch: whether the worker had other stages too, which may have caused the status or the kill.
     """
     killed = workers.killed()
     if batch:
@@ -33,7 +33,7 @@ def exit_of(store: Store, stage_id: str, code: int, workers: Workers, batch: boo
     if code == BUSY:
         return Exit(State.AGAIN, workers.error_line())
     if killed and store.state(stage_id) == State.DONE:
-        # Python no longer handles signals while it closes down: Ctrl-C then ends what has published already
+        # Python no longer handles signals while it shuts down: Ctrl-C may then kill a worker that has already published
         return Exit(State.DONE)
     state = {DONE: State.DONE, INTERRUPTED: State.INTERRUPTED}.get(code, State.FAILED)
     return Exit(state, "" if state == State.DONE else _why(store, stage_id, code, workers))

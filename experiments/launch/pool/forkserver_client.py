@@ -1,4 +1,4 @@
-"""The pool's end of a forkserver (`experiments.run.forkserver`): separate worker processes that start in milliseconds."""
+"""Client of the forkserver (`experiments.run.forkserver`), which starts worker processes in milliseconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from experiments.run.forkserver import last_line, stamp
 
 POSSIBLE = sys.platform == "linux"
-"""Elsewhere a process may not be forked after libraries such as torch's were loaded."""
+"""On other systems a process must not be forked after libraries such as torch's were loaded."""
 
 
 class ForkedWorker:
@@ -37,14 +37,14 @@ class ForkedWorker:
             self._server.send({"job": self._job, "signal": int(number)})
 
     def close(self) -> None:
-        """Nothing to do: what was written on standard error is the forkserver's to close."""
+        """Do nothing: the forkserver closes the file of standard error."""
 
     def killed(self) -> str:
-        """By which signal it was killed, in words; "" where it was not."""
+        """The signal that killed it, in words; "" if none did."""
         return f"the worker was killed by {signal.Signals(-self.code).name}" if self.code is not None and self.code < 0 else ""
 
     def error_line(self) -> str:
-        """The last line that it wrote on its standard error."""
+        """The last line of its standard error."""
         return self.line
 
 
@@ -52,8 +52,8 @@ class Forkserver:
     """A process that workers are forked from.
 
     Args:
-        command: what it runs.
-        environment: what is added to this process's own.
+        command: its command line.
+        environment: variables added to those of this process.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -62,7 +62,7 @@ class Forkserver:
         self._running: dict[int, ForkedWorker] = {}
         self._unread, self._jobs, self._retired = b"", 0, False
         self.imported: dict[str, list[int]] | None = None
-        """Stamps of the files that it has imported, by path; None while it still imports."""
+        """{path: stamp} of its imported files; None while it still imports."""
         with other:
             self._process = subprocess.Popen(
                 command,
@@ -76,7 +76,7 @@ class Forkserver:
 
     @property
     def usable(self) -> bool:
-        """Whether it lives, and has imported the code that lies there now."""
+        """Whether it is alive and has imported the current code."""
         if self._retired:
             return False
         self.receive()
@@ -92,24 +92,24 @@ class Forkserver:
         return worker
 
     def retire(self) -> None:
-        """Leave when the last worker has ended."""
+        """Exit once the last worker has ended."""
         self._retired = True
         self._leave_if_idle()
 
     def close(self) -> None:
-        """Leave now; workers that still run save themselves and leave."""
+        """Exit now; running workers save a checkpoint and exit."""
         self._socket.close()
-        self._process.kill()  # it holds nothing but its imports, which may still be going on
+        self._process.kill()  # it has no state but its imports, which may still be running
         self._process.wait()
         self._errors.close()
 
     def send(self, message: Mapping[str, object]) -> None:
-        """Send a message; if the forkserver is gone, `receive` finds out."""
+        """Send a message; if the forkserver is gone, `receive` detects it."""
         with contextlib.suppress(OSError):
             self._socket.sendall(json.dumps(message).encode() + b"\n")
 
     def receive(self) -> None:
-        """Take in its messages."""
+        """Process its messages."""
         while self._running or self.imported is None:
             try:
                 received = self._socket.recv(65536)
@@ -132,7 +132,7 @@ class Forkserver:
         self._leave_if_idle()
 
     def _lost(self) -> None:
-        """The forkserver was killed, or could not even start; its workers save themselves and leave."""
+        """Handle a forkserver that was killed or could not start; its workers save a checkpoint and exit."""
         code = self._process.wait()
         for worker in self._running.values():
             worker.code, worker.line = code or 1, last_line(self._errors)

@@ -1,13 +1,13 @@
-"""Stages in worker processes on this machine, never with more threads than cores: too many make all of them crawl.
+"""Worker pool: runs stages in processes on this machine, never with more threads than cores, because oversubscription is slow.
 
-Workers are forked from a process that has imported torch (`experiments.run.forkserver`), if the system can. Stages that share
-work (`experiments.plan.sharing`) and can start at the same time run as a batch in one worker; if it is killed, those that it
-leaves unfinished are tried again one by one, so that the one at fault takes no other with it. A training by several processes
+Workers are forked from a process that has imported torch (`experiments.run.forkserver`), if the system supports it. Stages that
+share work (`experiments.plan.sharing`) and can start at the same time run as a batch in one worker. If it is killed, its
+unfinished stages are tried again one by one, so that the faulty one stops no other. A training by several processes
 (`runtime.devices` × `runtime.nodes`) gets them all on this machine.
-The longest remaining path goes first. Each job on "cuda" gets separate graphics cards, as many as it has processes, so that as
-many run at once as there are cards. Exclusive stages, which measure time, run alone on the machine, after everything else that
-could run; stages known to need more memory together than there is don't run together. Workers have separate sessions, so that
-Ctrl-C reaches the launcher only: the first makes workers save and leave, the second kills them.
+The longest remaining path goes first. Each job on "cuda" gets separate GPUs, one per process, so that as many jobs run at once
+as there are GPUs. Exclusive stages, which measure time, run with nothing else on the machine, after all other stages that
+can run. Stages whose known memory needs exceed the machine's memory don't run together. Workers have separate sessions, so that
+Ctrl-C reaches only the launcher: the first makes workers save and exit, the second kills them.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class Pool:
     machine: Machine = field(default_factory=Machine)
     kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
     command: Sequence[str] = WORKER
-    """What starts a worker; results folder and stage ids are appended."""
+    """Command line of a worker; results folder and stage ids are appended."""
     warm: bool = forkserver_client.POSSIBLE
-    """Fork workers from a forkserver, and let stages share work; else each stage gets a process that starts from nothing."""
+    """Whether to fork workers from a forkserver and let stages share work; else each stage gets a fresh process."""
 
     def run(self, plan: Plan, chosen: set[str], store: Store, events: Events) -> Outcome:
         return _Running(self, Queue(plan, chosen, store), store, events).run()
@@ -75,9 +75,9 @@ class _Running:
         self.batches = Batches(queue.stages, pool.kinds, share=pool.warm)
         self.jobs: list[_Job] = []
         self.not_before: dict[str, float] = {}
-        """When stages that other processes work on are tried again."""
+        """Time at which stages that other processes work on are tried again."""
         self.fill_at = 0.0
-        """When something may start next, unless a job ends before."""
+        """Time at which a stage may start next, unless a job ends before."""
         self.forkservers: dict[int, Forkserver] = {}
         """By threads."""
 
@@ -101,7 +101,7 @@ class _Running:
             return self.queue.outcome(bool(stop))
 
     def _fill(self) -> None:
-        """Start what fits, in one pass over the ready stages; nothing more can start until a job ends or `fill_at`."""
+        """Start the ready stages that fit, in one pass; nothing more can start until a job ends or `fill_at`."""
         now = time.monotonic()
         self.not_before = {stage_id: moment for stage_id, moment in self.not_before.items() if moment > now}
         self.fill_at = min(self.not_before.values(), default=math.inf)
@@ -113,7 +113,7 @@ class _Running:
                 self._start(batch, share)
 
     def _share(self, stage: Stage) -> Share:
-        """What a batch needs whose first stage this is."""
+        """Resources of a batch with this first stage."""
         on_cards = stage.content["device"] == "cuda"
         memory = 0 if on_cards else (self.queue.estimates.of(stage).memory_bytes or 0) * stage.processes
         cards = stage.processes if on_cards else 0
@@ -130,7 +130,7 @@ class _Running:
             self.events(Event(stage.id, "started"))
 
     def _workers(self, batch: Sequence[Stage], own: Mapping[str, str]) -> Workers:
-        """Start the processes of a job, with environment variables of its own."""
+        """Start the processes of a job, with its own environment variables."""
         first, ids = batch[0], [stage.id for stage in batch]
         command = [*self.pool.command, str(self.store.root)]
         environment = {**dict.fromkeys(THREAD_VARIABLES, str(first.threads)), PARENT: str(os.getpid())}
@@ -144,7 +144,7 @@ class _Running:
         return forkserver.start(ids, own)
 
     def _ended(self, job: _Job, stopping: bool) -> bool:
-        """Pass on the job's events; returns whether it has ended."""
+        """Forward the job's events; return whether it has ended."""
         code = job.workers.poll()
         self._forward(job)
         if code is None:
@@ -171,7 +171,7 @@ class _Running:
             self.events(Event(blocked, State.BLOCKED, {"by": stage.id}))
 
     def _forward(self, job: _Job) -> None:
-        """Pass on the complete lines that were added to the stages' logs."""
+        """Forward the complete lines that were added to the stages' logs."""
         for stage_id, log in job.logs.items():
             added, job.offsets[stage_id] = read_events(log, job.offsets[stage_id])
             for event in added:

@@ -1,4 +1,4 @@
-"""Worker processes on this machine: what the pool asks of them, and groups that train and end together."""
+"""Worker processes on this machine: their interface, and groups that train and end together."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from experiments.run.forkserver import last_line
 from experiments.run.worker import BUSY, DONE, INTERRUPTED
 
 GRACE_SECONDS = 15.0
-"""How long the others may go on after one has failed: enough to notice, write down the cause and leave."""
+"""How long the other processes may run after one has failed: enough to detect it, record the cause and exit."""
 _ORDERLY = (DONE, INTERRUPTED, BUSY)
 
 
 class Workers(Protocol):
-    """What runs the stages of one job."""
+    """The processes of one job."""
 
     def poll(self) -> int | None:
-        """The exit status once all has ended, else None."""
+        """The exit status once all have ended, else None."""
         ...
 
     def signal(self, number: int) -> None:
@@ -31,36 +31,36 @@ class Workers(Protocol):
         ...
 
     def killed(self) -> str:
-        """Which process was killed first, and by which signal, in words; "" if none was."""
+        """The process that was killed first, and its signal, in words; "" if none was."""
         ...
 
     def error_line(self) -> str:
-        """The last line that the process at fault wrote on its standard error."""
+        """The last line of standard error of the failed process."""
         ...
 
     def close(self) -> None:
-        """Drop what was written on standard error."""
+        """Discard the output on standard error."""
         ...
 
 
 class ProcessGroup:
-    """Processes started together; rank 0 leads and its exit status counts.
+    """Processes started together; the exit status of rank 0 counts.
 
     Args:
-        command: what each of them runs.
-        environment: what is added to this process's own.
-        size: how many.
+        command: command line of each process.
+        environment: variables added to those of this process.
+        size: number of processes.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], size: int) -> None:
         self._errors: list[IO[bytes]] = []
         self._processes: list[subprocess.Popen] = []
         self._first_failure: tuple[int, int] | None = None
-        """(rank, status) of the one that failed first."""
+        """(rank, status) of the first failed process."""
         self._deadline: float | None = None
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(size)}
         for rank in range(size):
-            errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the last process has ended and was asked about
+            errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the last process has ended and its error was read
             place = {**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)} if size > 1 else {}
             process = subprocess.Popen(
                 command,
@@ -74,11 +74,11 @@ class ProcessGroup:
             self._processes.append(process)
 
     def poll(self) -> int | None:
-        """The leader's exit status once all have ended, else None. Ends the others when one has failed, or the leader left."""
+        """The exit status of rank 0 once all have ended, else None. Ends the others if one has failed or rank 0 has exited."""
         codes = [process.poll() for process in self._processes]
         failed = [(rank, code) for rank, code in enumerate(codes) if code is not None and code not in _ORDERLY]
         if failed and self._deadline is None:
-            self._first_failure = min(failed, key=lambda each: each[1])  # killed before failed on account of it
+            self._first_failure = min(failed, key=lambda each: each[1])  # a killed one first: the others failed because of it
         if None not in codes:
             return codes[0]
         if failed or codes[0] is not None:
@@ -95,12 +95,12 @@ class ProcessGroup:
                 process.send_signal(number)
 
     def close(self) -> None:
-        """Forget what was written on standard error."""
+        """Discard the output on standard error."""
         for errors in self._errors:
             errors.close()
 
     def killed(self) -> str:
-        """Who was killed first, and by which signal, in words; "" where nobody was, or only those that were left over."""
+        """The process that was killed first, and its signal, in words; "" if none was, except those ended by this group."""
         if self._first_failure is None or self._first_failure[1] >= 0:
             return ""
         rank, code = self._first_failure
@@ -108,7 +108,7 @@ class ProcessGroup:
         return f"{who} was killed by {signal.Signals(-code).name}"
 
     def error_line(self) -> str:
-        """The last line that the process which failed first, else the leader, wrote on its standard error."""
+        """The last line of standard error of the first failed process, else of rank 0."""
         return last_line(self._errors[self._first_failure[0] if self._first_failure else 0])
 
 

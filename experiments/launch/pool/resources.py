@@ -1,4 +1,4 @@
-"""What jobs on this machine may use together: cores, main memory, graphics cards."""
+"""Resources of this machine for jobs: cores, main memory, GPUs."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ CARDS_VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True)
 class Share:
-    """What one job asks for."""
+    """Resources requested by one job."""
 
     cores: int
     memory_bytes: int = 0
     """0 if unknown."""
     cards: int = 0
     exclusive: bool = False
-    """Nothing else may run on the machine meanwhile."""
+    """Whether nothing else may run on the machine at the same time."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is."""
+    """Resources of the machine."""
 
     cores: int = field(default_factory=usable_cores)
     memory_bytes: int = field(default_factory=usable_memory_bytes)
     cards: tuple[str, ...] | None = None
-    """As CUDA_VISIBLE_DEVICES names them; None for all that are visible. If there is none, jobs on "cuda" run one at a
-    time, and see what torch sees."""
+    """GPUs as in CUDA_VISIBLE_DEVICES; None for all visible ones. If there is none, jobs on "cuda" run one at a time,
+    with torch's own choice of devices."""
     workers: int | None = None
-    """Most jobs at once."""
+    """Maximum number of jobs at once."""
 
 
 class Resources:
-    """What is in use. A job that asks for more than there is runs only when nothing else does."""
+    """Resources in use. A job that requests more than the machine has runs only if nothing else does."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -45,7 +45,7 @@ class Resources:
 
     @cached_property
     def cards(self) -> tuple[str, ...]:
-        """Names of all cards; one without a name if none is found."""
+        """Names of all GPUs; one without a name if none is found."""
         found = visible_cards() if self.machine.cards is None else self.machine.cards
         return found or ("",)
 
@@ -55,7 +55,7 @@ class Resources:
 
     @property
     def exhausted(self) -> bool:
-        """Whether no job whatsoever can start."""
+        """Whether no job at all can start."""
         used = sum(share.cores for share in self._running)
         full = self.machine.workers is not None and len(self._running) >= self.machine.workers
         return bool(self._running) and (full or used >= self.machine.cores or any(share.exclusive for share in self._running))
@@ -74,7 +74,7 @@ class Resources:
         )
 
     def take(self, asked: Share) -> tuple[str, ...]:
-        """Note that a job runs; returns its cards, which no other job gets until `give_back`."""
+        """Reserve a job's resources; return its GPUs, which no other job gets until `give_back`."""
         self._running.append(asked)
         if not asked.cards:
             return ()
@@ -84,7 +84,7 @@ class Resources:
         return cards
 
     def give_back(self, asked: Share, cards: tuple[str, ...]) -> None:
-        """Note that the job has ended."""
+        """Release a job's resources."""
         self._running.remove(asked)
         self._in_use.difference_update(cards)
 
@@ -93,5 +93,5 @@ class Resources:
 
 
 def cards_environment(cards: tuple[str, ...]) -> dict[str, str]:
-    """The variable that makes a job see its cards only; empty if it has none, or if their names are not known."""
+    """The variable that limits a job to its GPUs; {} if it has none or their names are unknown."""
     return {CARDS_VARIABLE: ",".join(cards)} if any(cards) else {}

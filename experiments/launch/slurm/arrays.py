@@ -1,4 +1,4 @@
-"""How stages are bundled into arrays, and what each array waits for."""
+"""Job arrays of stages, and their dependencies."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from experiments.plan.estimate import relative_length
 
 @dataclass(frozen=True)
 class Array:
-    """Stages of one kind and depth that ask for the same resources: one call of sbatch."""
+    """Stages of one kind and depth that request the same resources: one call of sbatch."""
 
     kind: str
     depth: int
-    """0 where nothing else is needed."""
+    """0 if it needs no other unfinished stage."""
     threads: int
     workers: int
     device: str
@@ -26,10 +26,10 @@ class Array:
 
 
 def arrays_of(plan: Plan, chosen: Iterable[str], unfinished: set[str], largest: int) -> list[Array]:
-    """The chosen stages in arrays of at most `largest`, what is needed first.
+    """The chosen stages in arrays of at most `largest` elements, inputs first.
 
-    Stages that have all they need stand apart from those that need something unfinished. Where the elements of one array need
-    one element each of another, both have the same order, so that each can wait for its own.
+    Stages whose inputs are done are in other arrays than those with unfinished inputs. If each element of an array needs one
+    element of another array, both have the same order, so that each can wait for its counterpart.
     """
     wanted = set(chosen)
     depths: dict[str, int] = {}
@@ -53,13 +53,14 @@ def arrays_of(plan: Plan, chosen: Iterable[str], unfinished: set[str], largest: 
 
 
 def dependency(stages: Sequence[Stage], jobs: Mapping[str, str]) -> str | None:
-    """sbatch's --dependency of an array with these elements; None where nothing is waited for.
+    """sbatch's --dependency of an array with these elements; None if it waits for nothing.
 
     Args:
         jobs: {stage id: job id} of the stages that wait or run; others are done, or will never be.
 
-    Each element waits for the success of its own inputs where SLURM can say so: all for the same jobs (afterok), or each for
-    its namesake in another array (aftercorr). Elsewhere all wait for the end of all, whatever it is, and each job looks itself.
+    Each element waits for the success of its own inputs if SLURM can express that: all for the same jobs (afterok), or each for
+    its counterpart in another array (aftercorr). Otherwise all wait for the end of all, with any outcome (afterany), and each
+    job checks its own inputs.
     """
     needs = [tuple(sorted({jobs[needed] for needed in stage.inputs if needed in jobs})) for stage in stages]
     if not any(needs):

@@ -1,4 +1,4 @@
-"""The cluster's file: what to ask SLURM for. None of it enters a stage's id."""
+"""The cluster's file: resources to request from SLURM. No field enters a stage's id."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class Resources(Config):
-    """What one kind of stage asks for where it differs from the rest."""
+    """Requests of one kind of stage that differ from the others'."""
 
     partition: str | None = None
     account: str | None = None
@@ -30,31 +30,31 @@ class Resources(Config):
 
 
 class Cluster(Config):
-    """`--config cluster.yaml` of `yolact run --launcher slurm`. What is left out is left to SLURM's own defaults."""
+    """`--config cluster.yaml` of `yolact run --launcher slurm`. SLURM's defaults apply to fields that are left out."""
 
     partition: str | None = None
     account: str | None = None
     gpus: Annotated[int, Field(ge=0)] = 1
-    """Graphics cards of a job whose stage runs on "cuda"; stages on "cpu" get none."""
+    """GPUs of a job whose stage runs on "cuda"; stages on "cpu" get none."""
     cpus: Positive | None = None
     """Cores of a job; by default the stage's threads and its loader processes, and never fewer."""
     memory: Annotated[float, Field(gt=0)] | None = None
     """Main memory of a job in GiB."""
     time: Positive = 60
-    """Time limit of a job in minutes. A training that needs longer saves itself and is queued again."""
+    """Time limit of a job in minutes. A training that needs longer saves a checkpoint and is queued again."""
     constraint: str | None = None
-    """Features that a node must have, as sbatch's --constraint takes them."""
+    """Required features of a node, in the syntax of sbatch's --constraint."""
     max_parallel: Positive = 16
-    """Most jobs of one array that run at once."""
+    """Maximum number of jobs of one array that run at once."""
     save_seconds: Positive = 120
-    """How long before the time limit a job is told to save itself."""
+    """Seconds before the time limit at which a job is signalled to save."""
     setup: tuple[str, ...] = ()
-    """Lines of shell that a job runs first, such as `module load cuda`."""
+    """Shell lines that a job runs first, such as `module load cuda`."""
     kinds: dict[str, Resources] = Field(default_factory=dict)
-    """By kind of stage: what differs."""
+    """{kind of stage: fields that differ}."""
 
     def resources(self, kind: str) -> Cluster:
-        """The same file with the kind's own values in place."""
+        """A copy with the values of one kind applied."""
         own = self.kinds.get(kind, Resources())
         return self.replace(**{name: value for name, value in own.to_data().items() if value is not None})
 

@@ -1,9 +1,11 @@
-"""What a job runs: one recorded stage, found by its id. submitit pickles a `StageJob` by reference: the code is the snapshot's.
+"""The callable of a SLURM job, which runs one recorded stage by its id.
+
+submitit pickles a `StageJob` by reference, so the job runs the snapshot's code.
 
 SLURM sends SIGUSR2 shortly before the time limit, and together with SIGTERM when it preempts. Either makes the stage save.
-After SIGUSR2 the job queues itself again through submitit. After SIGTERM alone it does not, since that may be `scancel`;
-it stays until it is killed, for SLURM requeues a preempted job only if it hasn't ended by itself.
-submitit would leave from within its signal handler, at any instruction; here its handler is called when all is saved.
+After SIGUSR2 the job queues itself again through submitit. After only SIGTERM it does not, because that may be `scancel`;
+it stays until it is killed, because SLURM requeues a preempted job only if it hasn't ended by itself.
+submitit would exit from within its signal handler, at any instruction; here its handler is called after saving.
 """
 
 from __future__ import annotations
@@ -32,10 +34,10 @@ from yolact.runtime.memory import keep_freed_memory
 
 BUSY_SECONDS = 5.0
 KILL_SECONDS = 900.0
-"""How long to stay after SIGTERM: longer than any sensible grace time."""
+"""How long to wait after SIGTERM: longer than any sensible grace time."""
 
 PREEMPTION_SECONDS = 1.0
-"""Within what time of SIGUSR2 a preemption's SIGTERM comes; without it, SIGUSR2 means the time limit."""
+"""Maximum time from SIGUSR2 to the SIGTERM of a preemption; without SIGTERM, SIGUSR2 means the time limit."""
 
 
 class StageJob:
@@ -64,15 +66,15 @@ class StageJob:
             _leave(FAILED, describe(error))
         if state == State.FAILED:
             _leave(FAILED, (view.status.error or {}).get("message", "the stage failed"))
-        if state == State.INTERRUPTED and leads:  # the other processes of a training just leave
+        if state == State.INTERRUPTED and leads:  # the other processes of a training only exit
             stop.leave(progress=_checkpoint(view) != before)
 
     def checkpoint(self) -> DelayedSubmission:
-        """What submitit queues again: the same. All state lies in the stage's folder."""
+        """Return the same job for submitit to queue again. All state is in the stage's folder."""
         return DelayedSubmission(self)
 
     def _attempt(self, store: Store, stop: _Stop) -> State:
-        """The stage's end; waits where another process works on it."""
+        """Run the stage and return its final state; wait while another process works on it."""
         told = False
         while not stop():
             try:
@@ -86,7 +88,7 @@ class StageJob:
 
 
 class _Stop:
-    """Whether a signal has asked to stop, and what then."""
+    """State of received signals, and the job's reaction to them."""
 
     def __init__(self) -> None:
         user = getattr(signal, f"SIG{JobEnvironment.USR_SIG}")
@@ -99,7 +101,7 @@ class _Stop:
         return self.user or self.terminate
 
     def leave(self, progress: bool) -> None:
-        """End the job after its stage was interrupted: requeued, or waiting to be killed."""
+        """End the job after its stage was interrupted: requeue it, or wait to be killed."""
         end = time.monotonic() + KILL_SECONDS
         while not self.user and time.monotonic() < end:
             time.sleep(0.1)
@@ -131,7 +133,7 @@ def _leave_if_blocked(store: Store, view: StageView) -> None:
 
 
 def _checkpoint(view: StageView) -> list[tuple[str, int, int]]:
-    """What the checkpoint folder holds: names, sizes, times. Differs when a stage has got on."""
+    """Names, sizes and times of the files in the checkpoint folder. They change when a stage has made progress."""
     files = [path for path in (view.folder / "checkpoint").rglob("*") if path.is_file() and path.name != "source.json"]
     return sorted((path.name, status.st_size, status.st_mtime_ns) for path in files for status in [path.stat()])
 

@@ -1,4 +1,4 @@
-"""Stages as SLURM jobs, through submitit: one array per kind of stage and depth. Submitting returns at once."""
+"""Launcher for SLURM, through submitit: one job array per kind of stage and depth. Submitting returns at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from submitit import SlurmExecutor
 
 TIMEOUTS = 1_000_000
-"""After how many time limits submitit gives a job up: never. `slurm_job` does, where a job does not get on."""
+"""Number of time limits after which submitit drops a job: never. `experiments.launch.slurm.job` ends jobs without progress."""
 
 
 @dataclass
@@ -43,14 +43,14 @@ class Slurm:
     cluster: Cluster
     kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
     kinds_from: str = "experiments.stages.table:KINDS"
-    """Where jobs import the kinds from."""
+    """Import path of the kinds in jobs."""
 
     def run(self, plan: Plan, chosen: set[str], store: Store, events: Events) -> Outcome:
-        """Submit what is neither done nor in the queue; the states of the outcome are "done" and "submitted".
+        """Submit stages that are neither done nor queued; the states of the outcome are "done" and "submitted".
 
         Raises:
-            UserError: the cluster file asks for more than a partition allows.
-            SchedulerError: SLURM refuses; what it took before is recorded, and the same command goes on from there.
+            UserError: the cluster file requests more than a partition allows.
+            SchedulerError: SLURM refuses. Accepted jobs are recorded, and the same command resumes.
         """
         _check_installed()
         store = Store(store.root.absolute())
@@ -73,7 +73,7 @@ class Slurm:
         return Outcome(states)
 
     def _submit(self, experiment: str, array: Array, waits_for: str | None, store: Store, snapshot: Path) -> dict[str, str]:
-        """Submit one array; returns {stage id: job id}."""
+        """Submit one array; return {stage id: job id}."""
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         from experiments.launch.slurm.job import StageJob
@@ -101,7 +101,7 @@ class Slurm:
         return executor
 
     def _parameters(self, experiment: str, array: Array, waits_for: str | None, snapshot: Path) -> dict[str, Any]:
-        """What submitit makes the batch script from."""
+        """Parameters of submitit's batch script."""
         asked = self.cluster.resources(array.kind)
         cpus = asked.cpus or array.threads + array.workers
         if cpus < array.threads:
@@ -136,7 +136,7 @@ class Slurm:
 
 
 def _queued(plan: Plan, store: Store) -> dict[str, str]:
-    """{stage id: job id} of the plan's stages in the queue. Jobs that wait for what will never come are cancelled first."""
+    """{stage id: job id} of the plan's queued stages. Jobs whose dependency can never be satisfied are cancelled first."""
     states = scheduler_states(store)
     jobs: dict[str, str] = {}
     doomed = []
@@ -153,7 +153,7 @@ def _queued(plan: Plan, store: Store) -> dict[str, str]:
 
 
 def _environment(snapshot: Path, threads: int) -> list[str]:
-    """Shell lines that make a job run the snapshot's code, never the folder it was submitted from, with so many threads."""
+    """Shell lines that make a job run the snapshot's code, not that of the submission folder, with `threads` threads."""
     lines = [f"export {name}={threads}" for name in THREAD_VARIABLES]
     code = f'export PYTHONPATH={shlex.quote(str(snapshot))}"${{PYTHONPATH:+:$PYTHONPATH}}"'
     return [*lines, "export PYTHONSAFEPATH=1", code]
@@ -161,7 +161,7 @@ def _environment(snapshot: Path, threads: int) -> list[str]:
 
 @contextlib.contextmanager
 def _outside_jobs() -> Iterator[None]:
-    """Hide the job that this shell may run in: sbatch would pass its limits on. SLURM_CONF, which names the cluster, stays."""
+    """Hide the variables of a job that this shell may run in, because sbatch would inherit its limits. SLURM_CONF stays."""
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("SLURM_") and name != "SLURM_CONF"}
     try:
         yield

@@ -1,4 +1,4 @@
-"""Before submission: what is asked for, against the partition's limits and against what stages were measured to take."""
+"""Checks before submission: requests against the partition's limits and against measured stages."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from yolact.runtime.units import duration, readable_size
 
 
 def check_partitions(cluster: Cluster, kinds: Iterable[str]) -> None:
-    """Refuse what the partitions don't allow.
+    """Refuse requests that the partitions don't allow.
 
     Raises:
-        UserError: naming the field, what was asked for and what the partition gives.
+        UserError: naming the field, the request and the partition's limit.
     """
     for problem in missing_partitions(cluster):
         raise UserError(problem)
@@ -40,7 +40,7 @@ def check_partitions(cluster: Cluster, kinds: Iterable[str]) -> None:
 
 
 def missing_partitions(cluster: Cluster) -> Iterator[str]:
-    """What to say of each partition that the file names and the cluster doesn't have; a job may name several, by commas."""
+    """A message for each partition in the file that the cluster doesn't have; a job may name several, separated by commas."""
     known = partitions()
     asked = [cluster.partition, *(own.partition for own in cluster.kinds.values())]
     for name in dict.fromkeys(part for names in asked if names for part in names.split(",")):
@@ -49,7 +49,7 @@ def missing_partitions(cluster: Cluster) -> Iterator[str]:
 
 
 def shortfalls(stages: Iterable[Stage], cluster: Cluster, estimates: Estimates) -> Iterator[tuple[str, str]]:
-    """(stage id, warning) of stages that were measured to need more than they are about to get."""
+    """(stage id, warning) of stages that are expected to need more than the requests."""
     for stage in stages:
         asked, expected = cluster.resources(stage.kind), estimates.of(stage)
         if expected.seconds is not None and expected.seconds > asked.time * 60:

@@ -1,4 +1,4 @@
-"""SLURM's commands, asked and read: squeue, sacct, scontrol, scancel. One call for many jobs, each limited in time."""
+"""Calls of SLURM's commands: squeue, sacct, scontrol, scancel. One call covers many jobs and has a timeout."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from experiments.store.states import JobState
 from yolact.errors import UserError
 
 SECONDS = 30.0
-"""How long a command may take; a scheduler that is down lets its commands hang for minutes."""
+"""Timeout of a command in seconds; if the scheduler is down, its commands hang for minutes."""
 CLOCKS_DIFFER = timedelta(days=1)
-"""By less than this the scheduler's clock differs from that of the host that submitted."""
+"""Upper bound of the difference between the clocks of the scheduler and the submitting host."""
 
 _STATES = {
     "PENDING": JobState.PENDING,
@@ -48,18 +48,18 @@ class SchedulerError(UserError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What SLURM says of one job."""
+    """SLURM's answer about one job."""
 
     state: JobState
     code: str = ""
     """Reason of a pending job, exit code such as "1:0" of an ended one."""
     node: str = ""
     detail: str = ""
-    """Of an ended job: SLURM's reason, or who cancelled it."""
+    """For an ended job: SLURM's reason, or the user who cancelled it."""
 
 
 def queued(array_ids: Iterable[str]) -> dict[str, Answer]:
-    """Jobs that wait or run, by id.
+    """{job id: answer} of jobs that wait or run.
 
     Raises:
         SchedulerError: squeue does not answer.
@@ -75,13 +75,13 @@ def queued(array_ids: Iterable[str]) -> dict[str, Answer]:
 
 
 def ended(array_ids: Iterable[str], since: datetime) -> dict[str, Answer]:
-    """Jobs by id, from accounting; from the controller's memory where accounting is off or doesn't know a job yet.
+    """{job id: answer} of ended jobs, from accounting, or from the controller's memory if accounting is off or lacks a job.
 
     Args:
-        since: when the earliest of them was submitted.
+        since: submission time of the earliest job.
     """
     wanted = sorted(array_ids)
-    begin = (since - CLOCKS_DIFFER).astimezone().date()  # sacct reads it in this host's time zone
+    begin = (since - CLOCKS_DIFFER).astimezone().date()  # sacct expects this host's time zone
     command = ["sacct", "--noheader", "--allocations", "--parsable2", f"--starttime={begin.isoformat()}"]
     command += ["--format=JobID,State,ExitCode,NodeList,Reason", f"--jobs={','.join(wanted)}"]
     found: dict[str, Answer] = {}
@@ -93,21 +93,21 @@ def ended(array_ids: Iterable[str], since: datetime) -> dict[str, Answer]:
 
 
 def scancel(job_ids: Iterable[str]) -> None:
-    """Cancel jobs. Raises SchedulerError where SLURM refuses."""
+    """Cancel jobs. Raises SchedulerError if SLURM refuses."""
     answer = _call(["scancel", *job_ids])
     if answer.returncode:
         raise SchedulerError(f"scancel: {answer.stderr.strip()}")
 
 
 def largest_array() -> int:
-    """How many elements an array may have."""
+    """Maximum number of elements of an array."""
     found = re.search(r"MaxArraySize\s*=\s*(\d+)", _call(["scontrol", "show", "config"]).stdout)
     return int(found[1]) - 1 if found and int(found[1]) > 1 else 1000
 
 
 @dataclass(frozen=True)
 class PartitionLimits:
-    """The most that a job may ask of a partition; None where there is no limit, or where SLURM doesn't say."""
+    """Limits of a job in a partition; None if unlimited or unknown."""
 
     name: str
     minutes: float | None = None
@@ -116,13 +116,13 @@ class PartitionLimits:
 
 
 def partitions() -> list[str]:
-    """Names of the cluster's partitions; none where sinfo doesn't say."""
+    """Names of the cluster's partitions; [] if sinfo fails."""
     names = _call(["sinfo", "--noheader", "--format=%R"]).stdout.split()
     return list(dict.fromkeys(names))
 
 
 def partition_limits(name: str | None) -> PartitionLimits:
-    """The limits of a partition, of the default one where `name` is None."""
+    """The limits of a partition; of the default one if `name` is None."""
     chosen = [f"--partition={name}"] if name else []
     best = PartitionLimits(name or "default")
     for partition, limit, memory in _rows(_call(["sinfo", "--noheader", *chosen, "--format=%P|%l|%m"]).stdout, 3):
@@ -135,7 +135,7 @@ def partition_limits(name: str | None) -> PartitionLimits:
 
 
 def _minutes(limit: str) -> float | None:
-    """SLURM's [days-]hours:minutes:seconds, or minutes:seconds."""
+    """Parse SLURM's [days-]hours:minutes:seconds, or minutes:seconds, as minutes."""
     match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
     if not match:
         return None
@@ -144,7 +144,10 @@ def _minutes(limit: str) -> float | None:
 
 
 def _remembered(array_ids: Sequence[str]) -> dict[str, Answer]:
-    """What the controller still knows: some minutes after a job's end. scontrol takes one id; without any it shows all jobs."""
+    """Answers from the controller's memory, which lasts some minutes after a job's end.
+
+    scontrol accepts one id; without an id it shows all jobs.
+    """
     found = {}
     one = array_ids if len(array_ids) == 1 else ()
     for line in _call(["scontrol", "--oneliner", "show", "job", *one]).stdout.splitlines():
@@ -162,7 +165,7 @@ def _remembered(array_ids: Sequence[str]) -> dict[str, Answer]:
 
 
 def _expand(ids: str) -> list[str]:
-    """`12_[0-2,5%4]` -> 12_0, 12_1, 12_2, 12_5; other ids stay as they are."""
+    """Expand `12_[0-2,5%4]` to 12_0, 12_1, 12_2, 12_5; other ids stay unchanged."""
     match = re.fullmatch(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]", ids)
     if not match:
         return [ids]

@@ -1,4 +1,4 @@
-"""SLURM's codes in words: what a pending job waits for, and why an ended one ended."""
+"""SLURM's codes in words: reasons of pending and of ended jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.store.log import tail
 from experiments.store.states import JobState
 
 BLOCKED, TOO_SHORT = 5, 6
-"""Exit statuses of `slurm_job` beside those of `experiments.run.worker`."""
+"""Exit statuses of `experiments.launch.slurm.job` in addition to those of `experiments.run.worker`."""
 
 _EXITS = {
     1: "the stage failed",
@@ -40,7 +40,7 @@ _TAIL_BYTES = 4096
 
 
 def why_pending(store: Store, stage_id: str, answer: Answer) -> str:
-    """What a pending job waits for."""
+    """The reason why a job is pending."""
     code = answer.code.strip("()").partition(",")[0]
     waited_for = [needed for needed in store.stage(stage_id).record["inputs"].values() if store.state(needed) != "done"]
     if code in ("Dependency", "None") and waited_for:
@@ -49,7 +49,7 @@ def why_pending(store: Store, stage_id: str, answer: Answer) -> str:
 
 
 def why_ended(answer: Answer, log: Path) -> tuple[JobState, str]:
-    """(state, reason) of an ended job. Without cgroups SLURM calls a job that was killed for its memory just failed."""
+    """(state, reason) of an ended job. Without cgroups SLURM reports a job that was killed for its memory only as failed."""
     last = tail(log, _TAIL_BYTES)
     status, _, number = answer.code.partition(":")
     killed = number == "9" or status in ("9", "137")

@@ -1,4 +1,4 @@
-"""Which job a stage was handed to: `runs/<stage id>/job.json`, written at submission and again by the job when it starts."""
+"""The job of a stage: `runs/<stage id>/job.json`, written at submission and again by the job when it starts."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class JobRecord:
     """The last job that a stage was submitted in."""
 
     job_id: str
-    """As SLURM prints it: "12", or "12_3" for an element of an array."""
+    """In SLURM's format: "12", or "12_3" for an element of an array."""
     experiment: str
     """`<experiment>-<scale>` it was submitted for."""
     folder: str
-    """Where its array's files lie, below the results folder: batch script, and what jobs printed."""
+    """Folder of its array's files, relative to the results folder: batch script and output of jobs."""
     submitted: str
     """ISO 8601, UTC."""
     cancelled: bool = False
-    """The workbench cancelled it. SLURM keeps no trace of an array's element that was cancelled before it began."""
+    """Whether the workbench cancelled it. SLURM does not record an array's element that was cancelled before it began."""
 
     @property
     def array_id(self) -> str:
@@ -34,12 +34,12 @@ class JobRecord:
         return self.job_id.partition("_")[0]
 
     def log(self, store: Store) -> Path:
-        """What the job printed as errors; it may not exist. A requeued job adds to it."""
+        """The job's standard error; the file may not exist. A requeued job appends to it."""
         return store.root / self.folder / f"{self.job_id}_0_log.err"
 
 
 def read_record(store: Store, stage_id: str) -> JobRecord | None:
-    """The stage's record, None where it was never submitted or the file cannot be read."""
+    """The stage's record; None if it was never submitted or the file cannot be read."""
     try:
         return JobRecord(**json.loads(_path(store, stage_id).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -47,13 +47,13 @@ def read_record(store: Store, stage_id: str) -> JobRecord | None:
 
 
 def write_record(store: Store, stage_id: str, job_id: str, experiment: str, folder: str) -> None:
-    """Note the job that a recorded stage was handed to."""
+    """Record the job of a stage."""
     submitted = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(_path(store, stage_id), asdict(JobRecord(job_id, experiment, folder, submitted)))
 
 
 def note_cancelled(store: Store, stage_id: str) -> None:
-    """Note that the stage's job was cancelled."""
+    """Record that the stage's job was cancelled."""
     record = read_record(store, stage_id)
     if record is not None:
         write_json(_path(store, stage_id), {**asdict(record), "cancelled": True})
@@ -71,7 +71,7 @@ def unfinished_records(store: Store) -> Iterator[tuple[str, JobRecord]]:
 def _done(store: Store, stage_id: str) -> bool:
     try:
         return store.state(stage_id) == State.DONE
-    except StoreError:  # a damaged status doesn't say so, and must not hide the jobs of other stages
+    except StoreError:  # a damaged status counts as not done, and must not hide the jobs of other stages
         return False
 
 

@@ -1,4 +1,4 @@
-"""A copy of the code in the results folder, so that a queued job runs what was there when it was submitted."""
+"""Snapshots of the code in the results folder, so that a queued job runs the code of its submission."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from yolact.runtime.files import digest_of_contents
 
 
 def take_snapshot(store: Store, references: Iterable[str] = ()) -> Path:
-    """Copy the code to code/snapshot-<digest>/ unless it is there; returns that folder.
+    """Copy the code to code/snapshot-<digest>/ unless it exists; return that folder.
 
-    It holds the packages `yolact` and `experiments` with their data, and commit.json, which `provenance` reads in place of git.
+    It contains the packages `yolact` and `experiments` with their data, and commit.json, which replaces git in `provenance`.
 
     Args:
-        references: import paths of the user's own code, which comes along unless it is installed.
+        references: import paths of custom code, which is copied unless it is installed.
     """
     files = dict(_files())
     for code in map(custom_code, references):
@@ -46,7 +46,7 @@ def _put(aside: Path, folder: Path) -> None:
     try:
         os.rename(aside, folder)
     except OSError:
-        if not folder.exists():  # where another process was quicker, its copy is the same
+        if not folder.exists():  # another process may have made the same copy first
             raise
 
 

@@ -1,10 +1,10 @@
-"""What the scheduler says of a results folder's stages. The run folder is the truth; this is a hint.
+"""The scheduler's states of a results folder's stages. The run folder is authoritative; these states are hints.
 
     states = scheduler_states(store)        # {stage id: SchedulerState} of stages that were submitted and aren't done
     cancelled = cancel(store, stage_ids)    # ids of the stages whose jobs were cancelled
 
-Three sources, each for what the one before doesn't know: squeue (jobs that wait or run), sacct (ended jobs, where accounting is
-on), `scontrol show job` (jobs that ended minutes ago). A job that none of them knows is "gone".
+Three sources are queried in turn, each for the jobs missing from the one before: squeue (jobs that wait or run), sacct (ended
+jobs, if accounting is on), `scontrol show job` (jobs that ended minutes ago). A job that none of them lists is "gone".
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ from experiments.store.folder import Store
 from experiments.store.states import ALIVE, JobState
 
 ASK_SECONDS = 30.0
-"""How often a command that follows stages may ask SLURM; its controller serves all users."""
+"""Minimum interval between queries of a command that follows stages; SLURM's controller serves all users."""
 
 
 @dataclass(frozen=True)
 class SchedulerState:
-    """What became of the job that a stage was handed to."""
+    """State of a stage's job."""
 
     job_id: str
-    """As SLURM prints it, such as "12" or "12_3"."""
+    """In SLURM's format, such as "12" or "12_3"."""
     state: JobState
     reason: str
-    """In words: what a pending job waits for, why an ended one ended; "" where there is nothing to say."""
+    """In words: what a pending job waits for, or why an ended one ended; else ""."""
     node: str
-    """Where it runs or ran; "" where it didn't."""
+    """Node that it runs or ran on; "" if it has not started."""
     log: Path
-    """What the job printed as errors; it may not exist."""
+    """The job's standard error; the file may not exist."""
 
     @property
     def alive(self) -> bool:
-        """Whether the job waits or runs, so that its stage needs no other."""
+        """Whether the job waits or runs, so that its stage needs no other job."""
         return self.state in ALIVE
 
 
 Records = Mapping[str, JobRecord]
 """By stage id."""
 Ask = Callable[[Records], dict[str, Answer]]
-"""What SLURM says of jobs, by job id."""
+"""{job id: SLURM's answer}."""
 
 
 def scheduler_answers(records: Records) -> dict[str, Answer]:
-    """What SLURM says of these jobs, by job id: at most three calls of its commands, however many jobs there are."""
+    """{job id: SLURM's answer} of these jobs, by at most three calls of its commands for any number of jobs."""
     arrays = {record.array_id for record in records.values()}
     answers = queued(arrays)
     left = [record for record in records.values() if record.job_id not in answers]
@@ -66,9 +66,9 @@ def scheduler_answers(records: Records) -> dict[str, Answer]:
 
 
 class PolledScheduler:
-    """`scheduler_answers` for a command that shows states again and again: SLURM is asked at most once in `ASK_SECONDS`.
+    """`scheduler_answers` for a command that shows states repeatedly: SLURM is queried at most once in `ASK_SECONDS`.
 
-    In between the last answer is kept, or the last error; jobs that it doesn't have yet are pending.
+    In between the last answer or error is repeated; jobs that are not in it yet are pending.
     """
 
     def __init__(self) -> None:
@@ -94,10 +94,10 @@ class PolledScheduler:
 def scheduler_states(
     store: Store, ask: Callable[[Records], dict[str, Answer]] = scheduler_answers
 ) -> dict[str, SchedulerState]:
-    """The state of the last job of every stage that was submitted and isn't done, by stage id.
+    """{stage id: state of its last job} of every stage that was submitted and isn't done.
 
     Args:
-        ask: a `PolledScheduler` if states are read again and again. It is not called if nothing was submitted.
+        ask: a `PolledScheduler` if states are read repeatedly. It is not called if nothing was submitted.
     """
     records = dict(unfinished_records(store))
     if not records:
@@ -109,7 +109,7 @@ def scheduler_states(
 
 
 def queued_stages(store: Store) -> set[str]:
-    """Stages whose jobs wait or run. Without SLURM on this machine, all that were submitted and are not done.
+    """Stages whose jobs wait or run; without SLURM on this machine, all that were submitted and are not done.
 
     Raises:
         SchedulerError: SLURM doesn't answer.
@@ -118,9 +118,9 @@ def queued_stages(store: Store) -> set[str]:
 
 
 def cancel(store: Store, stage_ids: Iterable[str]) -> list[str]:
-    """Cancel the jobs of these stages that wait or run; returns the stages whose jobs were cancelled.
+    """Cancel the waiting or running jobs of these stages; return the stages whose jobs were cancelled.
 
-    A running training saves itself before it leaves. Jobs that others of the results folder need stay untouched.
+    A running training saves a checkpoint before it exits. Jobs that other stages of the results folder need are not cancelled.
     """
     states = scheduler_states(store)
     found = {stage_id: states[stage_id].job_id for stage_id in stage_ids if stage_id in states and states[stage_id].alive}
@@ -144,7 +144,7 @@ def _state(store: Store, stage_id: str, record: JobRecord, answers: Mapping[str,
     if found.alive:
         return found
     state, reason = why_ended(answer, log)
-    if record.cancelled and state == JobState.CANCELLED:  # sacct names who did, but not by what
+    if record.cancelled and state == JobState.CANCELLED:  # sacct names the user, but not the command
         reason = _cancelled_by_us(answer.node)
     return dataclasses.replace(found, state=state, reason=reason)
 
