@@ -1,4 +1,4 @@
-"""Data sets in COCO's format: declared, or a plain folder. Each split counts by its content digest."""
+"""Data sets in COCO's format, declared or plain folders. Each split is identified by its content digest."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from yolact.data.findings import DatasetError, Finding, stop_on_errors
 from yolact.runtime import files
 
 _PURPOSES = {"to train on": ("train",), "to report results on": ("test", "val")}
-"""What splits are for; a set for evaluation only is sound."""
+"""{purpose: splits}. A data set without a training split is valid for evaluation."""
 
 
 class CocoDataset(Dataset):
-    """Files of the user's."""
+    """Data set of existing files."""
 
     def __init__(self, name: str, root: Path, splits: Mapping[str, SplitConfig]) -> None:
         self.name = name
@@ -79,14 +79,14 @@ class CocoDataset(Dataset):
         return f"{self.root} ({'present' if self.root.is_dir() else 'absent'})"
 
     def _record(self, split: str, data_folder: Path) -> Path:
-        """Where the digest is kept that a split had when it passed the check."""
+        """File with the digest of a split that has passed the check."""
         return data_folder / f"{self.name}-{self.id}" / f"{split}.json"
 
 
 def folder_dataset(folder: Path, name: str | None = None) -> CocoDataset:
     """A COCO-format folder: `annotations/instances_<split>.json` beside `<split>/`, `images/<split>/` or `images/`.
 
-    `train2017` and the like are taken for `train`, and so for `val` and `test`.
+    Names such as `train2017` count as `train`, and likewise for `val` and `test`.
     """
     found: dict[str, SplitConfig] = {}
     for file in sorted((folder / "annotations").glob("instances_*.json")):
@@ -108,7 +108,7 @@ def folder_dataset(folder: Path, name: str | None = None) -> CocoDataset:
 
 
 def declare_folder(folder: Path, name: str) -> CocoDeclaration:
-    """The declaration of a COCO-format folder, digests included. Its root is relative where it lies in the datasets folder."""
+    """The declaration of a COCO-format folder, with digests. Its root is relative if it is inside the datasets folder."""
     dataset = folder_dataset(folder, name)
     root, home = folder.resolve(), datasets_folder().resolve()
     place = root.relative_to(home) if root.is_relative_to(home) and root != home else root

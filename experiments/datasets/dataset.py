@@ -1,4 +1,4 @@
-"""What every data set is to plans and stages. Neither torch nor, for declared sets, the data is needed to plan.
+"""The data set interface of plans and stages. Planning needs neither torch nor, for declared sets, the data.
 
 A data set's id is a digest over its splits. A generated set's is that of its configuration. Elsewhere each split counts by
 its content digest (the annotation file's bytes, the names and sizes of its images): declared, or computed for a plain folder.
@@ -30,13 +30,13 @@ class Dataset(ABC):
     splits: tuple[str, ...]
 
     def expect(self, planned_id: str) -> None:
-        """Raise DatasetError unless this is the data set that was planned with."""
+        """Raise DatasetError unless this is the planned data set."""
         if planned_id != self.id:
             raise DatasetError(f"data set {self.name}: was {planned_id} when planned and is {self.id} now; plan again")
 
     @abstractmethod
     def ensure(self, data_folder: Path, splits: Iterable[str] | None = None) -> Path:
-        """Make sure that these splits (all by default) are there, as planned and without errors.
+        """Ensure that these splits (all by default) exist, as planned and without errors.
 
         Args:
             data_folder: the results' `data/`, where generated sets and the digests first met are kept.
@@ -50,19 +50,19 @@ class Dataset(ABC):
 
     @abstractmethod
     def paths(self, split: str, root: Path) -> tuple[Path, Path]:
-        """(images folder, annotation file) of a split. Raises DatasetError where there is no such split."""
+        """(images folder, annotation file) of a split. Raises DatasetError if the split does not exist."""
 
     @abstractmethod
     def files_root(self) -> Path:
-        """The folder of its files, for what reads them without a results folder.
+        """The folder of its files, for callers without a results folder.
 
         Raises:
-            DatasetError: it is generated on first use, so that there are none yet.
+            DatasetError: it is generated on first use, so it has no files yet.
         """
 
     @abstractmethod
     def check(self) -> list[Finding]:
-        """Everything that is wrong with its files: every image and mask is unpacked.
+        """All faults of its files; every image and mask is decoded.
 
         Raises:
             DatasetError: as `files_root`.
@@ -70,7 +70,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def describe(self) -> str:
-        """Where its files are, and whether they are there, in a few words."""
+        """Short description of the location and presence of its files."""
 
     def open(self, split: str, root: Path) -> CocoSplit:
         """Load a split from the root that `ensure` gave."""

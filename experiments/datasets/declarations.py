@@ -1,4 +1,4 @@
-"""What is written about a data set in `experiments/data/*.yaml`, and the digests that pin its contents."""
+"""Declarations of data sets in `experiments/data/*.yaml`, and the digests that pin their contents."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
 class SplitConfig(Config):
-    """Where one split lies, relative to the data set's root, and what it must hold."""
+    """Paths of one split, relative to the data set's root, and its content digest."""
 
     images: str
     """Folder of the images."""
     annotations: str
     """File in COCO's instances format."""
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")] | None = None
-    """What `split_digest` gives for it; None where that isn't known."""
+    """Its `split_digest`; None if unknown."""
 
     @field_validator("images", "annotations")
     @classmethod
@@ -72,7 +72,7 @@ def declared_names() -> list[str]:
 
 
 def datasets_folder() -> Path:
-    """Where declared data sets lie: the environment's YOLACT_DATA, or ./datasets."""
+    """Folder of declared data sets: the environment's YOLACT_DATA, or ./datasets."""
     return Path(os.environ.get("YOLACT_DATA") or "datasets")
 
 

@@ -19,10 +19,10 @@ from yolact.data.findings import DatasetError
 
 
 def find_dataset(name_or_path: str) -> Dataset:
-    """The data set that a name in `experiments/data/`, a declaration's path, or a COCO-format folder stands for.
+    """The data set with a name in `experiments/data/`, of a declaration file, or in a COCO-format folder.
 
     Raises:
-        DatasetError: if it is none of them, or the folder's layout isn't understood.
+        DatasetError: if it is none of them, or the folder's layout is unknown.
         experiments.spec.document.SpecError: if the declaration is wrong, naming file, line and field.
     """
     declared = DECLARATIONS / f"{name_or_path}.yaml"

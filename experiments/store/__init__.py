@@ -1,4 +1,4 @@
-"""The results folder. `analysis` imports these names, and nothing else of `experiments`."""
+"""The results folder. `analysis` imports only these names from `experiments`."""
 
 from experiments.store.folder import StageView, Store, StoreError, read_events
 

@@ -1,4 +1,4 @@
-"""What a results folder holds: whose each stage is, who builds on it, how much room it takes."""
+"""Contents of a results folder: the owners, dependants and size of each stage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Owner:
 
 
 class Contents:
-    """One look at a results folder; make a new one to see what changed since."""
+    """Snapshot of a results folder's records; make a new one to include later changes."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -38,7 +38,7 @@ class Contents:
 
     @cached_property
     def owners(self) -> dict[str, list[Owner]]:
-        """By stage id, the runs that experiment records put it in; a stage need not have been recorded."""
+        """{stage id: the runs that contain it, from experiment records}; a stage may be unrecorded."""
         found: dict[str, list[Owner]] = {}
         for record in self.store.experiments():
             for run in record["runs"]:
@@ -48,14 +48,14 @@ class Contents:
 
     @cached_property
     def dependants(self) -> dict[str, list[str]]:
-        """By stage id, the recorded stages that take it as an input."""
+        """{stage id: the recorded stages that take it as an input}."""
         return reversed_arrows({view.id: view.record["inputs"].values() for view in self.stages.values()})
 
     def view(self, stage_id: str) -> StageView:
         """A recorded stage.
 
         Raises:
-            StoreError: there is none with this id; names the nearest that there is.
+            StoreError: the id is unknown; the message names the nearest known one.
         """
         if stage_id not in self.stages:
             hint = nearest(stage_id, list(self.stages)) if len(self.stages) < 50 else "; `yolact results ls` lists them"
@@ -86,7 +86,7 @@ class Contents:
 
 
 def size(path: Path) -> int:
-    """Bytes of a file, or of all files under a folder; what vanishes meanwhile counts 0."""
+    """Bytes of a file, or of all files under a folder; files deleted meanwhile count 0."""
     if not path.is_dir() or path.is_symlink():
         return _bytes(path)
     return sum(_bytes(inner) for inner in path.rglob("*") if inner.is_symlink() or not inner.is_dir())

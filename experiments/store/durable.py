@@ -10,7 +10,7 @@ from yolact.runtime import files
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Replace `path` by indented JSON in one step, making its folder where needed. On an error the old file stays."""
+    """Replace `path` atomically by indented JSON, creating its folder if needed. On an error the old file remains."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(path, data, indent=2)
     sync_folder(path.parent)

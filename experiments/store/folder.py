@@ -1,4 +1,4 @@
-"""The results folder. This module alone knows its layout; `docs/architecture.md` draws it.
+"""The results folder. Only this module defines its layout, which `docs/architecture.md` describes.
 
 Reading: `Store(root).stage(id)` and `.experiment(name)`. Writing is in `experiments/run/attempt.py` and, for records, here.
 A stage's result can be opened only when the stage is done.
@@ -21,7 +21,7 @@ from yolact.runtime.files import digest
 
 
 class StoreError(UserError):
-    """The results folder does not hold what was asked for, or what it holds cannot be read."""
+    """The requested object is missing from the results folder or cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ class Status:
     """ISO 8601, UTC: start of the last attempt."""
     finished: str | None = None
     wall_seconds: float | None = None
-    """Time worked on this stage, over all attempts that came to an orderly end. Of work shared with others, its part."""
+    """Seconds worked on this stage, over all attempts that ended normally, including its part of shared work."""
     peak_memory_bytes: int | None = None
     attempt: int = 0
     """How often it was started, from 1."""
     error: Mapping[str, str] | None = None
-    """{type, message, traceback} where it failed."""
+    """{type, message, traceback} if it failed."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """{path under result/: SHA-256 in hex}."""
     shared: Mapping[str, Any] | None = None
-    """{stages, seconds}: for how many stages its sharable work was done at once, and how long that took."""
+    """{stages, seconds}: number of stages that shared its work, and the time of that work."""
 
 
 class ExperimentRecord(dict[str, Any]):
-    """The record of an experiment: which stages make up which variant and seed, and what the question was."""
+    """The record of an experiment: its question, and the stages of each variant and seed."""
 
     @property
     def name(self) -> str:
@@ -60,7 +60,7 @@ class ExperimentRecord(dict[str, Any]):
 
 
 class StageView:
-    """One stage's folder, read side. Files are read when asked for."""
+    """Read access to one stage's folder. Files are read on first use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -77,17 +77,17 @@ class StageView:
 
     @property
     def status(self) -> Status:
-        """status.json. A stage that calls itself running while no living process holds it was interrupted."""
+        """status.json. A stage recorded as running without a live process is reported as interrupted."""
         status = self._written()
         if status.state == State.RUNNING and self.worked_on is None:
-            status = self._written()  # it may have ended between the two looks
+            status = self._written()  # it may have ended between the two reads
             if status.state == State.RUNNING:
                 return replace(status, state=State.INTERRUPTED)
         return status
 
     @property
     def worked_on(self) -> Holder | None:
-        """The living process that works on it, or None."""
+        """The live process that works on it, or None."""
         holder = read_holder(self.folder / "lock")
         return None if holder is None or holder.stale else holder
 
@@ -97,7 +97,7 @@ class StageView:
         return self.status.state
 
     def _written(self) -> Status:
-        """What status.json says, true or not."""
+        """The content of status.json, without the check for a live process."""
         path = self.folder / "status.json"
         if not path.exists():
             return Status()
@@ -109,7 +109,7 @@ class StageView:
 
     @property
     def result(self) -> Path:
-        """The folder with the files that the stage made.
+        """The folder with the stage's output files.
 
         Raises:
             StoreError: the stage is not done.
@@ -121,7 +121,7 @@ class StageView:
 
     @property
     def env(self) -> dict[str, Any]:
-        """env.json, empty where the stage has not been started."""
+        """env.json; {} if the stage has not been started."""
         path = self.folder / "env.json"
         return _read_json(path) if path.exists() else {}
 
@@ -163,7 +163,7 @@ class Store:
         return (self.stage_folder(stage_id) / "stage.json").is_file()
 
     def state(self, stage_id: str) -> State:
-        """One of STORED; "planned" where the stage was never recorded."""
+        """One of STORED; "planned" if the stage was never recorded."""
         return StageView(self.stage_folder(stage_id)).state
 
     def records(self) -> list[StageView]:
@@ -187,7 +187,7 @@ class Store:
         return ExperimentRecord(_read_json(path))
 
     def write_experiment(self, record: Mapping[str, Any]) -> Path:
-        """Record which stages make up which variant and seed."""
+        """Write the record of an experiment; return its path."""
         path = self.root / "experiments" / f"{ExperimentRecord(record).name}.json"
         write_json(path, record)
         return path
@@ -205,7 +205,7 @@ class Store:
         return self.root / "runs" / stage_id
 
     def data_folder(self, name: str) -> Path:
-        """data/<name>: where a generated data set lies; it may not exist."""
+        """data/<name>: folder of a generated data set; it may not exist."""
         return self.root / "data" / name
 
     def report_folder(self, experiment: str) -> Path:
@@ -220,41 +220,41 @@ class Store:
 
     @property
     def runs_folder(self) -> Path:
-        """Where the stages' folders lie."""
+        """Parent of the stages' folders."""
         return self.root / "runs"
 
     @property
     def experiments_folder(self) -> Path:
-        """Where the experiment records lie."""
+        """Folder of the experiment records."""
         return self.root / "experiments"
 
     @property
     def trash_folder(self) -> Path:
-        """Where a removed stage goes on its way out."""
+        """Folder that removed stages are moved to before they are deleted."""
         return self.root / ".trash"
 
     @property
     def incoming_folder(self) -> Path:
-        """Where a merged stage is copied before it appears."""
+        """Folder that merged stages are copied to before they are renamed."""
         return self.root / ".incoming"
 
     def conflict(self, number: int) -> Store:
-        """conflicts/<number>, from 1: a results folder of what a merge found to differ from what is here."""
+        """conflicts/<number>, from 1: results folder of merged stages and records that differ from ours."""
         return Store(self.root / "conflicts" / str(number))
 
     @property
     def code_folder(self) -> Path:
-        """Where the sources that stages ran with are kept."""
+        """Folder of the sources that stages ran with."""
         return self.root / "code"
 
 
 def processes(location: Mapping[str, Any]) -> int:
-    """How many processes work on a stage together, from the `location` of its record."""
+    """Number of processes that work on a stage, from the `location` of its record."""
     return location.get("devices", 1) * location.get("nodes", 1)
 
 
 def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """The events on the complete lines of a log.jsonl from a byte offset on, and the offset behind them."""
+    """Read the events on complete lines of a log.jsonl from a byte offset; return them and the next offset."""
     if not path.exists():
         return [], offset
     with open(path, "rb") as file:
@@ -270,7 +270,7 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file under `folder`, by its path below it."""
+    """{path relative to `folder`: SHA-256 in hex} of every file under it."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): digest(path) for path in files}
 

@@ -1,4 +1,4 @@
-"""Stages and leftovers out of a results folder. A stage goes in one step, by a rename out of `runs/`; then it is deleted."""
+"""Removal of stages and leftovers. A stage is removed atomically, by a rename out of `runs/`, and then deleted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from experiments.store.lease import StageBusy, StageLock
 from experiments.store.states import State
 
 OLD_SECONDS = 3600.0
-"""Files written aside outside of stage folders are left alone for this long: somebody may be writing them."""
+"""Minimum age, in seconds, of deleted temporary files outside stage folders; a process may still be writing younger ones."""
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something that can go."""
+    """A file or folder that can be deleted."""
 
     path: Path
     why: str
@@ -30,7 +30,7 @@ class Leftover:
 
 
 def removable(contents: Contents, ids: Iterable[str], downstream: bool, queued: Collection[str] = ()) -> list[str]:
-    """The stages that go when these are removed, those that build on them first.
+    """The stages that are removed with these, dependants first.
 
     Args:
         queued: stages in a scheduler's queue, which stay.
@@ -75,7 +75,7 @@ def remove(store: Store, stage_id: str) -> None:
 
 
 def garbage(contents: Contents, queued: Collection[str] = ()) -> tuple[list[str], list[Leftover]]:
-    """(stages that no experiment needs, leftovers of processes that died). What is being worked on or queued is neither.
+    """(stages that no experiment needs, leftovers of dead processes), without stages that are being worked on or queued.
 
     Args:
         queued: stages in a scheduler's queue.
@@ -91,7 +91,7 @@ def garbage(contents: Contents, queued: Collection[str] = ()) -> tuple[list[str]
 
 
 def sweep(store: Store, leftovers: Iterable[Leftover]) -> None:
-    """Delete leftovers, except in stages that somebody has begun to work on."""
+    """Delete leftovers, except in stages that a process has started to work on."""
     for leftover in leftovers:
         if leftover.path.is_relative_to(store.runs_folder):
             folder = store.runs_folder / leftover.path.relative_to(store.runs_folder).parts[0]
@@ -151,7 +151,7 @@ def _leftovers_in(folder: Path) -> Iterator[Leftover]:
 
 
 def _old_sources(contents: Contents, going: set[str]) -> Iterator[Leftover]:
-    """Sources that no stage ran with. A stage that starts names its own a moment after they are written."""
+    """Sources that no stage ran with. A starting stage records its sources shortly after they are written."""
     kept = {view.env.get("code", {}).get("source") for name, view in contents.stages.items() if name not in going}
     for path in sorted(contents.store.code_folder.glob("*.zip")):
         if path.stem not in kept and _old(path):

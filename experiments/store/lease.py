@@ -1,4 +1,4 @@
-"""Who works on a stage: a lock file with a token, kept alive by its modification time.
+"""Lease of a stage: a lock file with a token, renewed by its modification time.
 
 A lock is stale if its process is gone (same host), or if this process has seen it unchanged for `STALE_SECONDS`. Only this
 host's monotonic clock counts, since hosts' clocks differ: at first sight the lock of a process that may live is held, whatever
@@ -28,21 +28,21 @@ from experiments.store.durable import write_json
 HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
 WATCH_SECONDS = 1.0
-"""Between two looks at a lock that is watched."""
+"""Seconds between two reads of a watched lock."""
 _now = time.monotonic
 
 
 class StageBusy(Exception):  # noqa: N818 - not a fault
-    """Another living process works on this stage."""
+    """Another live process works on this stage."""
 
 
 class LockLost(Exception):  # noqa: N818 - not a fault
-    """Another process took this stage over while this one was paused; what this one made must not be published."""
+    """Another process took this stage over while this one was paused; this one's output must not be published."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """What a lock file says."""
+    """Content of a lock file."""
 
     token: str
     host: str
@@ -50,7 +50,7 @@ class Holder:
     started: int
     """The process's start in clock ticks since boot: tells a process from a later one with the same pid; 0 if unknown."""
     unchanged_seconds: float
-    """For how long this process has seen the lock unchanged, by its own clock; 0 at first sight."""
+    """Seconds for which this process has observed the lock unchanged, by its own clock; 0 at the first read."""
     alive: bool
     """Whether the lock was seen to change, or looks fresh by this host's clock: no watch is needed to count it as held."""
 
@@ -93,7 +93,7 @@ class StageLock:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """A section that runs only while the lock is this process's own, and that no other process can interleave.
+        """A critical section that runs only while this process owns the lock.
 
         Raises:
             LockLost: another process took over.
@@ -105,13 +105,13 @@ class StageLock:
             yield
 
     def release(self) -> None:
-        """Give the lock back, unless another process has taken it over."""
+        """Release the lock, unless another process has taken it over."""
         self._stop.set()
         with contextlib.suppress(LockLost), self.held():
             self.path.unlink(missing_ok=True)
 
     def forget(self) -> None:
-        """Stop keeping the lock alive; for a stage whose folder is gone."""
+        """Stop renewing the lock; for a stage whose folder is gone."""
         self._stop.set()
 
     @contextlib.contextmanager
@@ -134,7 +134,7 @@ class StageLock:
 
 
 def read_holder(path: Path) -> Holder | None:
-    """What the lock file says, or None if there is none."""
+    """Read the lock file; None if there is none."""
     try:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
@@ -154,7 +154,7 @@ def read_holder(path: Path) -> Holder | None:
 
 
 def watch(paths: Iterable[Path], should_stop: Callable[[], bool] = lambda: False) -> None:
-    """Look at locks until each one is alive, stale or gone."""
+    """Read locks repeatedly until each one is alive, stale or gone."""
 
     def undecided(path: Path) -> bool:
         holder = read_holder(path)
@@ -168,7 +168,7 @@ def watch(paths: Iterable[Path], should_stop: Callable[[], bool] = lambda: False
 
 @dataclass(frozen=True)
 class _Look:
-    """What this process has seen of a lock file."""
+    """This process's last observation of a lock file."""
 
     mark: tuple[str, int]
     """(token, modification time); any difference is a sign of life."""
@@ -179,11 +179,11 @@ class _Look:
 
 
 _seen: dict[Path, _Look] = {}
-"""By lock file, what this process last saw."""
+"""{lock file: this process's last observation}."""
 
 
 def process_start(pid: int) -> int | None:
-    """The start time of a process in clock ticks since boot, None where it is gone or a zombie, 0 where nobody can say."""
+    """The start time of a process in clock ticks since boot; None if it is gone or a zombie, 0 if unknown."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:

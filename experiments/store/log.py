@@ -35,7 +35,7 @@ class EventLog:
 
 
 def last_lines(file: IO[bytes], most_bytes: int = TAIL_BYTES) -> list[str]:
-    """The last lines of an open file that aren't empty, of the last `most_bytes` bytes."""
+    """The non-empty lines in the last `most_bytes` bytes of an open file."""
     file.seek(max(0, file.seek(0, os.SEEK_END) - most_bytes))
     return [line.rstrip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
 
@@ -50,5 +50,5 @@ def tail(path: Path, most_bytes: int = TAIL_BYTES) -> list[str]:
 
 
 def now() -> str:
-    """This moment in ISO 8601, UTC, to the millisecond."""
+    """The current time in ISO 8601, UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

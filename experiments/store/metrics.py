@@ -1,4 +1,4 @@
-"""Metrics: single numbers of a run, with the result file that each is read from. Specs, tables and `yolact diff` share them.
+"""Metrics: single numbers of a run, each with its result file. Specs, tables and `yolact diff` share them.
 
 They are the average precisions of `coco`, the times of `speed`, and the scalars that each measure declares.
 """
@@ -47,7 +47,7 @@ class Metric(Scalar):
         """The reported value, from a stage's result folder.
 
         Raises:
-            OSError, KeyError, ValueError: the file is not there or cannot be read; as `Scalar.of`.
+            OSError, KeyError, ValueError: the file is missing or cannot be read; as `Scalar.of`.
         """
         text = (result / self.file).read_text(encoding="utf-8")
         if not self.file.endswith(".csv"):

@@ -1,4 +1,4 @@
-"""The words for where a stage stands, in the results folder, in a launch, in a plan and in a scheduler's queue."""
+"""States of stages in the results folder, in a launch, in a plan and in a scheduler's queue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class State(StrEnum):
     """An input failed."""
     SUBMITTED = "submitted"
     BUSY = "busy"
-    """Another process works on it, which is why this one did not."""
+    """Another process works on it, so this one did not."""
     AGAIN = "again"
     """To be started again."""
 

@@ -1,6 +1,6 @@
-"""Results from one folder to another: an export is read anywhere, a merge loses nothing.
+"""Export and merge of results folders: an export is readable on any machine, a merge loses nothing.
 
-Stages appear by a rename and experiment records come last, so that a copy which is cut short can be repeated.
+Stages appear by a rename and experiment records are written last, so that an interrupted copy can be repeated.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from experiments.store.lease import StageBusy, StageLock
 from experiments.store.states import State
 
 HELD = ("lock", ".guard", "attempts", "job.json", "resume.json")
-"""What belongs to whoever works on a stage here, and isn't copied."""
+"""Files of a process that works on a stage here, which are not copied."""
 
 
 @dataclass
 class Merged:
-    """What a merge did."""
+    """Result of a merge."""
 
     added: list[str] = field(default_factory=list)
     """Stages that weren't here, or weren't done here and were there."""
@@ -71,7 +71,7 @@ def export(store: Store, out: Path, experiments: Iterable[str], progress: Callab
 
 
 def merge(other: Store, store: Store, progress: Callable[[str], None] = lambda stage_id: None) -> Merged:
-    """Copy what another results folder has into this one. Neither side loses a result.
+    """Copy another results folder into this one. Neither side loses a result.
 
     Raises:
         StoreError: `other` is no results folder, or is this one.
@@ -92,7 +92,7 @@ def merge(other: Store, store: Store, progress: Callable[[str], None] = lambda s
 
 
 def _export_stage(view: StageView, copy: Store, data: str) -> None:
-    """Copy a stage; of one that is being worked on, only what it is to do."""
+    """Copy a stage; if a process works on it, only its record."""
     _refuse_damaged(view)
     target = copy.stage_folder(view.id)
     if not view.worked_on:
@@ -129,7 +129,7 @@ def _bring(theirs: StageView, store: Store) -> None:
 
 
 def _replace(theirs: StageView, store: Store, done: Merged) -> None:
-    """Put a finished stage in the place of an unfinished one."""
+    """Replace an unfinished stage by a finished one."""
     lock = StageLock(store.stage_folder(theirs.id))
     try:
         lock.acquire()
@@ -148,7 +148,7 @@ def _replace(theirs: StageView, store: Store, done: Merged) -> None:
 
 
 def _keep_beside(theirs: StageView, store: Store) -> Path:
-    """Keep a stage in the first results folder under conflicts/ that lacks it, unless one holds the same."""
+    """Copy a stage to the first results folder under conflicts/ without it, unless one has an equal copy."""
     number = 1
     while store.conflict(number).has(theirs.id):
         if store.conflict(number).stage(theirs.id).status.digests == theirs.status.digests:
@@ -161,7 +161,7 @@ def _keep_beside(theirs: StageView, store: Store) -> Path:
 
 
 def _merge_experiment(theirs: ExperimentRecord, store: Store, done: Merged) -> None:
-    """Add an experiment, or its runs to one that asks the same; keep it beside where the two can't be one."""
+    """Add an experiment, or unite its runs with ours; if the two differ, copy it to conflicts/."""
     name = theirs.name
     if name not in {record.name for record in store.experiments()}:
         store.write_experiment(theirs)
@@ -184,7 +184,7 @@ def _merge_experiment(theirs: ExperimentRecord, store: Store, done: Merged) -> N
 
 
 def _union(ours: list[Mapping[str, Any]], theirs: list[Mapping[str, Any]]) -> list[Mapping[str, Any]] | None:
-    """The runs of both, or None where one variant and seed has other stages in each."""
+    """The runs of both; None if a variant and seed has different stages in each."""
     found = {(run["variant"], run["seed"]): run for run in ours}
     for run in theirs:
         mine = found.setdefault((run["variant"], run["seed"]), run)

@@ -1,9 +1,9 @@
 """COCO 2017 from its official host to a folder that `--data` takes.
 
     <folder>/annotations/*.json   <folder>/train2017/*.jpg   <folder>/val2017/*.jpg
-    <folder>/.download/           archives on their way, and per unpacked archive a list of what it held
+    <folder>/.download/           unfinished archives, and for each unpacked archive a list of its files
 
-Each archive is fetched, unpacked with its CRCs compared, and deleted. Whatever is broken off goes on at the next call.
+Each archive is fetched, unpacked with its CRCs compared, and deleted. The next call resumes an interrupted step.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Archive:
     place: str
     """On the host."""
     growth: float
-    """About how many bytes a byte of it unpacks to: the JSON files are compressed, the JPEGs hardly."""
+    """Approximate ratio of unpacked to packed size: the JSON files are compressed, the JPEGs hardly."""
 
     @property
     def name(self) -> str:
@@ -40,15 +40,15 @@ ARCHIVES = (
     Archive("zips/val2017.zip", 1.05),
     Archive("zips/train2017.zip", 1.05),
 )
-"""The smallest first, so that what is wrong shows early."""
+"""The smallest first, so that errors show early."""
 
 
 def download_coco(folder: Path, host: str, meter: Meter, say: Callable[[str], None]) -> None:
-    """Make sure that COCO 2017 lies in `folder`, complete.
+    """Ensure that `folder` contains all of COCO 2017.
 
     Args:
-        host: address that the archives' places are relative to.
-        say: is told in a sentence what was done or found.
+        host: base address of the archives.
+        say: called with a sentence about each step.
 
     Raises:
         UserError: the disk is too small, the host can't be reached, an archive is damaged, or another file is in the way.
@@ -78,7 +78,7 @@ def _fetch(archive: Archive, url: str, folder: Path, work: Path, meter: Meter) -
 
 
 def _complete(archive: Archive, folder: Path, work: Path, say: Callable[[str], None]) -> bool:
-    """Whether the archive was unpacked and all of its files are still there, in their sizes."""
+    """Whether the archive was unpacked and all of its files still exist with their sizes."""
     try:
         held = json.loads(_list(archive, work).read_text(encoding="utf-8"))["files"].items()
     except FileNotFoundError:
@@ -94,7 +94,7 @@ def _complete(archive: Archive, folder: Path, work: Path, say: Callable[[str], N
 
 
 def _check_space(archives: list[Archive], host: str, work: Path) -> None:
-    """Room for all that they unpack to, and for the largest archive beside it; less what has come already."""
+    """Require disk space for all unpacked files and the largest archive, less the bytes already downloaded."""
     needed, largest = 0.0, 0
     for archive in archives:
         path = work / archive.name

@@ -1,4 +1,4 @@
-"""How far a transfer is: a bar on a terminal, a line now and then elsewhere. Always on standard error."""
+"""Progress of a transfer on standard error: a bar on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 from yolact.runtime.units import readable_size
 
 LINE_SECONDS = 15.0
-"""Between two lines where there is no terminal."""
+"""Seconds between two lines without a terminal."""
 
 
 class _Transferred(ProgressColumn):
@@ -25,7 +25,7 @@ class _Transferred(ProgressColumn):
 
 
 class Meter:
-    """Shows bytes done of bytes to do, for one thing after the other. Use as a context manager."""
+    """Displays transferred and total bytes of one transfer after another. Use it as a context manager."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
@@ -46,7 +46,7 @@ class Meter:
             self._progress.stop()
 
     def start(self, what: str) -> None:
-        """Begin the next thing, called `what`."""
+        """Begin the next transfer, named `what`."""
         self._what, self._last_line = what, time.monotonic()
         if self._progress:
             self._task = self._progress.add_task(what, total=None)
@@ -54,7 +54,7 @@ class Meter:
             self.say(what)
 
     def update(self, done: int, total: int | None) -> None:
-        """`done` of `total` bytes; None where the total isn't known."""
+        """Show `done` of `total` bytes; None if the total is unknown."""
         if self._progress and self._task is not None:
             self._progress.update(self._task, completed=done, total=total)
         elif time.monotonic() - self._last_line > LINE_SECONDS:
@@ -62,7 +62,7 @@ class Meter:
             self.say(f"{self._what}: {_done(done, total)}")
 
     def say(self, line: str) -> None:
-        """Print a line, above the bars where there are any."""
+        """Print a line, above any bars."""
         self.console.print(line, markup=False, soft_wrap=True)
 
 

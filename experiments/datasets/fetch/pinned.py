@@ -1,6 +1,6 @@
-"""Published files whose size and hash aren't known beforehand: the first download writes them down, later ones must match.
+"""Published files of unknown size and hash: the first download records them, later ones must match.
 
-Beside `<name>` lies `<name>.json`: {"url", "size", "sha256", "recorded"}. It stays when the file is deleted.
+The record of `<name>` is `<name>.json` beside it: {"url", "size", "sha256", "recorded"}. It remains when the file is deleted.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def torch_checkpoints() -> Path:
 
 
 def fetch(url: str, path: Path, meter: Meter) -> Outcome:
-    """Make sure that `path` is there and as it was when first met.
+    """Ensure that `path` exists and equals its record.
 
     Returns:
-        "downloaded"; "verified" where it was there and is unchanged; "recorded" where it was there and had no record.
+        "downloaded"; "verified" if it existed and is unchanged; "recorded" if it existed without a record.
 
     Raises:
         DownloadError: it can't be fetched, or isn't what was recorded.

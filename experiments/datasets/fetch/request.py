@@ -1,4 +1,4 @@
-"""One HTTP request, and what its failure means: worth another try, or final."""
+"""One HTTP request, with its failures classified as transient or final."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TRY_AGAIN = (408, 425, 429)
 
 
 class DownloadError(UserError):
-    """A file can't be fetched. The message names the address, the reason, and what to do."""
+    """A file can't be fetched. The message names the address, the reason and what to do."""
 
 
 class TransientError(Exception):
@@ -26,7 +26,7 @@ class TransientError(Exception):
 
 
 class RangeError(Exception):
-    """The server has nothing beyond what was asked for; `total` is what it has."""
+    """The requested range is beyond the end of the file; `total` is the file's size."""
 
     def __init__(self, total: int | None) -> None:
         self.total = total
@@ -92,13 +92,13 @@ def total_size(response: Any, have: int) -> int | None:
 
 
 def mark_of(headers: Any) -> str | None:
-    """What a request can be made conditional on; a weak ETag stands for equal meaning, not for equal bytes."""
+    """Validator for conditional requests; a weak ETag is not used, because it does not promise equal bytes."""
     tag = headers["ETag"]
     return tag if tag and not tag.startswith("W/") else headers["Last-Modified"]
 
 
 def integer(text: str | None) -> int | None:
-    """A header's whole number, None where it has none."""
+    """Parse a header as a whole number; None if it is not one."""
     return int(text) if text and text.isdecimal() else None
 
 
@@ -107,6 +107,6 @@ def _after_slash(text: str | None) -> int | None:
 
 
 def _reason(error: Any) -> str:
-    """In words; URLError wraps what happened."""
+    """The reason in words; URLError wraps the original error."""
     inner = getattr(error, "reason", error)
     return str(getattr(inner, "strerror", None) or inner) or type(error).__name__

@@ -1,4 +1,4 @@
-"""What every importer is: data of another format, written as a COCO-format folder."""
+"""The importer interface: converts data of another format to a COCO-format folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Track = Callable[[list[Any], str], Iterable[Any]]
 
 @dataclass
 class Imported:
-    """What came out."""
+    """Result of an import."""
 
     images: dict[str, int] = field(default_factory=dict)
     """By split."""
@@ -46,8 +46,8 @@ class Importer(Config, ABC):
         """Yield each (split, data in COCO's instances format), after writing its images to the folder `images/<split>`.
 
         Args:
-            source: what the user named: a folder, or a data set.
-            imported: takes what is left out.
+            source: the user's argument: a folder, or a data set.
+            imported: collects descriptions of omitted objects.
 
         Raises:
             UserError: something in the source is missing, broken or at odds with the rest.

@@ -28,10 +28,10 @@ SPLITS = ("train", "val")
 
 
 def find_dataset_folder(folder: Path) -> Path:
-    """The folder with img/, inst/, train.txt and val.txt: this one, or where the download has it below.
+    """The folder with img/, inst/, train.txt and val.txt: this one, or its subfolder in the download.
 
     Raises:
-        DatasetError: it isn't there.
+        DatasetError: it does not exist.
     """
     wanted = ("img", "inst", *(f"{split}.txt" for split in SPLITS))
     for place in (folder, folder / "dataset", folder / "benchmark_RELEASE" / "dataset"):
@@ -97,7 +97,7 @@ def _names(path: Path) -> list[str]:
 
 
 def _size(image: Path) -> tuple[int, int]:
-    """(width, height), from the header alone."""
+    """(width, height), read only from the header."""
     try:
         with Image.open(image, formats=["JPEG"]) as opened:
             return opened.size

@@ -17,15 +17,14 @@ from yolact.data.synthetic.shapes import encode_png
 from yolact.ops import rle
 
 LEAST_SHARE = 0.25
-"""An object of which a tile holds less than this share of its pixels is a crowd there: neither learned nor missed."""
+"""An object with less than this share of its pixels in a tile is a crowd there: neither learned nor counted as missed."""
 
 
 class Tiles(Importer):
     """Every split of a data set (name, declaration or folder) as square tiles.
 
     Tiles don't overlap and are spread evenly; a remainder narrower than a tile is left out at the borders, an image smaller
-    than a tile is one tile. Tiles are numbered in an order that has nothing to do with their images, so that the first hundred
-    show many of them.
+    than a tile is one tile. The order of tiles is independent of their images, so that the first hundred come from many images.
     """
 
     side: Annotated[int, Field(ge=16)]
