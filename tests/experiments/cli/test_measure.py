@@ -137,7 +137,7 @@ def test_evaluate_of_no_detections_is_zero_for_both(tmp_path, capsys):
     ("content", "message"),
     [
         (None, "cannot read the detections"),
-        ('[{"image_id": 7, "category_id": 5, "bbox": [0, 0, 1, 1], "score": 1}]', "record 0: image_id 7"),
+        ('[{"image_id": 7, "category_id": 5, "bbox": [0, 0, 1, 1], "score": 1}]', "record 0: unknown image_id 7"),
         ('[{"image_id": 1, "category_id": 5, "bbox": [0, 0, 1, 1], "score": NaN}]', "record 0: score"),
     ],
 )
