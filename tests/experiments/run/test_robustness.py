@@ -206,12 +206,10 @@ def test_a_writer_paused_in_a_write_cannot_overwrite(tmp_path, place):
     assert writes.published(bench.hooks) == []
 
 
-@pytest.mark.parametrize(
-    ("place", "ends", "attempts"),
-    [("before renaming to result", DONE, 1), ("half of status.json", BUSY, 2), ("half of env.json", BUSY, 2)],
-)
-def test_a_writer_paused_in_a_guarded_write_makes_others_wait(tmp_path, place, ends, attempts):
-    """Nobody else begins or publishes until it wakes up; then it either has published, or finds its lock taken over."""
+@pytest.mark.parametrize("place", ["before renaming to result", "half of status.json", "half of env.json"])
+def test_a_writer_paused_in_a_guarded_write_makes_others_wait(tmp_path, place):
+    """Nobody else begins or publishes until it wakes up. It wakes before the others have watched its lock for a minute, and so
+    still owns it."""
     bench = Bench(tmp_path)
     stage = fakes.stage("count", steps=3)
     worker = paused_worker(bench, stage, place)
@@ -219,11 +217,11 @@ def test_a_writer_paused_in_a_guarded_write_makes_others_wait(tmp_path, place, e
     with pytest.raises(subprocess.TimeoutExpired):
         second.wait(timeout=2)
     os.kill(worker.pid, signal.SIGCONT)
-    assert worker.wait(timeout=30) == ends
+    assert worker.wait(timeout=30) == DONE
     assert second.wait(timeout=30) == DONE
     view = bench.store.stage(stage.id)
-    assert (view.state, view.damaged(), view.status.attempt) == ("done", [], attempts)
-    assert len(writes.published(bench.hooks)) == (1 if ends == DONE else 0)
+    assert (view.state, view.damaged(), view.status.attempt) == ("done", [], 1)
+    assert len(writes.published(bench.hooks)) == 1
 
 
 def _wait(condition, seconds=60.0):
