@@ -81,9 +81,9 @@ def measure(engine: EngineConfig, repeats: int, device: str, tiny: bool) -> Iter
 
 def _count(engine: EngineConfig, device: str, tiny: bool) -> dict[str, Work]:
     """{section of the engine: work of the eager one in that precision}; all that has weights is one section when compiled."""
-    counter = WorkCounter()
+    counter, run = WorkCounter(), prepare(Size(), device, tiny, engine.replace(kind="eager"))
     with profiled(counter):
-        prepare(Size(), device, tiny, engine.replace(kind="eager"))()
+        run()
     works = counter.found
     if engine.kind == "eager":
         return works

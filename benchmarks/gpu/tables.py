@@ -22,7 +22,7 @@ from analysis.tables.layout import detail_tables, headline_tables
 from analysis.tables.tidy import summary, tidy
 from analysis.tables.writers import csv, markdown
 from benchmarks.common.figures import grouped
-from experiments.run.provenance import environment
+from experiments.run.provenance import environment, sources
 from experiments.store.folder import Store
 from yolact.errors import UserError
 from yolact.runtime.files import write_json, write_text, written_aside
@@ -81,7 +81,11 @@ def write_outputs(folders: Folders, device: str) -> list[str]:
     experiments = [
         stored.load(folders.results, record["experiment"], record["scale"]) for record in Store(folders.results).experiments()
     ]
-    made = {key: value for key, value in environment(device, usable_cores(), None).items() if key not in ("host", "executable")}
+    made = {
+        key: value
+        for key, value in environment(device, usable_cores(), None, sources()).items()
+        if key not in ("host", "executable")
+    }
     write_json(folders.out / "environment.json", {"date": datetime.now(UTC).date().isoformat(), **made})
     parts = [f"# On {made['device_name']}\n\nHardware, versions and date: environment.json.\n"]
     for name, frame, shown in (

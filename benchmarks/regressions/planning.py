@@ -24,7 +24,7 @@ from benchmarks import ROOT
 from benchmarks.common.results import write_csv
 from experiments.datasets.find import find_dataset
 from experiments.plan.build import DataInfo, Plan, build_plan
-from experiments.run.provenance import environment
+from experiments.run.provenance import environment, sources
 from experiments.spec.schema import load_scale, load_spec
 from experiments.store.folder import Store
 from yolact.runtime.files import write_json
@@ -117,5 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(rows[-1], flush=True)
     if options.out:
         write_csv(options.out / "planning.csv", [{**each, "threads": 1} for each in rows])
-        made = {key: value for key, value in environment("cpu", 1, None).items() if key not in ("host", "executable")}
+        made = {
+            key: value for key, value in environment("cpu", 1, None, sources()).items() if key not in ("host", "executable")
+        }
         write_json(options.out / "planning.json", {"date": datetime.now(UTC).date().isoformat(), **made})
