@@ -50,7 +50,10 @@ def test_a_full_size_step_and_an_inference(name):
     assert any(not torch.equal(after[key], before[key]) for key in before if key.endswith("weight"))
 
     (found,) = predict(model, [torch.randint(0, 256, (3, 480, 640), dtype=torch.uint8)], chosen.inference)
-    assert found.masks is not None and found.masks.shape == (len(found), 480, 640)
+    if name == "fcos_resnet50":  # a detector of boxes
+        assert found.masks is None
+    else:
+        assert found.masks is not None and found.masks.shape == (len(found), 480, 640)
     assert len(found) <= InferenceConfig().max_detections
     assert torch.isfinite(found.boxes).all() and torch.isfinite(found.scores).all()
 
