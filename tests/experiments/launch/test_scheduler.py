@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
@@ -121,6 +123,7 @@ def test_status_watch_calls_each_command_once(slurm, store, monkeypatch):
         if next(looks, None) is None:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(status_command.time, "sleep", sleep)
+    # of that module alone: `subprocess` sleeps too while it waits for a command
+    monkeypatch.setattr(status_command, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
     assert call(["status", "fake-toy", "--watch", "--results", str(store.root)]) == 130
     assert Counter(line.split()[0] for line in slurm()) == {"squeue": 1, "sacct": 1, "scontrol": 1}
