@@ -9,7 +9,8 @@ from benchmarks.common.calibration import threshold
 from benchmarks.common.networks import drawn, noise, presets
 from yolact.config import InferenceConfig, PrototypeConfig, YolactConfig
 from yolact.config.engine import EngineConfig
-from yolact.config.presets import Preset, preset, scaled_anchors
+from yolact.config.presets import Preset, preset
+from yolact.config.presets.yolact import scaled_anchors
 from yolact.inference.predictor import Predictor
 from yolact.structures import Detections
 

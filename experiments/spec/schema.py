@@ -103,7 +103,7 @@ class Spec(Config):
     title: str
     question: str
     preset: str = "yolact_base"
-    """The published configuration to start from (`yolact/config/presets.py`)."""
+    """The published configuration to start from (`yolact/config/presets/`)."""
     reference: str
     """The variant that changes are measured against."""
     measure: tuple[Measured, ...] = ("coco",)

@@ -26,9 +26,9 @@ from yolact.config.mask_branch import (
     PrototypeConfig,
 )
 from yolact.config.model import CustomModelConfig, FCOSConfig, MaskRCNNConfig, ModelConfig, YolactConfig
-from yolact.config.model.anchors import AnchorConfig, HeadConfig, LossConfig, MatchingConfig
+from yolact.config.model.fcos import PointHeadConfig, PointLossConfig, PointMatchingConfig
 from yolact.config.model.parts import BackboneConfig, FPNConfig
-from yolact.config.model.points import PointHeadConfig, PointLossConfig, PointMatchingConfig
+from yolact.config.model.yolact import AnchorConfig, HeadConfig, LossConfig, MatchingConfig
 from yolact.config.training import AugmentationConfig, TrainingConfig
 
 __all__ = [

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from yolact.config.model.anchors import AnchorConfig
+from yolact.config.model.yolact import AnchorConfig
 
 
 def make_points(image_size: int, level_sizes: list[tuple[int, int]], finest_stride: int = 8) -> Tensor:

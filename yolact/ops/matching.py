@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import box_area, box_convert, box_iou
 
-from yolact.config.model.anchors import MatchingConfig
+from yolact.config.model.yolact import MatchingConfig
 from yolact.ops.boxes import intersection
 
 NEUTRAL, BACKGROUND = -1, 0

@@ -23,7 +23,7 @@ BACKBONES = ("resnet101", "resnet50", "resnet18", "darknet53", "mobilenet_v2", "
 
 
 class BackboneConfig(Config):
-    """The feature extractor (`yolact/models/backbones.py`)."""
+    """The feature extractor (`yolact/models/backbones/`)."""
 
     name: Annotated[str, HasStandIn("backbones")] = "resnet101"
     """One of BACKBONES, or the import path "package.module:function" of a builder."""
@@ -52,7 +52,7 @@ class BackboneConfig(Config):
 
 
 class FPNConfig(Config):
-    """The feature pyramid P3..P7 (`yolact/models/fpn.py`)."""
+    """The feature pyramid P3..P7 (`yolact/models/necks/fpn.py`)."""
 
     channels: Positive = 256
     """Channels of every level."""

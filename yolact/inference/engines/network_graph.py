@@ -25,7 +25,7 @@ from yolact.inference.engines.passes.upsampled_conv import UpsampledProtonet
 from yolact.inference.engines.passes.winograd import WinogradConv, takes_the_place_of
 from yolact.models.base import Model, without_unused
 from yolact.models.masks.protonet import Protonet
-from yolact.models.one_stage.anchor_head import AnchorHead
+from yolact.models.one_stage.heads.anchor_head import AnchorHead
 
 
 class NetworkGraph(nn.Module):

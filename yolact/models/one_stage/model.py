@@ -18,12 +18,12 @@ from yolact.config.model import OneStageConfig
 from yolact.config.model.parts import IMAGENET_MEAN, IMAGENET_STD
 from yolact.models.backbones import build_backbone, freeze_batch_norm
 from yolact.models.base import Counts, Model, to_float32
-from yolact.models.fpn import FPN
 from yolact.models.layers.initialise import xavier
 from yolact.models.layers.padding import set_padding
 from yolact.models.masks import build_branch
 from yolact.models.masks.mask_branch import Instances, MaskBranch, Truth
 from yolact.models.masks.prototypes import PrototypeBranch
+from yolact.models.necks.fpn import FPN
 from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead
 from yolact.models.one_stage.heads import build_head
 from yolact.models.one_stage.losses import nan_if_any_nonfinite, semantic_loss

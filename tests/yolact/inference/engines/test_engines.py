@@ -189,7 +189,7 @@ def test_what_cannot_be_compiled_gives_an_engine_error(tmp_path, monkeypatch):
     ("changed", "matters"),
     [
         ("yolact/ops/boxes.py", True),
-        ("yolact/models/one_stage/anchor_head.py", True),
+        ("yolact/models/one_stage/heads/anchor_head.py", True),
         ("yolact/models/layers/padding.py", True),
         ("yolact/inference/engines/passes/folding.py", True),
         ("experiments/cli/main.py", False),

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from yolact.inference.engines.chosen_parameters import cells_of
 from yolact.inference.engines.passes.plain_conv import is_plain
-from yolact.models.one_stage.anchor_head import AnchorHead
 from yolact.models.one_stage.dense_head import Dense
+from yolact.models.one_stage.heads.anchor_head import AnchorHead
 
 _VECTOR = 16
 """Numbers of float32 in a register of 512 bits."""

@@ -1,13 +1,15 @@
-"""YOLACT's detector: anchors, head, matching, loss. Lengths are in pixels of the network's input."""
+"""YOLACT: anchors, head, matching, loss. Lengths are in pixels of the network's input."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from yolact.config.base import Config, at_odds
 from yolact.config.fields import Fraction, ScalesWith, Side
+from yolact.config.mask_branch import MaskBranchConfig, PrototypeConfig
+from yolact.config.model.base import DetectorConfig, check_source
 
 
 class AnchorConfig(Config):
@@ -37,7 +39,7 @@ class AnchorConfig(Config):
 
 
 class HeadConfig(Config):
-    """The prediction head shared by all levels (`yolact/models/one_stage/anchor_head.py`)."""
+    """The prediction head shared by all levels (`yolact/models/one_stage/heads/anchor_head.py`)."""
 
     shared_convs: Annotated[int, Field(ge=0)] = 1
     """3x3 convolutions with ReLU before the box, class and mask convolutions part."""
@@ -71,3 +73,23 @@ class LossConfig(Config):
     """0 leaves the semantic-segmentation branch out of the network."""
     negatives_per_positive: Annotated[float, Field(ge=0)] = 3
     """Online hard example mining keeps this many background anchors per positive, per image."""
+
+
+class YolactConfig(DetectorConfig):
+    """A YOLACT network: anchors, a shared prediction head, softmax classes (`yolact/models/one_stage/heads/anchor_head.py`)."""
+
+    kind: Literal["yolact"] = "yolact"
+    anchors: AnchorConfig = AnchorConfig()
+    head: HeadConfig = HeadConfig()
+    mask_branch: MaskBranchConfig = PrototypeConfig()
+    matching: MatchingConfig = MatchingConfig()
+    loss: LossConfig = LossConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> YolactConfig:
+        levels = 3 + self.fpn.extra_levels
+        if len(self.anchors.scales) != levels:
+            message = f"anchors.scales lists {len(self.anchors.scales)} levels, the pyramid has {levels}"
+            raise at_odds(message, "anchors.scales", "fpn.extra_levels")
+        check_source(self.mask_branch, levels)
+        return self

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from yolact.config.model import FCOSConfig, OneStageConfig, YolactConfig
-from yolact.models.one_stage.anchor_head import AnchorHead
 from yolact.models.one_stage.dense_head import DenseHead
-from yolact.models.one_stage.fcos_head import PointHead
+from yolact.models.one_stage.heads.anchor_head import AnchorHead
+from yolact.models.one_stage.heads.fcos_head import PointHead
 
 HEADS: dict[type[OneStageConfig], type[DenseHead]] = {YolactConfig: AnchorHead, FCOSConfig: PointHead}
 

@@ -1,13 +1,16 @@
-"""FCOS's detector: matching of points, head, loss. Lengths are in pixels of the network's input."""
+"""FCOS: matching of points, head, loss. Lengths are in pixels of the network's input."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from yolact.config.base import Config
+from yolact.config.base import Config, at_odds
 from yolact.config.fields import Fraction, Positive, ScalesWith, Side
+from yolact.config.mask_branch import MaskBranchConfig, NoMaskConfig
+from yolact.config.model.base import DetectorConfig, check_source
+from yolact.config.model.parts import FPNConfig
 
 
 class PointMatchingConfig(Config):
@@ -32,7 +35,7 @@ class PointMatchingConfig(Config):
 
 
 class PointHeadConfig(Config):
-    """FCOS's prediction head, shared by all levels (`yolact/models/one_stage/fcos_head.py`)."""
+    """FCOS's prediction head, shared by all levels (`yolact/models/one_stage/heads/fcos_head.py`)."""
 
     convs: Annotated[int, Field(ge=0)] = 4
     """3x3 convolutions, each with GroupNorm and ReLU, of the class tower and of the box tower."""
@@ -47,7 +50,7 @@ class PointHeadConfig(Config):
 
 
 class PointLossConfig(Config):
-    """Weights of FCOS's loss terms (`yolact/models/one_stage/fcos_losses.py`)."""
+    """Weights of FCOS's loss terms (`yolact/models/one_stage/heads/fcos_losses.py`)."""
 
     box: Annotated[float, Field(ge=0)] = 1.0
     classification: Annotated[float, Field(ge=0)] = 1.0
@@ -62,3 +65,39 @@ class PointLossConfig(Config):
     """What a positive's box loss is weighted by; the divisor is the sum of the weights."""
     iou_offset: Annotated[float, Field(ge=0)] = 1.0
     """Added to intersection and union in the box loss, in strides squared. Official quirk: 1; 0 is GIoU as published."""
+
+
+class FCOSConfig(DetectorConfig):
+    """FCOS: points instead of anchors, sigmoid classes, centerness (`yolact/models/one_stage/heads/fcos_head.py`).
+
+    With the mask branch "dynamic" it is CondInst. Defaults are the official code's, except that inputs are squares of 550
+    pixels, as for the other models. The papers resize the short side to 800 (640 to 800 in training), pad to multiples of 32,
+    and keep the backbone's stem and first stage as loaded.
+    """
+
+    inference_defaults = {  # noqa: RUF012 - a class variable of the base
+        "suppression": "standard",
+        "nms_iou": 0.6,
+        "score_threshold": 0.2236,
+    }
+
+    kind: Literal["fcos"] = "fcos"
+    fpn: FPNConfig = FPNConfig(upsample="nearest", relu=False)
+    head: PointHeadConfig = PointHeadConfig()
+    mask_branch: MaskBranchConfig = NoMaskConfig()
+    matching: PointMatchingConfig = PointMatchingConfig()
+    loss: PointLossConfig = PointLossConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FCOSConfig:
+        levels, sizes = 3 + self.fpn.extra_levels, self.matching.sizes_of_interest
+        if len(sizes) != levels - 1:
+            message = (
+                f"matching.sizes_of_interest lists {len(sizes)} sizes, but {levels - 1} separate the pyramid's {levels} levels"
+            )
+            raise at_odds(message, "matching.sizes_of_interest", "fpn.extra_levels")
+        if self.fpn.channels % self.head.groups:
+            message = f"head.groups {self.head.groups} does not divide fpn.channels {self.fpn.channels}"
+            raise at_odds(message, "head.groups", "fpn.channels")
+        check_source(self.mask_branch, levels)
+        return self

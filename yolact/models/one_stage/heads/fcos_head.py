@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from yolact.config.model import FCOSConfig
 from yolact.models.base import Counts
 from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead, rows
-from yolact.models.one_stage.fcos_losses import focal_loss, giou_loss
+from yolact.models.one_stage.heads.fcos_losses import focal_loss, giou_loss
 from yolact.models.one_stage.losses import nan_if_any_nonfinite
 from yolact.ops import points as point_ops
 from yolact.ops.anchors import level_sizes, make_points

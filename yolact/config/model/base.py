@@ -1,0 +1,54 @@
+"""What planning reads of every network, and what all one-stage detectors share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from yolact.config.base import Config, at_odds
+from yolact.config.mask_branch import DynamicMaskConfig, MaskBranchConfig, PrototypeConfig
+from yolact.config.model.parts import BackboneConfig, FPNConfig, ImageSize, Padding
+
+
+class AnyModelConfig(Config):
+    """What planning reads of every kind of network."""
+
+    shares_forward_pass: ClassVar[bool] = False
+    """Whether one forward pass serves inference settings that differ after the network only."""
+    relative_cost: ClassVar[float] = 1
+    """Training time relative to YOLACT's at the same image size, roughly."""
+    inference_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Fields of `InferenceConfig` that this network needs another value of than the default."""
+
+    @property
+    def trains_batch_norm(self) -> bool:
+        """Whether batch norm normalises by the batch while the network is trained; True where that is unknown."""
+        return True
+
+
+class DetectorConfig(AnyModelConfig):
+    """What all one-stage detectors share (`yolact/models/one_stage/model.py`); each adds its head, `mask_branch` and `loss`."""
+
+    shares_forward_pass = True
+
+    kind: str
+    image_size: ImageSize = 550
+    """Side of the square input in pixels; images are squashed to it, as the official code does."""
+    pixels: Literal["imagenet", "unit"] = "imagenet"
+    """Input normalisation: "imagenet" subtracts (123.68, 116.78, 103.94) and divides by (58.40, 57.12, 57.38) RGB,
+    "unit" divides by 255 (DarkNet)."""
+    padding: Padding = "zeros"
+    """Of every convolution (`yolact/models/layers/padding.py`). The paper's networks pad with zeros, which mark the border."""
+    backbone: BackboneConfig = BackboneConfig()
+    fpn: FPNConfig = FPNConfig()
+
+    @property
+    def trains_batch_norm(self) -> bool:
+        return not self.backbone.freeze_bn or isinstance(getattr(self, "mask_branch", None), DynamicMaskConfig)
+
+
+def check_source(branch: MaskBranchConfig, levels: int) -> None:
+    """Raise an error if the protonet hangs on a level that the pyramid does not have."""
+    if isinstance(branch, PrototypeConfig) and branch.source >= 3 + levels:
+        message = f"mask_branch.source P{branch.source} is above the pyramid's P{2 + levels}"
+        raise at_odds(message, "mask_branch.source", "fpn.extra_levels")

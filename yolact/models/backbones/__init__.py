@@ -1,0 +1,90 @@
+"""Backbones: image in, C3, C4 and C5 out (strides 8, 16, 32). One file per family; `build_backbone` lists them.
+
+ResNets and MobileNetV2 are torchvision's and keep its parameter names, so its ImageNet files load as they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import nn
+
+from yolact.config.base import ConfigError
+from yolact.config.model.parts import BackboneConfig
+from yolact.errors import UserError
+from yolact.models.backbones.backbone import Backbone
+from yolact.models.backbones.darknet import DarkNet53
+from yolact.models.backbones.mobilenet import MobileNetV2
+from yolact.models.backbones.resnet import ResNet, TinyResNet
+from yolact.models.custom import construct
+
+__all__ = ["Backbone", "DarkNet53", "MobileNetV2", "ResNet", "TinyResNet", "build_backbone", "freeze_batch_norm"]
+
+_TORCHVISION = {
+    "resnet101": (torchvision.models.resnet101, torchvision.models.ResNet101_Weights.IMAGENET1K_V1, ResNet),
+    "resnet50": (torchvision.models.resnet50, torchvision.models.ResNet50_Weights.IMAGENET1K_V1, ResNet),
+    "resnet18": (torchvision.models.resnet18, torchvision.models.ResNet18_Weights.IMAGENET1K_V1, ResNet),
+    "mobilenet_v2": (torchvision.models.mobilenet_v2, torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1, MobileNetV2),
+}
+
+
+def build_backbone(config: BackboneConfig, pretrained: bool = True) -> Backbone:
+    """The backbone that `config` names, with its weights unless `pretrained` is False.
+
+    Raises:
+        ConfigError: the name is an import path that leads nowhere, or "imagenet" weights don't exist for it.
+        UserError: the weights can't be fetched, read or fitted.
+    """
+    weights = config.weights if pretrained else None
+    if config.name in _TORCHVISION:
+        build, imagenet, wrap = _TORCHVISION[config.name]
+        network = build(weights=_fetch(imagenet, config.name) if weights == "imagenet" else None)
+        backbone: Backbone = wrap(network)
+    elif config.name == "resnet_tiny":
+        backbone = TinyResNet(config.width)
+    elif config.name == "darknet53":
+        backbone = DarkNet53()
+    else:
+        backbone = construct(config.name, "model.backbone.name", Backbone, (config,), config.options)
+    if weights == "imagenet" and config.name not in _TORCHVISION:
+        raise ConfigError(
+            f"backbone.weights: there are no torchvision ImageNet weights for {config.name!r}; give a path, or null",
+            "model.backbone.weights",
+        )
+    if weights not in (None, "imagenet"):
+        _load(backbone, Path(weights))
+    return backbone
+
+
+def freeze_batch_norm(backbone: nn.Module) -> None:
+    """Hold batch norm at its loaded statistics and affine weights. Call again after every `train()`, which undoes it."""
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval().requires_grad_(False)
+
+
+def _fetch(imagenet, name: str):
+    """torchvision's weights enum member, after making sure that its file is there (downloads into torch hub's cache)."""
+    try:
+        imagenet.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"ImageNet weights of {name} can't be fetched ({error}). Put {Path(imagenet.url).name} into "
+            f"{Path(torch.hub.get_dir()) / 'checkpoints'}, or set model.backbone.weights to a path or to null"
+        ) from error
+    return imagenet
+
+
+def _load(backbone: Backbone, path: Path) -> None:
+    from yolact.models.checkpoint import read_state_dict
+    from yolact.models.official.names import darknet_names
+
+    state = darknet_names(read_state_dict(path)) if isinstance(backbone, DarkNet53) else read_state_dict(path)
+    own = backbone.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    unfit = sorted(name for name in own.keys() & state.keys() if own[name].shape != state[name].shape)
+    if missing or unfit:
+        raise UserError(f"{path}: not weights of this backbone; missing {missing[:5]}, of another shape {unfit[:5]}")
+    backbone.load_state_dict({name: state[name] for name in own})

@@ -1,0 +1,50 @@
+"""DarkNet-53. Source: reference `backbone.py`."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from yolact.models.backbones.backbone import Backbone
+
+
+class DarkNet53(Backbone):
+    """YOLOv3's backbone: leaky ReLU of slope 0.1, no activation after the residual sum."""
+
+    channels = (256, 512, 1024)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _DarkConv(3, 32, 3)
+        widths = (32, 64, 128, 256, 512, 1024)
+        blocks = (1, 2, 8, 8, 4)
+        self.stages = nn.ModuleList(
+            nn.Sequential(_DarkConv(a, b, 3, stride=2), *(_DarkBlock(b) for _ in range(count)))
+            for (a, b), count in zip(pairwise(widths), blocks, strict=True)
+        )
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        features = [self.stem(images)]
+        for stage in self.stages:
+            features.append(stage(features[-1]))
+        return features[3:]
+
+
+class _DarkConv(nn.Sequential):
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.LeakyReLU(0.1),
+        )
+
+
+class _DarkBlock(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = _DarkConv(channels, channels // 2, 1)
+        self.conv2 = _DarkConv(channels // 2, channels, 3)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.conv2(self.conv1(features))

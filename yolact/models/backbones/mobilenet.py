@@ -1,0 +1,23 @@
+"""MobileNetV2: torchvision's."""
+
+from __future__ import annotations
+
+import torchvision
+from torch import Tensor
+
+from yolact.models.backbones.backbone import Backbone
+
+
+class MobileNetV2(Backbone):
+    """torchvision's MobileNetV2 without its last 1x1 convolution and classifier."""
+
+    channels = (32, 96, 320)
+
+    def __init__(self, network: torchvision.models.MobileNetV2) -> None:
+        super().__init__()
+        self.features = network.features[:18]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        c3 = self.features[:7](images)
+        c4 = self.features[7:14](c3)
+        return [c3, c4, self.features[14:](c4)]

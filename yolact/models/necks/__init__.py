@@ -1,0 +1,1 @@
+"""Necks: from a backbone's maps to the levels that a head reads."""
