@@ -78,7 +78,7 @@ def test_folding_a_frozen_batch_norm_changes_rounding_alone(name, monkeypatch):
 
     folded = run()
     monkeypatch.setattr(frozen, "folded", lambda conv, norm, x: norm(conv(x)))
-    monkeypatch.setattr("yolact.models.backbones.folded", lambda conv, norm, x: norm(conv(x)))
+    monkeypatch.setattr("yolact.models.backbones.resnet.folded", lambda conv, norm, x: norm(conv(x)))
     plain = run()
 
     for made, wanted in zip(folded[0] + folded[1], plain[0] + plain[1], strict=True):
@@ -88,7 +88,7 @@ def test_folding_a_frozen_batch_norm_changes_rounding_alone(name, monkeypatch):
 def test_a_trained_batch_norm_is_not_folded(monkeypatch):
     backbone = build_backbone(BackboneConfig(name="resnet18", weights=None), pretrained=False).train()
     monkeypatch.setattr(frozen, "folded", lambda *arguments: pytest.fail("folded"))
-    monkeypatch.setattr("yolact.models.backbones.folded", lambda *arguments: pytest.fail("folded"))
+    monkeypatch.setattr("yolact.models.backbones.resnet.folded", lambda *arguments: pytest.fail("folded"))
     backbone(torch.rand(2, 3, SIZE, SIZE))
 
 
