@@ -1,4 +1,6 @@
-"""Backbones: image in, C3, C4 and C5 out (strides 8, 16, 32). One file per family; `build_backbone` lists them.
+"""Backbones: image in, C3, C4 and C5 out (strides 8, 16, 32), and C2 (stride 4) where a model reads it.
+
+One file per family; `build_backbone` lists them.
 
 ResNets and MobileNetV2 are torchvision's and keep its parameter names, so its ImageNet files load as they are.
 """
@@ -30,11 +32,14 @@ _TORCHVISION = {
 }
 
 
-def build_backbone(config: BackboneConfig, pretrained: bool = True) -> Backbone:
+def build_backbone(config: BackboneConfig, pretrained: bool = True, c2: bool = False) -> Backbone:
     """The backbone that `config` names, with its weights unless `pretrained` is False.
 
+    Args:
+        c2: its maps begin with C2 instead of C3.
+
     Raises:
-        ConfigError: the name is an import path that leads nowhere, or "imagenet" weights don't exist for it.
+        ConfigError: the name is an import path that leads nowhere, "imagenet" weights don't exist for it, or it has no C2.
         UserError: the weights can't be fetched, read or fitted.
     """
     weights = config.weights if pretrained else None
@@ -48,6 +53,14 @@ def build_backbone(config: BackboneConfig, pretrained: bool = True) -> Backbone:
         backbone = DarkNet53()
     else:
         backbone = construct(config.name, "model.backbone.name", Backbone, (config,), config.options)
+    if c2:
+        if backbone.c2_channels is None:
+            raise ConfigError(
+                f"backbone.name: this model reads C2, at stride 4, which {config.name!r} does not give; "
+                "set `c2_channels` in its class and return `self.chosen([c2, c3, c4, c5])`, or choose another backbone",
+                "model.backbone.name",
+            )
+        backbone.include_c2()
     if weights == "imagenet" and config.name not in _TORCHVISION:
         raise ConfigError(
             f"backbone.weights: there are no torchvision ImageNet weights for {config.name!r}; give a path, or null",

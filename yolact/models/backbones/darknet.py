@@ -12,6 +12,7 @@ from yolact.models.backbones.backbone import Backbone
 class DarkNet53(Backbone):
     """YOLOv3's backbone: leaky ReLU of slope 0.1, no activation after the residual sum."""
 
+    c2_channels = 128
     channels = (256, 512, 1024)
 
     def __init__(self) -> None:
@@ -28,7 +29,7 @@ class DarkNet53(Backbone):
         features = [self.stem(images)]
         for stage in self.stages:
             features.append(stage(features[-1]))
-        return features[3:]
+        return self.chosen(features[2:])
 
 
 class _DarkConv(nn.Sequential):

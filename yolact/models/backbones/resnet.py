@@ -21,7 +21,7 @@ class ResNet(Backbone):
         self.conv1, self.bn1 = network.conv1, network.bn1
         self.layer1, self.layer2, self.layer3, self.layer4 = network.layer1, network.layer2, network.layer3, network.layer4
         width = network.fc.in_features
-        self.channels = (width // 4, width // 2, width)
+        self.c2_channels, self.channels = width // 8, (width // 4, width // 2, width)
         fold_blocks(self)
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -30,7 +30,7 @@ class ResNet(Backbone):
         c2 = self.layer1(F.max_pool2d(c1, 3, stride=2, padding=1))
         c3 = self.layer2(c2)
         c4 = self.layer3(c3)
-        return [c3, c4, self.layer4(c4)]
+        return self.chosen([c2, c3, c4, self.layer4(c4)])
 
 
 class TinyResNet(Backbone):
@@ -44,13 +44,13 @@ class TinyResNet(Backbone):
         self.stages = nn.ModuleList(
             BasicBlock(a, b, stride, _shortcut(a, b, stride)) for (a, b), stride in zip(pairwise(widths), strides, strict=True)
         )
-        self.channels = widths[2:]
+        self.c2_channels, self.channels = width, widths[2:]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         features = [F.relu(self.stem(images))]
         for stage in self.stages:
             features.append(stage(features[-1]))
-        return features[2:]
+        return self.chosen(features[1:])
 
 
 def _conv_bn(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
