@@ -51,6 +51,10 @@ class TrainingConfig(Config):
     milestones: tuple[Fraction, ...] = (0.35, 0.75, 0.875, 0.9375)
     """Where the learning rate is multiplied by `gamma`, as fractions of `iterations` (280k, 600k, 700k, 750k of 800k)."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    # left out of plain data at its default, so that what describes an older training keeps its bytes
+    gradient_clip: Annotated[float, Field(gt=0)] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Largest L2 norm of the gradient of all weights together, of the whole batch; a longer one is scaled down to it. None
+    leaves gradients as they are. SOLO's authors use 35."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the forward pass; losses and weights stay in fp32. fp16 needs a GPU and scales the loss. On a CPU, bf16 about halves
     a step of ResNet-50 where `lscpu` lists avx512_bf16 or amx_bf16, and is slow elsewhere."""

@@ -125,8 +125,9 @@ class _Loop:
         self.model, self.config, self.device, self.checkpoint, self.log = model, config, device, checkpoint, log
         self.group = group
         self.loss = group.wrap(model, compiled_loss(model, device) if config.compile else model.loss)
+        self.weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.SGD(
-            [parameter for parameter in model.parameters() if parameter.requires_grad],
+            self.weights,
             lr=config.lr,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
@@ -183,6 +184,7 @@ class _Loop:
         values = dict(zip(terms, sums, strict=True))
         self.breakdown.mark("backward")
         if all(math.isfinite(value) for value in values.values()):
+            self._clip()
             self.scaler.step(self.optimizer)
             self.scaler.update()
             self.history.add(values)
@@ -191,6 +193,12 @@ class _Loop:
             self._skip(values, images, targets)
         self.breakdown.mark("optimiser")
         self.iteration += 1
+
+    def _clip(self) -> None:
+        """Hold the gradient of the whole batch, which every process has, to its largest norm."""
+        if self.config.gradient_clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.weights, self.config.gradient_clip)
 
     def report(self, rate: float) -> None:
         """Close the history's row and log it."""

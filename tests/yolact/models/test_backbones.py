@@ -44,6 +44,6 @@ def test_c2_leaves_the_other_maps_as_they_are(name):
 def test_a_backbone_without_c2_is_refused():
     config = BackboneConfig(name=f"{__name__}:without_c2", weights=None)
     assert build_backbone(config).channels == (4, 8, 16)
-    with pytest.raises(ConfigError, match="reads C2, at stride 4, which .*without_c2' does not give") as refused:
+    with pytest.raises(ConfigError, match=r"reads C2, at stride 4, which '.*without_c2' does not give") as refused:
         build_backbone(config, c2=True)
     assert refused.value.field == "model.backbone.name"

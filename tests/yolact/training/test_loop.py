@@ -1,6 +1,7 @@
 """The loop on a network of a few thousand parameters."""
 
 import itertools
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,40 @@ def test_accumulated_gradients_equal_the_whole_batch(parts):
     for (name, a), b in zip(whole.named_parameters(), split.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
     assert many.rows[0] == pytest.approx(one.rows[0], rel=1e-4)
+
+
+ONE_STEP = CONFIG.replace(iterations=1, batch_size=4, momentum=0, weight_decay=0, lr=1.0, warmup_iterations=0, milestones=())
+
+
+def gradient_of_a_step(**changes):
+    """All weights' gradient in one vector: what a plain step at rate 1 subtracts."""
+    model = tiny_model(FROZEN)
+    before = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+    history = train(model, lambda start: batches(start, size=4), ONE_STEP.replace(**changes))
+    assert history.skipped == 0
+    return before - torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_long_gradient_is_scaled_down_and_a_short_one_is_not(parts):
+    whole = gradient_of_a_step()
+    clipped = gradient_of_a_step(gradient_clip=0.5, micro_batches=parts)
+    assert whole.norm() > 1
+    assert clipped.norm().item() == pytest.approx(0.5, rel=1e-3)
+    torch.testing.assert_close(clipped, whole * (0.5 / whole.norm()), rtol=1e-3, atol=1e-6)
+    assert torch.equal(gradient_of_a_step(gradient_clip=2 * whole.norm().item()), whole)
+
+
+def test_a_gradient_is_clipped_without_the_scale_of_fp16(monkeypatch):
+    monkeypatch.setattr(torch.amp, "GradScaler", partial(torch.amp.GradScaler, init_scale=64.0))
+    whole, clipped = gradient_of_a_step(precision="fp16"), gradient_of_a_step(gradient_clip=0.5, precision="fp16")
+    assert clipped.norm().item() == pytest.approx(0.5, rel=1e-3)
+    torch.testing.assert_close(clipped, whole * (0.5 / whole.norm()), rtol=1e-2, atol=1e-4)
+
+
+def test_no_clipping_is_no_field_of_plain_data():
+    assert "gradient_clip" not in CONFIG.to_data()
+    assert CONFIG.replace(gradient_clip=35.0).to_data()["gradient_clip"] == 35
 
 
 def poisoned(start):
