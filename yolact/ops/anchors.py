@@ -12,8 +12,11 @@ from torch import Tensor
 
 from yolact.config.model.yolact import AnchorConfig
 
+Sizes = list[tuple[int, int]]
+"""(rows, columns) of the maps of a pyramid's levels, finest first."""
 
-def make_points(image_size: int, level_sizes: list[tuple[int, int]], finest_stride: int = 8) -> Tensor:
+
+def make_points(image_size: int, level_sizes: Sizes, finest_stride: int = 8) -> Tensor:
     """The points of a square input, from P3 upwards: that of cell (i, j) is pixel (s i + s // 2, s j + s // 2) at stride s.
 
     Args:
@@ -34,7 +37,7 @@ def make_points(image_size: int, level_sizes: list[tuple[int, int]], finest_stri
     return (torch.cat(levels) / image_size).float()
 
 
-def make_anchors(config: AnchorConfig, image_size: int, level_sizes: list[tuple[int, int]]) -> Tensor:
+def make_anchors(config: AnchorConfig, image_size: int, level_sizes: Sizes) -> Tensor:
     """All anchors of a square input, from P3 upwards.
 
     Args:
@@ -65,8 +68,8 @@ def _level(config: AnchorConfig, index: int, rows: int, columns: int, image_size
     return torch.cat([center, size], dim=-1).reshape(-1, 4).float()
 
 
-def level_sizes(image_size: int, levels: int) -> list[tuple[int, int]]:
-    """(rows, columns) of P3, P4, ...: every stride-2 step rounds up, and three of them precede P3."""
+def level_sizes(image_size: int, levels: int) -> Sizes:
+    """Sizes of P3, P4, ... where every stride-2 step rounds up; three of them precede P3."""
     side, sides = image_size, []
     for step in range(3 + levels - 1):
         side = (side + 1) // 2

@@ -24,6 +24,7 @@ from yolact.models.build import build_model
 from yolact.models.one_stage.dense_head import Assignment, Dense
 from yolact.models.one_stage.heads.fcos_head import PointHead
 from yolact.models.one_stage.heads.fcos_losses import giou_loss
+from yolact.ops.anchors import level_sizes
 from yolact.structures import Target
 
 PUBLISHED = FCOSConfig(image_size=128, backbone=BackboneConfig(name="resnet50", weights=None), mask_branch=DynamicMaskConfig())
@@ -42,7 +43,7 @@ def test_published_numbers_of_parameters():  # F58, CondInst 26 to 28
 def head(**changes):
     config = FCOSConfig(image_size=128, fpn=FPNConfig(channels=32, upsample="nearest", relu=False), **changes)
     torch.manual_seed(0)
-    made = PointHead(config, 80, 0)
+    made = PointHead(config, 80, 0, level_sizes(128, 5))
     made.initialise()
     return made
 

@@ -19,7 +19,10 @@ ImageSize = Annotated[int, Field(gt=0), HasStandIn("image_sizes")]
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
 """What stands beyond a feature map's border, where a convolution reads it."""
 
-BACKBONES = ("resnet101", "resnet50", "resnet18", "darknet53", "mobilenet_v2", "resnet_tiny")
+BACKBONES = (
+    *("resnet101", "resnet50", "resnet18", "darknet53", "mobilenet_v2", "resnet_tiny"),
+    *("vovnet19_slim_dw", "vovnet19_slim", "vovnet19", "vovnet39", "vovnet57", "vovnet99", "vovnet_tiny"),
+)
 
 
 class BackboneConfig(Config):
@@ -32,7 +35,7 @@ class BackboneConfig(Config):
     freeze_bn: bool = False
     """Keep batch-norm statistics and affine weights as loaded. The official code does so below 6 images per GPU."""
     width: Positive = 16
-    """Channels of the first stage; read by `resnet_tiny` only."""
+    """Channels of the first stage; read by `resnet_tiny` and `vovnet_tiny` only."""
     options: Options = Field(default_factory=dict)
     """Keyword arguments for a builder given by import path, which gets this configuration as its first argument."""
 

@@ -27,7 +27,6 @@ from yolact.inference.engines.suppression import SuppressionGraph, suppression_s
 from yolact.models.base import Model
 from yolact.models.masks.mask_branch import Instances
 from yolact.models.masks.prototypes import PrototypeBranch, assemble
-from yolact.ops.anchors import level_sizes
 from yolact.ops.nms import STATIC
 from yolact.ops.resampling import matrix, taps
 from yolact.runtime.profiling import section
@@ -96,8 +95,7 @@ class CompiledEngine:
         conv = deferrable(head)
         if not self.on_cpu or conv is None:
             return None
-        sizes = level_sizes(self.model.image_size, len(head.config.anchors.scales))
-        return ParameterRows(conv, head.columns[2], sizes, self.model.branch.activate)
+        return ParameterRows(conv, head.columns[2], head.level_sizes, self.model.branch.activate)
 
     def _network(self, batch: Tensor, masks: bool, deferred: bool) -> tuple[Tensor, ...]:
         return self._graph(

@@ -20,9 +20,10 @@ from yolact.models.backbones.backbone import Backbone
 from yolact.models.backbones.darknet import DarkNet53
 from yolact.models.backbones.mobilenet import MobileNetV2
 from yolact.models.backbones.resnet import ResNet, TinyResNet
+from yolact.models.backbones.vovnet import BODIES, VoVNet, tiny_body
 from yolact.models.custom import construct
 
-__all__ = ["Backbone", "DarkNet53", "MobileNetV2", "ResNet", "TinyResNet", "build_backbone", "freeze_batch_norm"]
+__all__ = ["Backbone", "DarkNet53", "MobileNetV2", "ResNet", "TinyResNet", "VoVNet", "build_backbone", "freeze_batch_norm"]
 
 _TORCHVISION = {
     "resnet101": (torchvision.models.resnet101, torchvision.models.ResNet101_Weights.IMAGENET1K_V1, ResNet),
@@ -51,6 +52,10 @@ def build_backbone(config: BackboneConfig, pretrained: bool = True, c2: bool = F
         backbone = TinyResNet(config.width)
     elif config.name == "darknet53":
         backbone = DarkNet53()
+    elif config.name in BODIES:
+        backbone = VoVNet(BODIES[config.name])
+    elif config.name == "vovnet_tiny":
+        backbone = VoVNet(tiny_body(config.width))
     else:
         backbone = construct(config.name, "model.backbone.name", Backbone, (config,), config.options)
     if c2:
@@ -93,8 +98,10 @@ def _fetch(imagenet, name: str):
 def _load(backbone: Backbone, path: Path) -> None:
     from yolact.models.checkpoint import read_state_dict
     from yolact.models.official.names import darknet_names
+    from yolact.models.official.vovnet import vovnet_names
 
-    state = darknet_names(read_state_dict(path)) if isinstance(backbone, DarkNet53) else read_state_dict(path)
+    renamed = {DarkNet53: darknet_names, VoVNet: vovnet_names}
+    state = renamed.get(type(backbone), dict)(read_state_dict(path))
     own = backbone.state_dict()
     missing = sorted(own.keys() - state.keys())
     unfit = sorted(name for name in own.keys() & state.keys() if own[name].shape != state[name].shape)

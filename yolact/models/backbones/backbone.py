@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from yolact.ops.anchors import Sizes, level_sizes
+
 
 class Backbone(nn.Module):
     """(n, 3, h, w) normalised pixels to [C3, C4, C5] at strides 8, 16, 32; with `include_c2`, C2 at stride 4 comes first."""
@@ -27,3 +29,8 @@ class Backbone(nn.Module):
     def chosen(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Of [C2, C3, C4, C5], those that `forward` returns."""
         return list(features if self.gives_c2 else features[1:])
+
+    def level_sizes(self, side: int) -> Sizes:
+        """(rows, columns) of the maps for images of `side` x `side` pixels; here every halving rounds up."""
+        quarter = (side + 3) // 4
+        return [(quarter, quarter)] * self.gives_c2 + level_sizes(side, 3)

@@ -50,7 +50,7 @@ class DynamicMaskBranch(MaskBranch):
         total = self.refine[0](levels[0])
         for index in (1, 2):
             refined = self.refine[index](levels[index])
-            total = total + self._upsample(refined, 2**index)[..., :height, :width]
+            total = total + _fitted(self._upsample(refined, 2**index), height, width)
         return (self.output(self.tower(total)),)
 
     def logits(self, parameters: Tensor, locations: Tensor, features: Tensor) -> Tensor:
@@ -138,6 +138,12 @@ def dice_loss(made: Tensor, wanted: Tensor) -> Tensor:
     made, wanted = made.flatten(1), wanted.flatten(1)
     overlap = 2 * (made * wanted).sum(dim=1)
     return 1 - overlap / (made.square().sum(dim=1) + wanted.square().sum(dim=1) + 1e-5)
+
+
+def _fitted(maps: Tensor, height: int, width: int) -> Tensor:
+    """Maps cut to a size; where they fall short, as halvings may round down, their last row and column are repeated."""
+    below, right = max(0, height - maps.shape[-2]), max(0, width - maps.shape[-1])
+    return (F.pad(maps, (0, right, 0, below), mode="replicate") if below or right else maps)[..., :height, :width]
 
 
 def _conv(before: int, after: int) -> nn.Sequential:

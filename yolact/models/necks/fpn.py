@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yolact.config.model.parts import FPNConfig
+from yolact.ops.anchors import Sizes
 
 
 class FPN(nn.Module):
@@ -42,6 +43,13 @@ class FPN(nn.Module):
             below = conv(below if self.relu or not index else F.relu(below))
             levels.append(below)
         return levels
+
+    def level_sizes(self, sizes: Sizes) -> Sizes:
+        """Those of the pyramid from the backbone's: every extra level halves, rounding up."""
+        for _ in self.extra:
+            rows, columns = sizes[-1]
+            sizes = [*sizes, ((rows + 1) // 2, (columns + 1) // 2)]
+        return sizes
 
     def _upsample(self, level: Tensor, size: tuple[int, int]) -> Tensor:
         if self.mode == "nearest":

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from yolact.config.base import Config
 from yolact.models.base import Counts
 from yolact.models.layers.initialise import xavier
+from yolact.ops.anchors import Sizes
 from yolact.ops.matching import Matches
 from yolact.structures import Target
 
@@ -91,11 +92,15 @@ class DenseHead(nn.Module):
     """Predicts a box, classes, and mask parameters at every location of the pyramid."""
 
     config: Config
+    level_sizes: Sizes
+    """Of the maps that it reads."""
     locations: Tensor
     """(P, 4) float32 cx, cy, w, h fractions of the input's side; for a point, w and h are its stride. Not stored."""
 
-    def register_locations(self, make: Callable[[], Tensor]) -> None:
-        """Set `locations` as a buffer that is not stored with the weights; real values also under `torch.device("meta")`."""
+    def register_locations(self, sizes: Sizes, make: Callable[[], Tensor]) -> None:
+        """Set `level_sizes`, and `locations` as a buffer that isn't stored with the weights; real values also under
+        `torch.device("meta")`."""
+        self.level_sizes = sizes
         device = torch.get_default_device()
         with torch.device("cpu" if device.type == "meta" else device):
             self.register_buffer("locations", make(), persistent=False)

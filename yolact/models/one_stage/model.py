@@ -63,7 +63,8 @@ class OneStage(Model):
         self.backbone = build_backbone(config.backbone, pretrained)
         self.fpn = FPN(config.fpn, self.backbone.channels)
         self.branch = build_branch(config.mask_branch, config.fpn.channels, config.image_size)
-        self.head = build_head(config, num_classes, self.branch.parameters_per_location if self.branch else 0)
+        sizes = self.fpn.level_sizes(self.backbone.level_sizes(config.image_size))
+        self.head = build_head(config, num_classes, self.branch.parameters_per_location if self.branch else 0, sizes)
         self.semantic = nn.Conv2d(config.fpn.channels, num_classes, 1) if config.loss.semantic > 0 else None
         self.fpn.apply(xavier)
         if self.branch is not None:

@@ -40,7 +40,7 @@ def lively(network, seed=0):
     return network.eval()
 
 
-@pytest.mark.parametrize("name", ["resnet_tiny", "resnet18", "mobilenet_v2", "darknet53"])
+@pytest.mark.parametrize("name", ["resnet_tiny", "resnet18", "mobilenet_v2", "darknet53", "vovnet_tiny", "vovnet19_slim_dw"])
 def test_folding_leaves_no_batch_norm_and_the_same_function(name):
     torch.manual_seed(0)
     network = lively(build_backbone(BackboneConfig(name=name, weights=None)))

@@ -6,10 +6,11 @@ from yolact.config.model import FCOSConfig, OneStageConfig, YolactConfig
 from yolact.models.one_stage.dense_head import DenseHead
 from yolact.models.one_stage.heads.anchor_head import AnchorHead
 from yolact.models.one_stage.heads.fcos_head import PointHead
+from yolact.ops.anchors import Sizes
 
 HEADS: dict[type[OneStageConfig], type[DenseHead]] = {YolactConfig: AnchorHead, FCOSConfig: PointHead}
 
 
-def build_head(config: OneStageConfig, num_classes: int, parameters_per_location: int) -> DenseHead:
-    """The dense head of `config`, with outputs for `num_classes` classes and the mask branch's parameters."""
-    return HEADS[type(config)](config, num_classes, parameters_per_location)  # type: ignore[call-arg]
+def build_head(config: OneStageConfig, num_classes: int, parameters_per_location: int, sizes: Sizes) -> DenseHead:
+    """The dense head of `config` on levels of these sizes, with outputs for `num_classes` classes and the mask parameters."""
+    return HEADS[type(config)](config, num_classes, parameters_per_location, sizes)  # type: ignore[call-arg]

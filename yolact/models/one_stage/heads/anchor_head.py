@@ -16,7 +16,7 @@ from yolact.models.base import Counts
 from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead, objects_of, rows
 from yolact.models.one_stage.losses import box_loss, class_loss
 from yolact.ops import boxes as box_ops
-from yolact.ops.anchors import level_sizes, make_anchors
+from yolact.ops.anchors import Sizes, make_anchors
 from yolact.ops.matching import Matches, match_batch
 from yolact.structures import Target
 
@@ -26,7 +26,7 @@ class AnchorHead(DenseHead):
 
     config: YolactConfig
 
-    def __init__(self, config: YolactConfig, num_classes: int, parameters_per_location: int) -> None:
+    def __init__(self, config: YolactConfig, num_classes: int, parameters_per_location: int, sizes: Sizes) -> None:
         super().__init__()
         channels, anchors = config.fpn.channels, config.anchors.per_cell
         self.config = config
@@ -35,8 +35,7 @@ class AnchorHead(DenseHead):
         self.classification = nn.Conv2d(channels, anchors * (num_classes + 1), 3, padding=1)
         self.mask = nn.Conv2d(channels, anchors * parameters_per_location, 3, padding=1) if parameters_per_location else None
         self.columns = (4, num_classes + 1, parameters_per_location)
-        sizes = level_sizes(config.image_size, len(config.anchors.scales))
-        self.register_locations(lambda: make_anchors(config.anchors, config.image_size, sizes))
+        self.register_locations(sizes, lambda: make_anchors(config.anchors, config.image_size, sizes))
 
     def forward(self, levels: Sequence[Tensor], masks: bool = True) -> Dense:
         outputs = [self._level(level, masks) for level in levels]

@@ -18,7 +18,7 @@ from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead, row
 from yolact.models.one_stage.heads.fcos_losses import focal_loss, giou_loss
 from yolact.models.one_stage.losses import nan_if_any_nonfinite
 from yolact.ops import points as point_ops
-from yolact.ops.anchors import level_sizes, make_points
+from yolact.ops.anchors import Sizes, make_points
 from yolact.ops.masks import centres_of_mass
 from yolact.ops.matching import Matches
 from yolact.structures import Target
@@ -32,17 +32,17 @@ class PointHead(DenseHead):
 
     config: FCOSConfig
 
-    def __init__(self, config: FCOSConfig, num_classes: int, parameters_per_location: int) -> None:
+    def __init__(self, config: FCOSConfig, num_classes: int, parameters_per_location: int, sizes: Sizes) -> None:
         super().__init__()
         self.config = config
-        channels, levels = config.fpn.channels, 3 + config.fpn.extra_levels
+        channels = config.fpn.channels
         self.class_tower, self.box_tower = (_tower(channels, config.head.convs, config.head.groups) for _ in range(2))
         self.classification = nn.Conv2d(channels, num_classes, 3, padding=1)
         self.box = nn.Conv2d(channels, 4, 3, padding=1)
         self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
         self.mask = nn.Conv2d(channels, parameters_per_location, 3, padding=1) if parameters_per_location else None
-        self.scales = nn.Parameter(torch.ones(levels)) if config.head.scale_per_level else None
-        self.register_locations(lambda: make_points(config.image_size, level_sizes(config.image_size, levels)))
+        self.scales = nn.Parameter(torch.ones(len(sizes))) if config.head.scale_per_level else None
+        self.register_locations(sizes, lambda: make_points(config.image_size, sizes))
 
     def initialise(self) -> None:
         for module in self.modules():
