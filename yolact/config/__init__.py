@@ -25,7 +25,15 @@ from yolact.config.mask_branch import (
     NoMaskConfig,
     PrototypeConfig,
 )
-from yolact.config.model import CustomModelConfig, FCOSConfig, MaskRCNNConfig, ModelConfig, YolactConfig
+from yolact.config.model import (
+    CustomModelConfig,
+    FasterRCNNConfig,
+    FCOSConfig,
+    MaskRCNNConfig,
+    ModelConfig,
+    PANetConfig,
+    YolactConfig,
+)
 from yolact.config.model.fcos import PointHeadConfig, PointLossConfig, PointMatchingConfig
 from yolact.config.model.parts import BackboneConfig, FPNConfig
 from yolact.config.model.yolact import AnchorConfig, HeadConfig, LossConfig, MatchingConfig
@@ -45,6 +53,7 @@ __all__ = [
     "FCMaskConfig",
     "FCOSConfig",
     "FPNConfig",
+    "FasterRCNNConfig",
     "HeadConfig",
     "InferenceConfig",
     "KeepConfig",
@@ -57,6 +66,7 @@ __all__ = [
     "NoMaskConfig",
     "NoiseConfig",
     "OracleConfig",
+    "PANetConfig",
     "PaddingConfig",
     "PointHeadConfig",
     "PointLossConfig",

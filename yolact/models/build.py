@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from yolact.config.model import CustomModelConfig, MaskRCNNConfig, ModelConfig
+from yolact.config.model import CustomModelConfig, ModelConfig, TwoStageConfig
 from yolact.models.base import Model
 from yolact.models.custom import construct
 from yolact.models.one_stage.model import OneStage
-from yolact.models.two_stage.mask_rcnn import MaskRCNN
+from yolact.models.two_stage import TWO_STAGE
 
 
 def build_model(config: ModelConfig, num_classes: int, pretrained: bool = True) -> Model:
@@ -23,6 +23,6 @@ def build_model(config: ModelConfig, num_classes: int, pretrained: bool = True) 
     """
     if isinstance(config, CustomModelConfig):
         return construct(config.kind, "model.kind", Model, (config, num_classes), config.options)
-    if isinstance(config, MaskRCNNConfig):
-        return MaskRCNN(config, num_classes, pretrained)
+    if isinstance(config, TwoStageConfig):
+        return TWO_STAGE[type(config)](config, num_classes, pretrained)
     return OneStage(config, num_classes, pretrained)

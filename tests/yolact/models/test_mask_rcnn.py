@@ -4,13 +4,14 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from torchvision.ops import box_iou
+from torchvision.ops import box_iou, clip_boxes_to_image
 
 from tests.support.networks import loss, predict
 from yolact.config import BackboneConfig, InferenceConfig, MaskRCNNConfig
 from yolact.config.base import ConfigError
 from yolact.models.build import build_model
-from yolact.models.two_stage.mask_rcnn import MaskRCNN, _fast
+from yolact.models.two_stage.mask_rcnn import MaskRCNN
+from yolact.models.two_stage.suppression import suppress_per_class
 from yolact.runtime.profiling import profiled
 from yolact.structures import Target
 
@@ -103,10 +104,28 @@ def test_fast_nms_removes_by_removed_boxes_within_a_class_only():
     chain = torch.tensor([[0, 0, 10, 10], [0, 4, 10, 14], [0, 8, 10, 18]], dtype=torch.float32)  # neighbours overlap by 0.43
     boxes = torch.stack([chain, chain + 100], dim=1)
     scores = torch.tensor([[0.5, 0.1], [0.4, 0.3], [0.3, 0.0]])
-    found = _fast(boxes, scores, InferenceConfig(nms_iou=0.4))
+    found = suppress_per_class(boxes, scores, InferenceConfig(nms_iou=0.4))
     assert found.scores.tolist() == pytest.approx([0.5, 0.3])
     assert found.labels.tolist() == [0, 1]
+    assert found.regions.tolist() == [0, 1]
     assert found.boxes.tolist() == [chain[0].tolist(), (chain[1] + 100).tolist()]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_standard_suppression_is_torchvisions_to_the_bit(model, seed):
+    generator = torch.Generator().manual_seed(seed)
+    corner = torch.rand(30, 2, generator=generator) * 50
+    proposals = torch.cat([corner, corner + torch.rand(30, 2, generator=generator) * 22], dim=1)
+    logits, offsets = torch.randn(30, 3, generator=generator), torch.randn(30, 12, generator=generator)
+    heads = model.detector.roi_heads
+    heads.score_thresh, heads.nms_thresh, heads.detections_per_img = 0.2, 0.3, 20
+    expected = heads.postprocess_detections(logits, offsets, [proposals], [(SIZE, SIZE)])
+    boxes = clip_boxes_to_image(heads.box_coder.decode(offsets, [proposals])[:, 1:], (SIZE, SIZE))
+    inference = InferenceConfig(suppression="standard", score_threshold=0.2, nms_iou=0.3, max_detections=20)
+    found = suppress_per_class(boxes, logits.softmax(1)[:, 1:], inference)
+    for ours, (theirs,) in zip((found.boxes, found.scores, found.labels + 1), expected, strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.equal(found.boxes, boxes[found.regions, found.labels])
 
 
 def test_losses_are_named_finite_and_reach_every_weight(model):
@@ -189,7 +208,7 @@ def test_it_learns_where_and_what_two_objects_are():
 def test_anchors_stand_at_the_true_strides(model):
     levels = model(images(1)).levels
     assert [level.shape[-1] for level in levels] == [9, 5, 3, 2]
-    anchors = model.detector.rpn.anchor_generator(model._image_list(1), list(levels))[0]
+    anchors = model.detector.rpn.anchor_generator(model.image_list(1), list(levels))[0]
     centers = (anchors[:, :2] + anchors[:, 2:]) / 2
     assert centers[: 9 * 9 * 3].unique().tolist() == list(range(0, 72, 8))
     assert centers[-2 * 2 * 3 :].unique().tolist() == [0, 64]

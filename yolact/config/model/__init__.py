@@ -14,16 +14,20 @@ from yolact.config.fields import CUSTOM, kinds_in
 from yolact.config.model.base import AnyModelConfig
 from yolact.config.model.custom import CustomModelConfig
 from yolact.config.model.fcos import FCOSConfig
-from yolact.config.model.two_stage import MaskRCNNConfig
+from yolact.config.model.panet import PANetConfig
+from yolact.config.model.two_stage import FasterRCNNConfig, MaskRCNNConfig, TwoStageConfig
 from yolact.config.model.yolact import YolactConfig
 
 __all__ = [
     "AnyModelConfig",
     "CustomModelConfig",
     "FCOSConfig",
+    "FasterRCNNConfig",
     "MaskRCNNConfig",
     "ModelConfig",
     "OneStageConfig",
+    "PANetConfig",
+    "TwoStageConfig",
     "YolactConfig",
     "model_class",
 ]
@@ -34,7 +38,9 @@ OneStageConfig = YolactConfig | FCOSConfig
 ModelConfig = Annotated[
     Annotated[YolactConfig, Tag("yolact")]
     | Annotated[FCOSConfig, Tag("fcos")]
+    | Annotated[FasterRCNNConfig, Tag("faster_rcnn")]
     | Annotated[MaskRCNNConfig, Tag("mask_rcnn")]
+    | Annotated[PANetConfig, Tag("panet")]
     | Annotated[CustomModelConfig, Tag(CUSTOM)],
     Discriminator(kind_of),
 ]

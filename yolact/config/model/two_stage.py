@@ -1,4 +1,4 @@
-"""Two-stage detectors."""
+"""Two-stage detectors: what all share, and R-CNNs on a feature pyramid."""
 
 from __future__ import annotations
 
@@ -11,19 +11,28 @@ from yolact.config.model.base import AnyModelConfig
 from yolact.config.model.parts import BackboneConfig, ImageSize
 
 
-class MaskRCNNConfig(AnyModelConfig):
-    """torchvision's Mask R-CNN, the two-stage comparison (`yolact/models/two_stage/mask_rcnn.py`).
+class TwoStageConfig(AnyModelConfig):
+    """What all two-stage detectors share (`yolact/models/two_stage/base.py`).
 
-    It suppresses in the middle of its network, so that inference settings share no forward pass.
+    They suppress in the middle of the network, so that inference settings share no forward pass.
     """
 
     relative_cost = 10
     inference_defaults = {"suppression": "standard"}  # noqa: RUF012 - a class variable of the base
 
-    kind: Literal["mask_rcnn"] = "mask_rcnn"
+    kind: str
     image_size: ImageSize = 550
     """Side of the square input in pixels, as for YOLACT, so that both see the same images."""
     backbone: BackboneConfig = BackboneConfig()
+
+    @property
+    def trains_batch_norm(self) -> bool:
+        return not self.backbone.freeze_bn
+
+
+class RCNNConfig(TwoStageConfig):
+    """What Faster R-CNN shares with those that add masks to it."""
+
     channels: Positive = 256
     """Channels of the feature pyramid."""
     representation: Positive = 1024
@@ -33,6 +42,14 @@ class MaskRCNNConfig(AnyModelConfig):
     anchor_sizes: Annotated[tuple[Side, ...], Field(min_length=3), ScalesWith("image_size")] = (32, 64, 128, 256, 512)
     """Side of the RPN's anchors in input pixels, one per level from P3 upwards; levels above P5 are pooled."""
 
-    @property
-    def trains_batch_norm(self) -> bool:
-        return not self.backbone.freeze_bn
+
+class FasterRCNNConfig(RCNNConfig):
+    """torchvision's Faster R-CNN: boxes alone (`yolact/models/two_stage/faster_rcnn.py`)."""
+
+    kind: Literal["faster_rcnn"] = "faster_rcnn"
+
+
+class MaskRCNNConfig(RCNNConfig):
+    """torchvision's Mask R-CNN, the two-stage comparison (`yolact/models/two_stage/mask_rcnn.py`)."""
+
+    kind: Literal["mask_rcnn"] = "mask_rcnn"

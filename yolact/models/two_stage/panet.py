@@ -1,0 +1,44 @@
+"""PANet: Mask R-CNN with path aggregation, adaptive feature pooling and fully connected fusion.
+
+Levels are P3..P5, where the paper's are P2..P5. Source: arXiv 1803.01534; ShuLiu1993/PANet.
+"""
+
+from __future__ import annotations
+
+from torchvision.models.detection.roi_heads import RoIHeads
+
+from yolact.config.model import PANetConfig
+from yolact.models.necks.path_aggregation import PathAggregation
+from yolact.models.two_stage.faster_rcnn import BOX_POOL, region_heads
+from yolact.models.two_stage.mask_rcnn import MASK_POOL, MaskRCNN
+from yolact.models.two_stage.network import BACKBONE_LEVELS, Pyramid
+from yolact.models.two_stage.panet_heads import (
+    GroupedPool,
+    MaskFusion,
+    group_norm,
+    heavy_box_head,
+    light_box_head,
+    mask_head,
+)
+
+
+class PANet(MaskRCNN):
+    """Mask R-CNN whose pyramid and heads are PANet's."""
+
+    config: PANetConfig
+
+    def build_pyramid(self, pretrained: bool) -> Pyramid:
+        config, norm = self.config, group_norm(self.config.groups)
+        path = PathAggregation(config.channels, len(BACKBONE_LEVELS), norm) if config.bottom_up else None
+        return Pyramid(config, pretrained, norm, path)
+
+    def build_heads(self) -> RoIHeads:
+        config, norm = self.config, group_norm(self.config.groups)
+        levels = [(name,) for name in BACKBONE_LEVELS] if config.adaptive_pooling else [BACKBONE_LEVELS]
+        make = heavy_box_head if config.heavy_head else light_box_head
+        box_head = make(len(levels), config.channels, BOX_POOL, config.representation, norm)
+        heads = region_heads(config, GroupedPool(levels, BOX_POOL), box_head, self.num_classes)
+        heads.mask_roi_pool = GroupedPool(levels, MASK_POOL)
+        heads.mask_head = mask_head(len(levels), config.channels, norm)
+        heads.mask_predictor = MaskFusion(config.channels, MASK_POOL, self.num_classes + 1, norm, config.fc_fusion)
+        return heads
