@@ -18,6 +18,7 @@ from yolact.config.interventions import (
     ProjectConfig,
 )
 from yolact.config.mask_branch import (
+    BlendMaskConfig,
     CustomMaskConfig,
     DynamicMaskConfig,
     FCMaskConfig,
@@ -43,6 +44,7 @@ __all__ = [
     "AnchorConfig",
     "AugmentationConfig",
     "BackboneConfig",
+    "BlendMaskConfig",
     "Config",
     "ConfigError",
     "CustomMaskConfig",

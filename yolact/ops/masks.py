@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import clip_boxes_to_image
 
-from yolact.ops.resampling import stretch_matrix
+from yolact.ops.resampling import sample_matrix, stretch_matrix
 
 _CHUNK_PIXELS = 2**24
 """Upsampled mask pixels held in float at a time: 64 MiB."""
@@ -97,6 +97,30 @@ def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float 
         rows = stretch_matrix(box[:, 1], box[:, 3], size[0], masks.shape[-2])  # (n, H, s)
         columns = stretch_matrix(box[:, 0], box[:, 2], size[1], masks.shape[-1])  # (n, W, s)
         parts.append(rows @ mask @ columns.transpose(1, 2) > threshold)
+    return torch.cat(parts)
+
+
+def sample(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float = 0.5) -> Tensor:
+    """Read (n, s, s) box-sized probabilities at the centre of every pixel and compare with `threshold`.
+
+    They are read bilinearly, with zeros outside. Unlike `paste` it cuts no box to whole pixels, and a pixel that equals the
+    threshold belongs to the mask.
+    Source: detectron2 `layers/mask_ops.py`, which samples the same by `F.grid_sample`.
+
+    Args:
+        masks: (n, s, s) float in [0, 1], the frame of each box.
+        boxes: (n, 4) xyxy pixels of the image; an empty one has an empty mask.
+        size: (H, W) of the image.
+
+    Returns:
+        (n, H, W) bool.
+    """
+    chunk = instances_at_once(size)
+    parts = []
+    for mask, box in zip(masks.split(chunk), boxes.split(chunk), strict=True):
+        rows = sample_matrix(box[:, 1], box[:, 3], size[0], masks.shape[-2])  # (n, H, s)
+        columns = sample_matrix(box[:, 0], box[:, 2], size[1], masks.shape[-1])  # (n, W, s)
+        parts.append((rows @ mask @ columns.transpose(1, 2) >= threshold) & (rows.any(2)[:, :, None] & columns.any(2)[:, None]))
     return torch.cat(parts)
 
 

@@ -68,6 +68,21 @@ def stretch_matrix(start: Tensor, end: Tensor, length: int, samples: int) -> Ten
     return hat * inside[:, :, None]
 
 
+def sample_matrix(start: Tensor, end: Tensor, length: int, samples: int) -> Tensor:
+    """Weights (n, length, samples) that read `samples` values, spread evenly over [start, end), at the centre of each pixel.
+
+    Beyond the first and the last value there are zeros, as for `F.grid_sample(padding_mode="zeros", align_corners=False)`.
+
+    Args:
+        start, end: (n,) in pixels of a side of `length`, any fractions; where the span is empty, weights are 0.
+    """
+    pixel = torch.arange(length, device=start.device, dtype=start.dtype) + 0.5
+    span = (end - start)[:, None]
+    position = (pixel - start[:, None]) / torch.where(span > 0, span, torch.inf) * samples - 0.5
+    hat = (1 - (position[:, :, None] - torch.arange(samples, device=start.device)).abs()).clamp(min=0)
+    return hat * (span > 0)[:, :, None]
+
+
 def _position(pixel: Tensor, scale: Tensor) -> Tensor:
     return ((pixel + 0.5) * scale - 0.5).clamp(min=0)
 

@@ -158,6 +158,24 @@ def test_masks_do_not_read_boxes():  # 40
     ).masks.shape == (0, 9, 11)
 
 
+def test_the_crop_of_yolact():
+    """The bridge to YOLACT: nothing of a mask lies outside its box, but for the pixel of padding at the output stride."""
+    made, found, features = random_case(5, config=PLAIN.replace(crop=True, output_stride=4))
+    whole = branch()
+    boxes = torch.tensor([[0.25, 0.25, 0.5, 0.75], [0.5, 0, 1, 0.5], [0, 0, 1, 1]])
+    found = found._replace(boxes=boxes)
+    cropped, before = (each.masks(found, (features,), (SIDE, SIDE), InferenceConfig()).masks for each in (made, whole))
+    outside = torch.ones(128, 128, dtype=torch.bool)
+    outside[20:108, 20:76] = False  # 8 pixels: one of padding, and what upsampling spreads
+    assert before[0][outside].any() and not cropped[0][outside].any()
+    assert torch.equal(cropped[0, 36:92, 36:60], before[0, 36:92, 36:60]) and torch.equal(cropped[2], before[2])
+    truth = Truth(torch.tensor([0, 0, 1]), boxes[:2], torch.zeros(2, SIDE, SIDE, dtype=torch.uint8), (3,), (0,))
+    truth.masks[0, 32:96, 32:64] = 1
+    truth.masks[1, :64, 64:] = 1
+    assert made.loss(found, (features[None],), truth)["mask"] < whole.loss(found, (features[None],), truth)["mask"]
+    assert "crop" not in DynamicMaskConfig().to_data()
+
+
 def test_masks_as_the_slow_path_and_in_chunks(monkeypatch):  # 20
     made, found, features = random_case(6, config=PLAIN.replace(features=3), side=60)
     whole = made.masks(found, (features,), (60, 60), InferenceConfig()).masks

@@ -106,6 +106,22 @@ def test_distances_are_relu_of_the_level_scale_times_the_output():  # F7
     assert torch.sigmoid(made(list(torch.zeros(1, 1, 32, 1, 1))).logits).allclose(torch.tensor(0.01))  # F8
 
 
+def test_a_shared_tower_serves_both_outputs():  # F5
+    made = head(head=PointHeadConfig(convs=0, shared_convs=3))
+    assert {name.split(".")[0] for name in made.state_dict()} == {
+        *("shared_tower", "classification", "box", "centerness", "scales")
+    }
+    assert [name for name in made.state_dict() if name.startswith("shared_tower") and name.endswith("weight")] == [
+        f"shared_tower.{i}.weight" for i in (0, 1, 3, 4, 6, 7)
+    ]
+    level = torch.rand(1, 32, 4, 4)
+    dense, features = made([level]), made.shared_tower(level)
+    torch.testing.assert_close(dense.logits, made.classification(features).flatten(2).transpose(1, 2))
+    torch.testing.assert_close(dense.quality, made.centerness(features).flatten(1))
+    assert not [name for name in head().state_dict() if "shared" in name]
+    assert "shared_convs" not in PointHeadConfig().to_data()
+
+
 def test_pyramid_of_the_paper():  # F1, F2
     torch.manual_seed(0)
     model = tiny_model(

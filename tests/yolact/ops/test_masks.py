@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.reference import slow_masks
+from tests.reference import slow_blend, slow_masks
 from yolact.ops import masks
 
 BOXES = [
@@ -112,3 +112,28 @@ def test_no_detections():
 
 def test_the_threshold_is_strict():
     assert not masks.binarize(torch.full((1, 2, 2), 0.5), (4, 4)).any()
+
+
+@pytest.mark.parametrize("low", [10.0, 10.4])
+def test_a_sampled_square_of_ones_fills_the_pixels_whose_centres_lie_in_its_box(low):
+    """Fact sheet on BlendMask, 41."""
+    (mask,) = masks.sample(torch.ones(1, 56, 56), torch.tensor([[low, low, low + 10, low + 10]]), (30, 30))
+    expected = torch.zeros(30, 30, dtype=torch.bool)
+    expected[10:20, 10:20] = True
+    assert torch.equal(mask, expected)
+
+
+def test_sampled_masks_as_the_slow_path_and_in_chunks(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    soft = torch.rand(5, 6, 6, generator=generator)
+    corner = torch.rand(5, 2, generator=generator) * 20 - 4
+    boxes = torch.cat([corner, corner + torch.rand(5, 2, generator=generator) * 20], 1)
+    whole = masks.sample(soft, boxes, (20, 30))
+    for mask, box, own in zip(soft, boxes, whole, strict=True):
+        values = slow_blend.paste(mask.double().numpy(), box.tolist(), (20, 30))
+        clear = np.abs(values - 0.5) > 1e-5
+        np.testing.assert_array_equal(own.numpy()[clear], (values >= 0.5)[clear])
+    monkeypatch.setattr(masks, "_CHUNK_PIXELS", 1)
+    assert torch.equal(masks.sample(soft, boxes, (20, 30)), whole)
+    assert masks.sample(soft[:0], boxes[:0], (20, 30)).shape == (0, 20, 30)
+    assert not masks.sample(soft[:1], torch.tensor([[5.0, 5, 5, 9]]), (20, 30), 0.0).any()

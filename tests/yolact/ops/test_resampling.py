@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from yolact.ops.resampling import FAR, NEAR, aligned_bilinear, matrix, stretch_matrix, taps
+from yolact.ops.resampling import FAR, NEAR, aligned_bilinear, matrix, sample_matrix, stretch_matrix, taps
 
 sides = st.integers(1, 700)
 
@@ -76,3 +76,15 @@ def test_aligned_bilinear_keeps_cells_and_constants(factor):
     torch.testing.assert_close(aligned_bilinear(constant, factor), constant[..., :1, :1].expand_as(made))
     if factor == 1:
         assert torch.equal(made, maps)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(-20, 30), st.floats(0.5, 60), st.sampled_from([1, 4, 56]))
+def test_sampling_is_torchs_grid_sample_with_zeros_outside(start, span, samples):
+    """Fact sheet on BlendMask, 19."""
+    values = torch.rand(1, 1, 1, samples, generator=torch.Generator().manual_seed(samples)).double()
+    bounds = (torch.tensor([each], dtype=torch.float64) for each in (start, start + span))
+    x = (torch.arange(40).double() + 0.5 - start) / span * 2 - 1
+    grid = torch.stack([x, torch.zeros(40).double()], 1)[None, None]
+    expected = F.grid_sample(values, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0, 0, 0]
+    torch.testing.assert_close(sample_matrix(*bounds, 40, samples)[0] @ values[0, 0, 0], expected)

@@ -8,17 +8,27 @@ from pydantic import Discriminator, Tag
 
 from yolact.config.base import kind_of
 from yolact.config.fields import CUSTOM
+from yolact.config.mask_branch.blend import BlendMaskConfig
 from yolact.config.mask_branch.custom import CustomMaskConfig, NoMaskConfig
 from yolact.config.mask_branch.dynamic import DynamicMaskConfig
 from yolact.config.mask_branch.fc_mask import FCMaskConfig
 from yolact.config.mask_branch.prototypes import PrototypeConfig
 
-__all__ = ["CustomMaskConfig", "DynamicMaskConfig", "FCMaskConfig", "MaskBranchConfig", "NoMaskConfig", "PrototypeConfig"]
+__all__ = [
+    "BlendMaskConfig",
+    "CustomMaskConfig",
+    "DynamicMaskConfig",
+    "FCMaskConfig",
+    "MaskBranchConfig",
+    "NoMaskConfig",
+    "PrototypeConfig",
+]
 
 MaskBranchConfig = Annotated[
     Annotated[PrototypeConfig, Tag("prototypes")]
     | Annotated[FCMaskConfig, Tag("fc_mask")]
     | Annotated[DynamicMaskConfig, Tag("dynamic")]
+    | Annotated[BlendMaskConfig, Tag("blend")]
     | Annotated[NoMaskConfig, Tag("none")]
     | Annotated[CustomMaskConfig, Tag(CUSTOM)],
     Discriminator(kind_of),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,8 +14,10 @@ from yolact.config.fields import Positive
 class DynamicMaskConfig(Config):
     """CondInst: every object's own small network over shared mask features (`yolact/models/masks/condinst.py`).
 
-    Defaults are the official code's. No mask is cropped.
+    Defaults are the official code's. No mask is cropped, unless `crop` says so.
     """
+
+    has_batch_norm: ClassVar[bool] = True
 
     kind: Literal["dynamic"] = "dynamic"
     features: Positive = 8
@@ -42,6 +44,9 @@ class DynamicMaskConfig(Config):
     """Positives per image that enter the mask loss; the loss is scaled up by what was left out. The official code caps at 500
     per GPU, of two images."""
     loss_weight: Annotated[float, Field(ge=0)] = 1.0
+    crop: bool = Field(default=False, exclude_if=lambda crop: not crop)
+    """Zero each mask outside its box, as YOLACT does, plus one pixel of the output: the true box in the loss, the predicted one
+    in inference."""
 
     @property
     def layers(self) -> tuple[tuple[int, int], ...]:

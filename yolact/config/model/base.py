@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from yolact.config.base import Config, at_odds
-from yolact.config.mask_branch import DynamicMaskConfig, MaskBranchConfig, PrototypeConfig
+from yolact.config.mask_branch import MaskBranchConfig, PrototypeConfig
 from yolact.config.model.parts import BackboneConfig, FPNConfig, ImageSize, Padding
 
 
@@ -44,7 +44,10 @@ class DetectorConfig(AnyModelConfig):
 
     @property
     def trains_batch_norm(self) -> bool:
-        return not self.backbone.freeze_bn or isinstance(getattr(self, "mask_branch", None), DynamicMaskConfig)
+        loss = getattr(self, "loss", None)
+        semantic = getattr(loss, "semantic", 0) > 0 and getattr(loss, "semantic_form", "") == "painted"
+        in_branch = getattr(getattr(self, "mask_branch", None), "has_batch_norm", False)
+        return not self.backbone.freeze_bn or in_branch or semantic
 
 
 def check_source(branch: MaskBranchConfig, levels: int) -> None:

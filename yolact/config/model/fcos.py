@@ -10,7 +10,7 @@ from yolact.config.base import Config, at_odds
 from yolact.config.fields import Fraction, Positive, ScalesWith, Side
 from yolact.config.mask_branch import MaskBranchConfig, NoMaskConfig
 from yolact.config.model.base import DetectorConfig, check_source
-from yolact.config.model.parts import FPNConfig
+from yolact.config.model.parts import FPNConfig, SemanticFormConfig
 
 
 class PointMatchingConfig(Config):
@@ -39,6 +39,8 @@ class PointHeadConfig(Config):
 
     convs: Annotated[int, Field(ge=0)] = 4
     """3x3 convolutions, each with GroupNorm and ReLU, of the class tower and of the box tower."""
+    shared_convs: Annotated[int, Field(ge=0)] = Field(default=0, exclude_if=lambda count: not count)
+    """Such convolutions before the towers part; BlendMask's fast models have 3, and none in the towers."""
     groups: Positive = 32
     """Groups of GroupNorm; on a level of one cell, fewer than 8 channels per group leave next to nothing of the values."""
     scale_per_level: bool = True
@@ -49,14 +51,14 @@ class PointHeadConfig(Config):
     """Class probabilities not above this score 0, before centerness is multiplied in. FCOS itself: 0.05."""
 
 
-class PointLossConfig(Config):
+class PointLossConfig(SemanticFormConfig):
     """Weights of FCOS's loss terms (`yolact/models/one_stage/heads/fcos_losses.py`)."""
 
     box: Annotated[float, Field(ge=0)] = 1.0
     classification: Annotated[float, Field(ge=0)] = 1.0
     centerness: Annotated[float, Field(ge=0)] = 1.0
     semantic: Annotated[float, Field(ge=0)] = 0.0
-    """Of YOLACT's semantic-segmentation branch on P3; 0 leaves it out."""
+    """Of semantic segmentation on P3; 0 leaves it out of the network."""
     alpha: Fraction = 0.25
     """Focal loss: weight of positives against negatives."""
     gamma: Annotated[float, Field(ge=0)] = 2.0

@@ -68,3 +68,15 @@ class FPNConfig(Config):
     """From a level to the finer one: bilinear (YOLACT), or nearest (the FPN paper, and FCOS)."""
     relu: bool = Field(default=True, exclude_if=lambda value: value)
     """ReLU after the outputs P3, P4, P5 (YOLACT). Without, P7 is made of P6 after a ReLU, as RetinaNet and FCOS do."""
+
+
+class SemanticFormConfig(Config):
+    """Form of the semantic segmentation on P3 that is learned beside a detector (`yolact/models/one_stage/semantic.py`)."""
+
+    # left out of plain data at their defaults, so that what describes an older network keeps its bytes
+    semantic_form: Literal["classes", "painted"] = Field(default="classes", exclude_if=lambda form: form == "classes")
+    """"classes" (YOLACT): a 1x1 convolution, for each class a sigmoid against the union of its masks. "painted" (BlendMask):
+    3x3 convolutions with batch norm, then a softmax over classes and background. Official quirks: the last annotation that
+    covers a pixel counts, crowds are painted too, and of each cell of P3 the top left pixel is read."""
+    semantic_channels: Positive = Field(default=128, exclude_if=lambda channels: channels == 128)
+    """Channels of the two convolutions; read by "painted" only."""

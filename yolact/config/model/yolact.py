@@ -10,6 +10,7 @@ from yolact.config.base import Config, at_odds
 from yolact.config.fields import Fraction, ScalesWith, Side
 from yolact.config.mask_branch import MaskBranchConfig, PrototypeConfig
 from yolact.config.model.base import DetectorConfig, check_source
+from yolact.config.model.parts import SemanticFormConfig
 
 
 class AnchorConfig(Config):
@@ -63,14 +64,14 @@ class MatchingConfig(Config):
         return self
 
 
-class LossConfig(Config):
+class LossConfig(SemanticFormConfig):
     """Weights of the detector's loss terms (`yolact/models/one_stage/losses.py`); the mask term's weight belongs to its
     branch."""
 
     box: Annotated[float, Field(ge=0)] = 1.5
     classification: Annotated[float, Field(ge=0)] = 1.0
     semantic: Annotated[float, Field(ge=0)] = 1.0
-    """0 leaves the semantic-segmentation branch out of the network."""
+    """Of semantic segmentation on P3; 0 leaves it out of the network."""
     negatives_per_positive: Annotated[float, Field(ge=0)] = 3
     """Online hard example mining keeps this many background anchors per positive, per image."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from yolact.config.mask_branch import (
+    BlendMaskConfig,
     CustomMaskConfig,
     DynamicMaskConfig,
     FCMaskConfig,
@@ -11,12 +12,18 @@ from yolact.config.mask_branch import (
     PrototypeConfig,
 )
 from yolact.models.custom import construct
+from yolact.models.masks.blend import BlendBranch
 from yolact.models.masks.condinst import DynamicMaskBranch
 from yolact.models.masks.fc_mask import FCMaskBranch
 from yolact.models.masks.mask_branch import MaskBranch
 from yolact.models.masks.prototypes import PrototypeBranch
 
-BRANCHES = {PrototypeConfig: PrototypeBranch, FCMaskConfig: FCMaskBranch, DynamicMaskConfig: DynamicMaskBranch}
+BRANCHES = {
+    PrototypeConfig: PrototypeBranch,
+    FCMaskConfig: FCMaskBranch,
+    DynamicMaskConfig: DynamicMaskBranch,
+    BlendMaskConfig: BlendBranch,
+}
 """Configuration class: branch class, made from the configuration and the channels of the pyramid."""
 
 

@@ -1,4 +1,4 @@
-"""CondInst's mask branch: a small network per object, over mask features of the whole image. No crop, and no box is read.
+"""CondInst's mask branch: a small network per object, over mask features of the whole image. Boxes are read by `crop` only.
 
 d instances, m mask features, (h, w) their size at stride 8, input of side S.
 Source: Tian, Shen, Chen, "Conditional Convolutions for Instance Segmentation" (ECCV 2020); AdelaiDet `adet/modeling/condinst/`.
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from yolact.config.inference import InferenceConfig
 from yolact.config.mask_branch import DynamicMaskConfig
+from yolact.models.layers.conv_norm import conv_norm, kaiming
 from yolact.models.masks.mask_branch import Instances, MaskBranch, Masks, Truth
 from yolact.ops import masks as mask_ops
 from yolact.ops.resampling import aligned_bilinear
@@ -32,17 +33,15 @@ class DynamicMaskBranch(MaskBranch):
         super().__init__()
         self.config = config
         width = config.channels
-        self.refine = nn.ModuleList(_conv(channels, width) for _ in range(3))
-        self.tower = nn.Sequential(*(_conv(width, width) for _ in range(config.convs)))
+        self.refine = nn.ModuleList(conv_norm(channels, width) for _ in range(3))
+        self.tower = nn.Sequential(*(conv_norm(width, width) for _ in range(config.convs)))
         self.output = nn.Conv2d(width, config.features, 1)
         self.weights = [after * before for after, before in config.layers]
         self.biases = [after for after, _ in config.layers]
         self.parameters_per_location = sum(self.weights) + sum(self.biases)
 
     def initialise(self) -> None:
-        for module in (*self.refine.modules(), *self.tower.modules()):
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_uniform_(module.weight, a=1)
+        self.apply(kaiming)
 
     def context(self, levels: Sequence[Tensor]) -> tuple[Tensor]:
         """(n, m, h, w) mask features at the size of P3."""
@@ -94,6 +93,11 @@ class DynamicMaskBranch(MaskBranch):
         logits = self.logits(parameters, locations, features)
         return torch.sigmoid(self._upsample(logits[:, None], STRIDE // self.config.output_stride)[:, 0])
 
+    def _cropped(self, soft: Tensor, boxes: Tensor) -> Tensor:
+        """(d, h', w') at the output stride, zero beyond a pixel around the boxes (d, 4)."""
+        cells = torch.tensor([soft.shape[-1], soft.shape[-2]], device=boxes.device) * self.config.output_stride
+        return mask_ops.crop(soft, boxes * self.image_size / cells.repeat(2))
+
     def _upsample(self, maps: Tensor, factor: int) -> Tensor:
         if self.config.upsample == "aligned" or factor == 1:
             return aligned_bilinear(maps, factor)
@@ -113,6 +117,8 @@ class DynamicMaskBranch(MaskBranch):
             instances.parameters[chosen].split(counts), instances.locations[chosen].split(counts), features, strict=True
         )
         made = torch.cat([self._soft(*part) for part in parts if len(part[0])])
+        if self.config.crop:
+            made = self._cropped(made, truth.boxes[truth.objects[chosen]])
         step = self.config.output_stride
         wanted = truth.masks[:, step // 2 :: step, step // 2 :: step][truth.objects[chosen]].to(made)
         dice = dice_loss(made[:, : wanted.shape[1], : wanted.shape[2]], wanted)
@@ -122,13 +128,14 @@ class DynamicMaskBranch(MaskBranch):
         self, instances: Instances, context: tuple[Tensor, ...], size: tuple[int, int], inference: InferenceConfig
     ) -> Masks:
         side, found = self.image_size, [instances.scores.new_zeros((0, *size), dtype=torch.bool)]
-        for parameters, locations in zip(
-            *(each.split(mask_ops.instances_at_once((side, side))) for each in (instances.parameters, instances.locations)),
-            strict=True,
+        parts = (instances.parameters, instances.locations, instances.boxes)
+        for parameters, locations, boxes in zip(
+            *(each.split(mask_ops.instances_at_once((side, side))) for each in parts), strict=True
         ):
             if len(parameters):
-                soft = self._soft(parameters, locations, context[0])[:, None]
-                whole = self._upsample(soft, self.config.output_stride)[:, 0, :side, :side]
+                soft = self._soft(parameters, locations, context[0])
+                soft = self._cropped(soft, boxes) if self.config.crop else soft
+                whole = self._upsample(soft[:, None], self.config.output_stride)[:, 0, :side, :side]
                 found.append(mask_ops.binarize(whole, size, inference.mask_threshold))
         return Masks(torch.cat(found))
 
@@ -144,7 +151,3 @@ def _fitted(maps: Tensor, height: int, width: int) -> Tensor:
     """Maps cut to a size; where they fall short, as halvings may round down, their last row and column are repeated."""
     below, right = max(0, height - maps.shape[-2]), max(0, width - maps.shape[-1])
     return (F.pad(maps, (0, right, 0, below), mode="replicate") if below or right else maps)[..., :height, :width]
-
-
-def _conv(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU())

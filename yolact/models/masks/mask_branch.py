@@ -49,6 +49,8 @@ class Truth:
     """Instances in each of the n images."""
     seeds: Sequence[int]
     """One per image; each drives any random choice among its image's instances."""
+    weights: Tensor | None = None
+    """(d,) `DenseHead.weights` of the instances, for branches that are `weighted`."""
 
     def choose(self, cap: int) -> tuple[Tensor, list[int], Tensor]:
         """Instances that represent all: those of an image at random if it has more than `cap`. On the CPU.
@@ -90,6 +92,8 @@ class MaskBranch(nn.Module):
     """Side S of the input; set by `build_branch`."""
     divisor: str = "positives"
     """Name of the count that divides the terms of `loss`."""
+    weighted: bool = False
+    """Whether `loss` weighs its instances by `Truth.weights`, so that the sum of these divides it in the place of `divisor`."""
     context_names: tuple[str, ...] = ()
     """Names of the tensors of `context` in exported files; those without a name are context_0, context_1, ..."""
 

@@ -60,6 +60,8 @@ class Assignment:
     """One per image, for random choices in the loss."""
     counts: Counts
     """`positives` and `images`, and what the head adds."""
+    painted: Tensor | None = None
+    """(n, h, w) int64, what `semantic.paint` gives, where the semantic segmentation is of that form."""
 
     @classmethod
     def of(cls, targets: Sequence[Target], matches: Sequence[Matches], image_size: int) -> Assignment:
@@ -135,6 +137,14 @@ class DenseHead(nn.Module):
     def counts(self, assignment: Assignment) -> Counts:
         """Further divisors that the head's loss needs."""
         return {}
+
+    def weights(self, assignment: Assignment) -> Tensor:
+        """(q,) float32: what the positives weigh in losses that heed how well a location is placed in its object."""
+        return torch.ones_like(assignment.location, dtype=torch.float32)
+
+    def weights_sum(self, counts: Counts) -> float:
+        """The sum of `weights` over all images that were counted, which divides such losses; above 0."""
+        return max(1, counts["positives"])
 
     def loss(self, dense: Dense, assignment: Assignment, counts: Counts) -> dict[str, Tensor]:
         """Weighted terms, float32 scalars, finite also if no location of the batch is positive."""

@@ -7,11 +7,12 @@ Source: paper sections 3 and 4.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import OneStageConfig
@@ -26,7 +27,8 @@ from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.necks.fpn import FPN
 from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead
 from yolact.models.one_stage.heads import build_head
-from yolact.models.one_stage.losses import nan_if_any_nonfinite, semantic_loss
+from yolact.models.one_stage.losses import nan_if_any_nonfinite
+from yolact.models.one_stage.semantic import build_semantic, form_loss, initialise_semantic, paint
 from yolact.ops.masks import to_pixels
 from yolact.ops.nms import suppress
 from yolact.runtime.profiling import section
@@ -41,7 +43,7 @@ class Raw(NamedTuple):
     context: tuple[Tensor, ...]
     """What the mask branch shares between the instances of an image, first dimension n; empty without masks."""
     semantic: Tensor | None
-    """(n, C, h, w) logits at P3's resolution; only in training mode, if the configuration has them."""
+    """(n, C, h, w) logits at P3's resolution (of "painted" C + 1); only in training mode, if the configuration has them."""
 
     def parameters_of(self, index: int, locations: Tensor) -> Tensor:
         """(d, m) mask parameters of one image at `locations` (d,)."""
@@ -65,13 +67,13 @@ class OneStage(Model):
         self.branch = build_branch(config.mask_branch, config.fpn.channels, config.image_size)
         sizes = self.fpn.level_sizes(self.backbone.level_sizes(config.image_size))
         self.head = build_head(config, num_classes, self.branch.parameters_per_location if self.branch else 0, sizes)
-        self.semantic = nn.Conv2d(config.fpn.channels, num_classes, 1) if config.loss.semantic > 0 else None
+        self.semantic = build_semantic(config.loss, config.fpn.channels, num_classes) if config.loss.semantic > 0 else None
         self.fpn.apply(xavier)
         if self.branch is not None:
             self.branch.initialise()
         self.head.initialise()
         if self.semantic is not None:
-            self.semantic.apply(xavier)
+            initialise_semantic(self.semantic)
         if config.padding != "zeros":
             set_padding(self, config.padding)
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if config.pixels == "imagenet" else ((0.0,) * 3, (255.0,) * 3)
@@ -107,7 +109,8 @@ class OneStage(Model):
     def assign(self, targets: Sequence[Target]) -> Assignment:
         assignment = Assignment.of(targets, self.head.assign(targets), self.image_size)
         assignment.counts.update(self.head.counts(assignment))
-        return assignment
+        painted = self.semantic is not None and self.config.loss.semantic_form == "painted"
+        return replace(assignment, painted=paint(targets)) if painted else assignment
 
     def criterion(self, raw: Raw, assignment: Assignment, counts: Counts | None = None) -> dict[str, Tensor]:
         """Terms of the head, of the mask branch and, in training mode, `semantic`."""
@@ -116,11 +119,12 @@ class OneStage(Model):
             raw = to_float32(raw)
             terms = self.head.loss(raw.dense, assignment, counts)
             if self.branch is not None:
-                divisor = max(1, counts[self.branch.divisor])
+                weighted = self.branch.weighted
+                divisor = self.head.weights_sum(counts) if weighted else max(1, counts[self.branch.divisor])
                 terms |= {name: term / divisor for name, term in self._mask_loss(self.branch, raw, assignment).items()}
             if raw.semantic is not None:
                 weight = self.config.loss.semantic
-                terms["semantic"] = semantic_loss(raw.semantic, assignment) * weight / max(1, counts["images"])
+                terms["semantic"] = form_loss(raw.semantic, assignment) * weight / max(1, counts["images"])
         return terms
 
     def _mask_loss(self, branch: MaskBranch, raw: Raw, assignment: Assignment) -> dict[str, Tensor]:
@@ -131,7 +135,8 @@ class OneStage(Model):
         boxes = self.head.decode(dense.box[at].detach(), locations)
         labels = assignment.labels[assignment.objects]
         positives = Instances(assignment.image, boxes, labels, torch.ones_like(boxes[:, 0]), dense.parameters[at], locations)
-        truth = Truth(assignment.objects, assignment.boxes, assignment.masks, assignment.per_image, assignment.seeds)
+        weights = self.head.weights(assignment) if branch.weighted else None
+        truth = Truth(assignment.objects, assignment.boxes, assignment.masks, assignment.per_image, assignment.seeds, weights)
         fault = sum(map(nan_if_any_nonfinite, raw.context), start=nan_if_any_nonfinite(dense.parameters))
         instances, truth = branch.sample(positives, truth, partial(self._propose, raw))
         terms = branch.loss(instances, raw.context, truth)

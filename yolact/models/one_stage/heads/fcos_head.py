@@ -36,6 +36,7 @@ class PointHead(DenseHead):
         super().__init__()
         self.config = config
         channels = config.fpn.channels
+        self.shared_tower = _tower(channels, config.head.shared_convs, config.head.groups)
         self.class_tower, self.box_tower = (_tower(channels, config.head.convs, config.head.groups) for _ in range(2))
         self.classification = nn.Conv2d(channels, num_classes, 3, padding=1)
         self.box = nn.Conv2d(channels, 4, 3, padding=1)
@@ -57,6 +58,7 @@ class PointHead(DenseHead):
         return Dense(box, logits, parameters, quality[..., 0])
 
     def _level(self, level: Tensor, index: int, masks: bool) -> tuple[Tensor, ...]:
+        level = self.shared_tower(level)
         for_classes, for_boxes = self.class_tower(level), self.box_tower(level)
         box = self.box(for_boxes)
         box = rows(F.relu(box if self.scales is None else box * self.scales[index]), 4)
@@ -97,7 +99,14 @@ class PointHead(DenseHead):
 
     def counts(self, assignment: Assignment) -> Counts:
         """`centerness`: the sum of the positives' target centerness."""
-        return {"centerness": float(point_ops.centerness(self._wanted(assignment)).sum())}
+        return {"centerness": float(self.weights(assignment).sum())}
+
+    def weights(self, assignment: Assignment) -> Tensor:
+        """The positives' target centerness."""
+        return point_ops.centerness(self._wanted(assignment))
+
+    def weights_sum(self, counts: Counts) -> float:
+        return max(1e-6, counts["centerness"])
 
     def loss(self, dense: Dense, assignment: Assignment, counts: Counts) -> dict[str, Tensor]:
         """Terms `box`, `class` and `centerness`."""
@@ -108,7 +117,7 @@ class PointHead(DenseHead):
         centerness = point_ops.centerness(wanted)
         box = giou_loss(dense.box[at], wanted, config.iou_offset)
         weighted = config.box_weighting == "centerness"
-        box_sum, divisor = ((box * centerness).sum(), max(1e-6, counts["centerness"])) if weighted else (box.sum(), positives)
+        box_sum, divisor = ((box * centerness).sum(), self.weights_sum(counts)) if weighted else (box.sum(), positives)
         quality = F.binary_cross_entropy_with_logits(dense.quality[at], centerness, reduction="sum")
         classes = focal_loss(dense.logits, assignment.classes, config.alpha, config.gamma)
         return {
