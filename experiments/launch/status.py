@@ -85,8 +85,8 @@ def _note(view: StageView, state: str, job: SchedulerState | None) -> str:
     if job is not None and state not in (State.DONE, State.FAILED):
         parts.append(f"job {job.job_id} {job.state}{f' on {job.node}' if job.node else ''}")
         parts.append(job.reason)
-    if view.set_aside:
-        parts.append(f"set aside, made by other code: {', '.join(path.name for path in view.set_aside)}")
+    if state != State.DONE and (aside := view.set_aside):
+        parts.append(f"set aside, made by other code: {', '.join(path.name for path in aside)}")
     return ", ".join(part for part in parts if part)
 
 
