@@ -23,8 +23,10 @@ from yolact.config.mask_branch import (
     DynamicMaskConfig,
     FCMaskConfig,
     MaskBranchConfig,
+    MaskIoUConfig,
     NoMaskConfig,
     PrototypeConfig,
+    RoIMaskConfig,
 )
 from yolact.config.model import (
     CustomModelConfig,
@@ -61,6 +63,7 @@ __all__ = [
     "KeepConfig",
     "LossConfig",
     "MaskBranchConfig",
+    "MaskIoUConfig",
     "MaskRCNNConfig",
     "MatchingConfig",
     "ModelConfig",
@@ -75,6 +78,7 @@ __all__ = [
     "PointMatchingConfig",
     "ProjectConfig",
     "PrototypeConfig",
+    "RoIMaskConfig",
     "SpeedConfig",
     "TrainingConfig",
     "YolactConfig",

@@ -91,12 +91,18 @@ def export_model(
         The difference of each output, in the units of TOLERANCE.
 
     Raises:
-        ExportError: not a one-stage network, a library is missing, or the file differs by more than TOLERANCE.
+        ExportError: not a one-stage network, masks that need layers after suppression, a library is missing, or the file
+            differs by more than TOLERANCE.
         OSError: the file cannot be written.
     """
     if model.dense_head is None:
         raise ExportError(
             f"{type(model).__name__} can't be exported: its detections come from no fixed locations; choose a one-stage model"
+        )
+    if model.branch is not None and model.branch.after_suppression:
+        raise ExportError(
+            f"model.mask_branch.kind {model.config.mask_branch.kind} can't be exported: layers that run after suppression make "
+            "its masks; choose another mask branch, or none"
         )
     _require(file_format)
     network = without_unused(deepcopy(model).cpu().eval().requires_grad_(False))

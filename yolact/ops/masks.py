@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import clip_boxes_to_image
 
 from yolact.ops.resampling import sample_matrix, stretch_matrix
@@ -64,12 +65,14 @@ def binarize(masks: Tensor, size: tuple[int, int], threshold: float = 0.5) -> Te
     )
 
 
-def to_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """(n, 4) xyxy fractions to pixels of an image of `size` (H, W): corners put in order, clamped to the image."""
+def to_pixels(boxes: Tensor, size: tuple[int, int], clip: bool = True) -> Tensor:
+    """(n, 4) xyxy fractions to pixels of an image of `size` (H, W): corners put in order and, with `clip`, clamped to the
+    image."""
     height, width = size
     x1, x2 = _ordered(boxes[:, 0] * width, boxes[:, 2] * width)
     y1, y2 = _ordered(boxes[:, 1] * height, boxes[:, 3] * height)
-    return clip_boxes_to_image(torch.stack([x1, y1, x2, y2], dim=1), size)
+    pixels = torch.stack([x1, y1, x2, y2], dim=1)
+    return clip_boxes_to_image(pixels, size) if clip else pixels
 
 
 def centres_of_mass(masks: Tensor) -> Tensor:
@@ -122,6 +125,25 @@ def sample(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float
         columns = sample_matrix(box[:, 0], box[:, 2], size[1], masks.shape[-1])  # (n, W, s)
         parts.append((rows @ mask @ columns.transpose(1, 2) >= threshold) & (rows.any(2)[:, :, None] & columns.any(2)[:, None]))
     return torch.cat(parts)
+
+
+def paste_padded(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float = 0.5) -> Tensor:
+    """Surround (n, s, s) box-sized probabilities with empty cells, stretch them over their boxes, which grow likewise and are
+    cut to whole pixels, and compare with `threshold`.
+
+    Args:
+        masks: (n, s, s) float in [0, 1], the frame of each box.
+        boxes: (n, 4) xyxy pixels of the image.
+        size: (H, W) of the image.
+
+    Returns:
+        (n, H, W) bool.
+
+    Source: torchvision's Mask R-CNN, after Detectron. One mask at a time, so that only one float map is held.
+    """
+    pairs = zip(masks, boxes, strict=True)
+    pasted = [paste_masks_in_image(mask[None, None], box[None], size)[0, 0] > threshold for mask, box in pairs]
+    return torch.stack(pasted) if pasted else masks.new_zeros((0, *size), dtype=torch.bool)
 
 
 def instances_at_once(size: tuple[int, int]) -> int:

@@ -64,7 +64,9 @@ def logits(made, bases, found):
 
 def truth_of(objects, boxes, masks, weights=None, side=SIDE):
     boxes = torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4) / side
-    return Truth(torch.as_tensor(objects), boxes, torch.as_tensor(masks, dtype=torch.uint8), [len(objects)], [0], weights)
+    labels = torch.zeros(len(boxes), dtype=torch.int64)
+    masks = torch.as_tensor(masks, dtype=torch.uint8)
+    return Truth(torch.as_tensor(objects), boxes, masks, [len(objects)], [0], labels, labels, weights)
 
 
 def test_published_numbers_of_parameters():  # 28 to 30
@@ -211,7 +213,8 @@ def test_loss_as_the_slow_path_over_images():  # 11, 12, 14
     boxes = torch.tensor([[5.0, 6, 30, 40], [20, 20, 64, 50], [0, 0, 63, 63]])
     masks = (torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1)) < 0.6).to(torch.uint8)
     objects, weights = torch.tensor([1, 0, 2, 2]), torch.tensor([0.2, 0.9, 0.5, 1.0])
-    truth = Truth(objects, boxes / 64, masks, [2, 2], [0, 1], weights)
+    labels, owner = torch.zeros(3, dtype=torch.int64), torch.tensor([0, 0, 1])
+    truth = Truth(objects, boxes / 64, masks, [2, 2], [0, 1], labels, owner, weights)
     expected, targets = 0.0, made.targets(masks, truth.boxes)
     for i, (own, weight) in enumerate(zip(objects.tolist(), weights.tolist(), strict=True)):
         attention = found.parameters[i].double().reshape(3, 4, 4).numpy()

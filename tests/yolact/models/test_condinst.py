@@ -1,5 +1,7 @@
 """CondInst's mask branch. Numbers in comments are those of the fact sheet on CondInst."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -169,7 +171,9 @@ def test_the_crop_of_yolact():
     outside[20:108, 20:76] = False  # 8 pixels: one of padding, and what upsampling spreads
     assert before[0][outside].any() and not cropped[0][outside].any()
     assert torch.equal(cropped[0, 36:92, 36:60], before[0, 36:92, 36:60]) and torch.equal(cropped[2], before[2])
-    truth = Truth(torch.tensor([0, 0, 1]), boxes[:2], torch.zeros(2, SIDE, SIDE, dtype=torch.uint8), (3,), (0,))
+    labels, owner = torch.tensor([0, 1]), torch.tensor([0, 0])
+    masks = torch.zeros(2, SIDE, SIDE, dtype=torch.uint8)
+    truth = Truth(torch.tensor([0, 0, 1]), boxes[:2], masks, (3,), (0,), labels, owner)
     truth.masks[0, 32:96, 32:64] = 1
     truth.masks[1, :64, 64:] = 1
     assert made.loss(found, (features[None],), truth)["mask"] < whole.loss(found, (features[None],), truth)["mask"]
@@ -221,6 +225,8 @@ def batch(seed, config=PLAIN, side=64, per_image=(3, 0, 2)):
         torch.cat([t.masks for t in targets]),
         per_image,
         [seed + i for i in range(len(per_image))],
+        torch.cat([t.labels for t in targets]),
+        torch.arange(len(targets)).repeat_interleave(2),
     )
     cells = -(-side // 8)
     return made, found, torch.randn(len(per_image), config.features, cells, cells, generator=generator), truth
@@ -246,7 +252,7 @@ def test_the_cap_is_unbiased_and_seeded():  # 42
     whole = branch(side=64).loss(found, (features,), truth)["mask"].item()
     values = []
     for seed in range(300):
-        again = Truth(truth.objects, truth.boxes, truth.masks, truth.per_image, [seed, seed + 1000, seed + 2000])
+        again = replace(truth, seeds=[seed, seed + 1000, seed + 2000])
         values.append(capped.loss(found, (features,), again)["mask"].item())
     assert np.mean(values) == pytest.approx(whole, rel=0.02)
     assert np.std(values) > 0

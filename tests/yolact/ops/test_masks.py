@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from tests.reference import slow_blend, slow_masks
 from yolact.ops import masks
@@ -103,10 +104,22 @@ def test_a_huge_image_is_upsampled_in_bounded_chunks(monkeypatch):
     assert len(seen) == 3 and max(seen) * 4 <= 64 * 2**20
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_pasting_with_a_border_is_torchvisions(seed):
+    rng = np.random.default_rng(seed)
+    corner = rng.uniform(0, 20, (3, 2))
+    boxes = torch.tensor(np.concatenate([corner, corner + rng.uniform(0, 12, (3, 2))], axis=1), dtype=torch.float32)
+    square = torch.tensor(rng.random((3, 28, 28)), dtype=torch.float32)
+    expected = paste_masks_in_image(square[:, None], boxes, (30, 35))[:, 0] > 0.5
+    assert torch.equal(masks.paste_padded(square, boxes, (30, 35)), expected)
+
+
 def test_no_detections():
     none = torch.zeros(0, 4)
     assert masks.binarize(masks.assemble(torch.rand(4, 9, 7), none, none), (20, 30)).shape == (0, 20, 30)
-    assert masks.paste(torch.zeros(0, 5, 5), none, (20, 30)).shape == (0, 20, 30)
+    for paste in (masks.paste, masks.paste_padded):
+        assert paste(torch.zeros(0, 5, 5), none, (20, 30)).shape == (0, 20, 30)
     assert masks.to_pixels(none, (20, 30)).shape == (0, 4)
 
 

@@ -13,6 +13,7 @@ from yolact.config.mask_branch.custom import CustomMaskConfig, NoMaskConfig
 from yolact.config.mask_branch.dynamic import DynamicMaskConfig
 from yolact.config.mask_branch.fc_mask import FCMaskConfig
 from yolact.config.mask_branch.prototypes import PrototypeConfig
+from yolact.config.mask_branch.roi import MaskIoUConfig, RoIMaskConfig
 
 __all__ = [
     "BlendMaskConfig",
@@ -20,8 +21,10 @@ __all__ = [
     "DynamicMaskConfig",
     "FCMaskConfig",
     "MaskBranchConfig",
+    "MaskIoUConfig",
     "NoMaskConfig",
     "PrototypeConfig",
+    "RoIMaskConfig",
 ]
 
 MaskBranchConfig = Annotated[
@@ -29,6 +32,7 @@ MaskBranchConfig = Annotated[
     | Annotated[FCMaskConfig, Tag("fc_mask")]
     | Annotated[DynamicMaskConfig, Tag("dynamic")]
     | Annotated[BlendMaskConfig, Tag("blend")]
+    | Annotated[RoIMaskConfig, Tag("roi")]
     | Annotated[NoMaskConfig, Tag("none")]
     | Annotated[CustomMaskConfig, Tag(CUSTOM)],
     Discriminator(kind_of),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from yolact.config.base import Config, at_odds
-from yolact.config.mask_branch import MaskBranchConfig, PrototypeConfig
+from yolact.config.mask_branch import MaskBranchConfig, PrototypeConfig, RoIMaskConfig
 from yolact.config.model.parts import BackboneConfig, FPNConfig, ImageSize, Padding
 
 
@@ -51,7 +51,10 @@ class DetectorConfig(AnyModelConfig):
 
 
 def check_source(branch: MaskBranchConfig, levels: int) -> None:
-    """Raise an error if the protonet hangs on a level that the pyramid does not have."""
+    """Raise an error if the protonet hangs on a level that the pyramid does not have, or regions are pooled from one."""
     if isinstance(branch, PrototypeConfig) and branch.source >= 3 + levels:
         message = f"mask_branch.source P{branch.source} is above the pyramid's P{2 + levels}"
         raise at_odds(message, "mask_branch.source", "fpn.extra_levels")
+    if isinstance(branch, RoIMaskConfig) and branch.highest_level >= 3 + levels:
+        message = f"mask_branch.highest_level {branch.highest_level} is above the pyramid's P{2 + levels}"
+        raise at_odds(message, "mask_branch.highest_level", "fpn.extra_levels")

@@ -13,6 +13,7 @@ from yolact.config.inference import InferenceConfig
 from yolact.config.mask_branch import FCMaskConfig
 from yolact.models.masks.mask_branch import Instances, MaskBranch, Masks, Truth
 from yolact.ops import masks as mask_ops
+from yolact.ops.regions import integral_image
 
 
 class FCMaskBranch(MaskBranch):
@@ -57,7 +58,7 @@ def average_pool_boxes(masks: Tensor, objects: Tensor, boxes: Tensor, size: int)
     height, width = masks.shape[-2:]
     x_edges = _bins(boxes[:, 0], boxes[:, 2], width, size)
     y_edges = _bins(boxes[:, 1], boxes[:, 3], height, size)
-    integral = F.pad(masks.to(torch.int32).cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32), (1, 0, 1, 0))
+    integral = integral_image(masks)
     (x0, x1), (y0, y1) = x_edges, y_edges
     owner = objects[:, None, None]
 

@@ -49,6 +49,10 @@ class Truth:
     """Instances in each of the n images."""
     seeds: Sequence[int]
     """One per image; each drives any random choice among its image's instances."""
+    labels: Tensor
+    """(g,) int64 in [0, C)."""
+    owner: Tensor
+    """(g,) int64: the image of each object."""
     weights: Tensor | None = None
     """(d,) `DenseHead.weights` of the instances, for branches that are `weighted`."""
 
@@ -94,6 +98,12 @@ class MaskBranch(nn.Module):
     """Name of the count that divides the terms of `loss`."""
     weighted: bool = False
     """Whether `loss` weighs its instances by `Truth.weights`, so that the sum of these divides it in the place of `divisor`."""
+    after_suppression: tuple[str, ...] = ()
+    """Names of its modules that `context` doesn't call; compiled graphs leave them out, and exported files can't have them."""
+    per_class: bool = False
+    """Whether it makes a mask for every class; such a branch is made from the number of classes too."""
+    class_layers: tuple[str, ...] = ()
+    """Beginnings of the names of its weights whose shape depends on the number of classes."""
     context_names: tuple[str, ...] = ()
     """Names of the tensors of `context` in exported files; those without a name are context_0, context_1, ..."""
 
@@ -114,14 +124,15 @@ class MaskBranch(nn.Module):
         return raw
 
     def sample(
-        self, positives: Instances, truth: Truth, propose: Callable[[int], Sequence[Instances]]
+        self, positives: Instances, truth: Truth, propose: Callable[[InferenceConfig], Sequence[Instances]]
     ) -> tuple[Instances, Truth]:
         """What the loss learns from; by default the positive locations.
 
         Args:
             positives: q positive locations of the batch.
             truth: their objects.
-            propose: called with a number, returns for each image as many of its best detections after NMS.
+            propose: called with thresholds and the kind of NMS, returns the current network's detections in each image, without
+                gradient.
         """
         return positives, truth
 

@@ -54,9 +54,7 @@ class OneStage(Model):
     """Backbone → neck → dense head and mask branch."""
 
     config: OneStageConfig
-    class_layers = ("head.classification", "semantic")
     classifier = "head.classification"
-    outside_forward = ("semantic",)
     postprocess_sections = ("nms", "assembly")
 
     def __init__(self, config: OneStageConfig, num_classes: int, pretrained: bool = True) -> None:
@@ -64,7 +62,7 @@ class OneStage(Model):
         self.config, self.image_size, self.num_classes = config, config.image_size, num_classes
         self.backbone = build_backbone(config.backbone, pretrained)
         self.fpn = FPN(config.fpn, self.backbone.channels)
-        self.branch = build_branch(config.mask_branch, config.fpn.channels, config.image_size)
+        self.branch = build_branch(config.mask_branch, config.fpn.channels, config.image_size, num_classes)
         sizes = self.fpn.level_sizes(self.backbone.level_sizes(config.image_size))
         self.head = build_head(config, num_classes, self.branch.parameters_per_location if self.branch else 0, sizes)
         self.semantic = build_semantic(config.loss, config.fpn.channels, num_classes) if config.loss.semantic > 0 else None
@@ -76,6 +74,9 @@ class OneStage(Model):
             initialise_semantic(self.semantic)
         if config.padding != "zeros":
             set_padding(self, config.padding)
+        layers, outside = (self.branch.class_layers, self.branch.after_suppression) if self.branch is not None else ((), ())
+        self.class_layers = ("head.classification", "semantic", *(f"branch.{name}" for name in layers))
+        self.outside_forward = ("semantic", *(f"branch.{name}" for name in outside))
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if config.pixels == "imagenet" else ((0.0,) * 3, (255.0,) * 3)
         self.register_pixels(mean, std)
         context = (self.branch.section,) if self.branch is not None and self.branch.section else ()
@@ -135,17 +136,24 @@ class OneStage(Model):
         boxes = self.head.decode(dense.box[at].detach(), locations)
         labels = assignment.labels[assignment.objects]
         positives = Instances(assignment.image, boxes, labels, torch.ones_like(boxes[:, 0]), dense.parameters[at], locations)
-        weights = self.head.weights(assignment) if branch.weighted else None
-        truth = Truth(assignment.objects, assignment.boxes, assignment.masks, assignment.per_image, assignment.seeds, weights)
+        truth = Truth(
+            assignment.objects,
+            assignment.boxes,
+            assignment.masks,
+            assignment.per_image,
+            assignment.seeds,
+            assignment.labels,
+            assignment.owner,
+            self.head.weights(assignment) if branch.weighted else None,
+        )
         fault = sum(map(nan_if_any_nonfinite, raw.context), start=nan_if_any_nonfinite(dense.parameters))
         instances, truth = branch.sample(positives, truth, partial(self._propose, raw))
         terms = branch.loss(instances, raw.context, truth)
         return {name: fault + term for name, term in terms.items()}
 
     @torch.no_grad()
-    def _propose(self, raw: Raw, count: int) -> list[Instances]:
-        """The best `count` detections of each image after NMS."""
-        inference = InferenceConfig(max_detections=count, suppression="standard")
+    def _propose(self, raw: Raw, inference: InferenceConfig) -> list[Instances]:
+        """The detections of each image after NMS."""
         return [self._survivors(raw, index, inference) for index in range(len(raw.dense.box))]
 
     def postprocess(self, raw: Raw, sizes: Sequence[tuple[int, int]], inference: InferenceConfig) -> list[Detections]:

@@ -22,7 +22,6 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from yolact.config.base import ConfigError
 from yolact.config.inference import InferenceConfig
@@ -31,6 +30,7 @@ from yolact.config.model.two_stage import TwoStageConfig
 from yolact.models.backbones import freeze_batch_norm
 from yolact.models.base import Counts, Model
 from yolact.models.two_stage.suppression import Survivors
+from yolact.ops.masks import paste_padded
 from yolact.runtime.profiling import section
 from yolact.structures import Detections, Target
 
@@ -161,7 +161,7 @@ class TwoStage(Model):
         """
         height, width = size
         boxes = found.boxes * (found.boxes.new_tensor([width, height, width, height]) / self.image_size)
-        pasted = None if masks is None else paste(masks, boxes, size, inference.mask_threshold)
+        pasted = None if masks is None else paste_padded(masks[:, 0], boxes, size, inference.mask_threshold)
         boxes = boxes.trunc() if inference.whole_pixel_boxes else boxes
         return Detections(boxes, found.scores, found.labels, pasted, mask_scores=mask_scores)
 
@@ -188,16 +188,6 @@ class TwoStage(Model):
         finally:
             for stage, mode in zip(stages, before, strict=True):
                 stage.training = mode
-
-
-def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float) -> Tensor:
-    """(n, 1, h, w) probabilities in the frame of their boxes (n, 4), in image pixels, to (n, H, W) bool.
-
-    One mask at a time, so that only one float map is held.
-    """
-    pairs = zip(masks, boxes, strict=True)
-    pasted = [paste_masks_in_image(mask[None], box[None], size)[0, 0] > threshold for mask, box in pairs]
-    return torch.stack(pasted) if pasted else masks.new_zeros((0, *size), dtype=torch.bool)
 
 
 def _of_image(raw: Any, index: int) -> Any:
