@@ -7,6 +7,8 @@ import torch
 from yolact.config import (
     AnchorConfig,
     BackboneConfig,
+    CenterHeadConfig,
+    CenterNetConfig,
     DynamicMaskConfig,
     FCMaskConfig,
     FCOSConfig,
@@ -14,7 +16,10 @@ from yolact.config import (
     PointHeadConfig,
     PointMatchingConfig,
     PrototypeConfig,
+    UpsamplerConfig,
     YolactConfig,
+    YOLOv3Config,
+    YOLOv3NeckConfig,
 )
 from yolact.inference.predictor import Predictor
 from yolact.models.build import build_model
@@ -39,6 +44,21 @@ TINY_POINTS = FCOSConfig(
     mask_branch=DynamicMaskConfig(channels=8, convs=1, coordinate_unit=2),
 )
 """CondInst; 84 points."""
+
+TINY_YOLOV3 = YOLOv3Config(
+    image_size=SIZE,
+    backbone=BackboneConfig(name="resnet_tiny", weights=None, width=16),
+    neck=YOLOv3NeckConfig(widths=(16, 16, 16)),
+    anchors=(((8, 8), (12, 8)), ((16, 16), (20, 30)), ((32, 32), (48, 40))),
+)
+"""168 anchors."""
+TINY_CENTERNET = CenterNetConfig(
+    image_size=SIZE,
+    backbone=BackboneConfig(name="resnet_tiny", weights=None, width=16),
+    neck=UpsamplerConfig(widths=(16, 16, 16), deformable=False),
+    head=CenterHeadConfig(channels=16),
+)
+"""256 cells."""
 
 
 def tiny_model(config=TINY, num_classes=3, seed=0):

@@ -29,6 +29,7 @@ from yolact.config.mask_branch import (
     RoIMaskConfig,
 )
 from yolact.config.model import (
+    CenterNetConfig,
     CustomModelConfig,
     FasterRCNNConfig,
     FCOSConfig,
@@ -36,10 +37,13 @@ from yolact.config.model import (
     ModelConfig,
     PANetConfig,
     YolactConfig,
+    YOLOv3Config,
 )
+from yolact.config.model.centernet import CenterHeadConfig, CenterLossConfig, CenterMatchingConfig, UpsamplerConfig
 from yolact.config.model.fcos import PointHeadConfig, PointLossConfig, PointMatchingConfig
 from yolact.config.model.parts import BackboneConfig, FPNConfig
 from yolact.config.model.yolact import AnchorConfig, HeadConfig, LossConfig, MatchingConfig
+from yolact.config.model.yolov3 import YOLOv3LossConfig, YOLOv3MatchingConfig, YOLOv3NeckConfig
 from yolact.config.training import AugmentationConfig, TrainingConfig
 
 __all__ = [
@@ -47,6 +51,10 @@ __all__ = [
     "AugmentationConfig",
     "BackboneConfig",
     "BlendMaskConfig",
+    "CenterHeadConfig",
+    "CenterLossConfig",
+    "CenterMatchingConfig",
+    "CenterNetConfig",
     "Config",
     "ConfigError",
     "CustomMaskConfig",
@@ -81,5 +89,10 @@ __all__ = [
     "RoIMaskConfig",
     "SpeedConfig",
     "TrainingConfig",
+    "UpsamplerConfig",
+    "YOLOv3Config",
+    "YOLOv3LossConfig",
+    "YOLOv3MatchingConfig",
+    "YOLOv3NeckConfig",
     "YolactConfig",
 ]

@@ -15,7 +15,7 @@ from yolact.config.interventions import Intervention, NoIntervention
 class InferenceConfig(Config):
     """Decoding, suppression and mask assembly (`Model.postprocess`, `yolact/models/base.py`)."""
 
-    suppression: Annotated[Literal["fast", "standard", "traditional", "cross_class"], AfterNetwork()] = "fast"
+    suppression: Annotated[Literal["fast", "standard", "traditional", "cross_class", "none"], AfterNetwork()] = "fast"
     """Which non-maximum suppression; `yolact/ops/nms.py` defines each."""
     nms_iou: Annotated[Fraction, AfterNetwork()] = 0.5
     """A box that overlaps a better one by more than this is removed (traditional NMS: by this or more)."""

@@ -30,7 +30,7 @@ class AugmentationConfig(Config):
 
 
 class TrainingConfig(Config):
-    """SGD and its schedule (`yolact/training/loop.py`). Length counts iterations, never seconds."""
+    """Optimiser and schedule (`yolact/training/loop.py`). Length counts iterations, never seconds."""
 
     start_from: Annotated[str | None, FilePath()] = None
     """Weights to fine-tune: a state dict of the same architecture, ours or the official layout. Layers that depend on the
@@ -41,8 +41,12 @@ class TrainingConfig(Config):
     """Images per optimiser step, over all micro-batches and devices."""
     micro_batches: Positive = 1
     """Gradient accumulation: the batch is split into this many equal parts, one forward pass each."""
+    # left out of plain data at its default, so that what describes an older training keeps its bytes
+    optimizer: Literal["sgd", "adam", "adamw"] = Field(default="sgd", exclude_if=lambda value: value == "sgd")
+    """torch's. AdamW decays weights apart from the gradient."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
     momentum: Fraction = 0.9
+    """Of Adam and AdamW, beta 1; their beta 2 is 0.999."""
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     """On every parameter, biases and batch norm included."""
     warmup_iterations: Annotated[int, Field(ge=0)] = 500

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from yolact.errors import UserError
 from yolact.models.base import Model
+from yolact.models.official.darknet import is_darknet, read_darknet
 from yolact.models.official.names import State, from_official, is_official
 from yolact.runtime.files import written_aside
 
@@ -67,7 +68,7 @@ def write_plain(value: Any, path: Path) -> None:
 
 
 def load_weights(model: Model, path: str | Path, fresh_classes: bool = False) -> list[str]:
-    """Load a state dict, ours or the official YOLACT layout, into a model.
+    """Load a state dict, ours or the official YOLACT layout, or a weight file of darknet, into a model.
 
     Args:
         model: built by `yolact.build_model` with the architecture that the weights belong to.
@@ -80,7 +81,7 @@ def load_weights(model: Model, path: str | Path, fresh_classes: bool = False) ->
     Raises:
         UserError: the file can't be read, or names or shapes differ; the message lists them.
     """
-    state = read_state_dict(Path(path))
+    state = read_darknet(Path(path), model) if is_darknet(Path(path)) else read_state_dict(Path(path))
     if is_official(state):
         state = from_official(state, model)
     own = model.state_dict()

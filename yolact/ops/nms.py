@@ -20,8 +20,6 @@ from torchvision.ops import batched_nms, box_iou
 from yolact.config.inference import InferenceConfig
 from yolact.runtime.compiler import materialize
 
-STATIC = ("fast", "cross_class")
-"""The methods whose shapes don't depend on the data."""
 _ABSENT = -1.0
 _GROUPS = 16
 _INDEX = 0xFFFFFFFF
@@ -53,10 +51,8 @@ def suppress(boxes: Tensor, scores: Tensor, config: InferenceConfig, image_size:
         image_size: side of the input in pixels; only `traditional` depends on it.
     """
     passed = scores.amax(dim=1) > config.score_threshold
-    if config.suppression == "fast":
-        return fast_nms(boxes, scores, passed, config).present()
-    if config.suppression == "cross_class":
-        return cross_class_nms(boxes, scores, passed, config).present()
+    if config.suppression in STATIC:
+        return STATIC[config.suppression](boxes, scores, passed, config).present()
     if config.suppression == "standard":
         return standard_nms(boxes, scores, config)
     return traditional_nms(boxes, scores, config, image_size)
@@ -88,6 +84,16 @@ def cross_class_nms(boxes: Tensor, scores: Tensor, passed: Tensor, config: Infer
     score, index = best(torch.where(stays, top, _ABSENT), cap)
     chosen = anchor[0, index[0]]
     return Kept(chosen, label[chosen], score[0])
+
+
+def no_nms(boxes: Tensor, scores: Tensor, passed: Tensor, config: InferenceConfig) -> Kept:
+    """The best `max_detections` scores above the threshold of all classes and locations: for heads that predict peaks."""
+    score, index = best(torch.where(scores > config.score_threshold, scores, _ABSENT).reshape(1, -1), config.max_detections)
+    return Kept(index[0] // scores.shape[1], index[0] % scores.shape[1], score[0])
+
+
+STATIC = {"fast": fast_nms, "cross_class": cross_class_nms, "none": no_nms}
+"""The methods whose shapes don't depend on the data."""
 
 
 def standard_nms(boxes: Tensor, scores: Tensor, config: InferenceConfig) -> Kept:

@@ -1,4 +1,4 @@
-"""The training loop: SGD with a schedule, exact resumption, and honest treatment of a loss that isn't finite.
+"""The training loop: an optimiser with a schedule, exact resumption, and honest treatment of a loss that isn't finite.
 
 Source: paper section 5; reference `train.py`.
 """
@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from yolact.config.training import TrainingConfig
 from yolact.errors import UserError
@@ -110,6 +112,13 @@ def train(
     return loop.history
 
 
+def _optimizer(parameters: list[Parameter], config: TrainingConfig) -> Optimizer:
+    if config.optimizer == "sgd":
+        return SGD(parameters, config.lr, config.momentum, weight_decay=config.weight_decay, fused=True)
+    kind = Adam if config.optimizer == "adam" else AdamW
+    return kind(parameters, config.lr, (config.momentum, 0.999), weight_decay=config.weight_decay, fused=True)
+
+
 class _Loop:
     """State of a running training: everything a checkpoint holds."""
 
@@ -126,13 +135,7 @@ class _Loop:
         self.group = group
         self.loss = group.wrap(model, compiled_loss(model, device) if config.compile else model.loss)
         self.weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.SGD(
-            self.weights,
-            lr=config.lr,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
+        self.optimizer = _optimizer(self.weights, config)
         self.breakdown = Breakdown(device)
         self.scaler = torch.amp.GradScaler(device, enabled=config.precision == "fp16")
         self.iteration = 0

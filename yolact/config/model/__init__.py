@@ -12,14 +12,17 @@ from pydantic import Discriminator, Tag
 from yolact.config.base import kind_of
 from yolact.config.fields import CUSTOM, kinds_in
 from yolact.config.model.base import AnyModelConfig
+from yolact.config.model.centernet import CenterNetConfig
 from yolact.config.model.custom import CustomModelConfig
 from yolact.config.model.fcos import FCOSConfig
 from yolact.config.model.panet import PANetConfig
 from yolact.config.model.two_stage import FasterRCNNConfig, MaskRCNNConfig, TwoStageConfig
 from yolact.config.model.yolact import YolactConfig
+from yolact.config.model.yolov3 import YOLOv3Config
 
 __all__ = [
     "AnyModelConfig",
+    "CenterNetConfig",
     "CustomModelConfig",
     "FCOSConfig",
     "FasterRCNNConfig",
@@ -28,17 +31,20 @@ __all__ = [
     "OneStageConfig",
     "PANetConfig",
     "TwoStageConfig",
+    "YOLOv3Config",
     "YolactConfig",
     "model_class",
 ]
 
-OneStageConfig = YolactConfig | FCOSConfig
+OneStageConfig = YolactConfig | FCOSConfig | YOLOv3Config | CenterNetConfig
 """The one-stage detectors."""
 
 ModelConfig = Annotated[
     Annotated[YolactConfig, Tag("yolact")]
     | Annotated[FCOSConfig, Tag("fcos")]
     | Annotated[FasterRCNNConfig, Tag("faster_rcnn")]
+    | Annotated[YOLOv3Config, Tag("yolov3")]
+    | Annotated[CenterNetConfig, Tag("centernet")]
     | Annotated[MaskRCNNConfig, Tag("mask_rcnn")]
     | Annotated[PANetConfig, Tag("panet")]
     | Annotated[CustomModelConfig, Tag(CUSTOM)],

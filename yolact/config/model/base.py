@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from yolact.config.base import Config, at_odds
-from yolact.config.mask_branch import MaskBranchConfig, PrototypeConfig, RoIMaskConfig
+from yolact.config.mask_branch import MaskBranchConfig, NoMaskConfig, PrototypeConfig, RoIMaskConfig
 from yolact.config.model.parts import BackboneConfig, FPNConfig, ImageSize, Padding
 
 
@@ -26,20 +26,30 @@ class AnyModelConfig(Config):
         return True
 
 
-class DetectorConfig(AnyModelConfig):
-    """What all one-stage detectors share (`yolact/models/one_stage/model.py`); each adds its head, `mask_branch` and `loss`."""
+class AnyDetectorConfig(AnyModelConfig):
+    """What all one-stage detectors share (`yolact/models/one_stage/model.py`); each adds neck, head, `mask_branch`, `loss`."""
 
     shares_forward_pass = True
 
     kind: str
     image_size: ImageSize = 550
     """Side of the square input in pixels; images are squashed to it, as the official code does."""
-    pixels: Literal["imagenet", "unit"] = "imagenet"
+    pixels: Literal["imagenet", "unit", "coco"] = "imagenet"
     """Input normalisation: "imagenet" subtracts (123.68, 116.78, 103.94) and divides by (58.40, 57.12, 57.38) RGB,
-    "unit" divides by 255 (DarkNet)."""
+    "unit" divides by 255 (DarkNet), "coco" takes COCO's own mean and deviation (CenterNet)."""
     padding: Padding = "zeros"
     """Of every convolution (`yolact/models/layers/padding.py`). The paper's networks pad with zeros, which mark the border."""
     backbone: BackboneConfig = BackboneConfig()
+
+    @property
+    def trains_batch_norm(self) -> bool:
+        return not self.backbone.freeze_bn
+
+
+class DetectorConfig(AnyDetectorConfig):
+    """A one-stage detector on a feature pyramid."""
+
+    kind: str
     fpn: FPNConfig = FPNConfig()
 
     @property
@@ -47,7 +57,15 @@ class DetectorConfig(AnyModelConfig):
         loss = getattr(self, "loss", None)
         semantic = getattr(loss, "semantic", 0) > 0 and getattr(loss, "semantic_form", "") == "painted"
         in_branch = getattr(getattr(self, "mask_branch", None), "has_batch_norm", False)
-        return not self.backbone.freeze_bn or in_branch or semantic
+        return super().trains_batch_norm or in_branch or semantic
+
+
+def refuse_masks(branch: MaskBranchConfig, why: str) -> None:
+    """Raise an error if there is a mask branch."""
+    if not isinstance(branch, NoMaskConfig):
+        raise at_odds(
+            f"mask_branch {branch.kind!r} does not fit this detector, {why}; choose 'none'", "kind", "mask_branch.kind"
+        )
 
 
 def check_source(branch: MaskBranchConfig, levels: int) -> None:

@@ -12,6 +12,12 @@ from yolact.config.fields import FilePath, HasStandIn, Options, Positive, import
 IMAGENET_MEAN = (123.68, 116.78, 103.94)
 """Mean of ImageNet's pixels, RGB in 0..255."""
 IMAGENET_STD = (58.40, 57.12, 57.38)
+PIXELS = {
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
+    "coco": ((119.85, 113.985, 104.04), (70.89, 69.87, 73.695)),
+}
+"""{`pixels` of a detector: (mean, standard deviation)}, RGB in 0..255."""
 
 
 ImageSize = Annotated[int, Field(gt=0), HasStandIn("image_sizes")]

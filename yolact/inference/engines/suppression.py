@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from yolact.config.inference import InferenceConfig
 from yolact.models.one_stage.dense_head import DenseHead
-from yolact.ops.nms import cross_class_nms, fast_nms
+from yolact.ops.nms import STATIC
 
 
 class SuppressionGraph(nn.Module):
@@ -35,8 +35,7 @@ class SuppressionGraph(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         boxes, scores = self.head.decode(box, locations), self.head.scores(logits, quality)
         passed = scores.amax(dim=1) > self.config.score_threshold
-        nms = fast_nms if self.config.suppression == "fast" else cross_class_nms
-        location, label, score = nms(boxes, scores, passed, self.config)
+        location, label, score = STATIC[self.config.suppression](boxes, scores, passed, self.config)
         return boxes[location], score, label, location
 
 

@@ -97,11 +97,15 @@ def _fetch(imagenet, name: str):
 
 def _load(backbone: Backbone, path: Path) -> None:
     from yolact.models.checkpoint import read_state_dict
+    from yolact.models.official.darknet import is_darknet, read_darknet
     from yolact.models.official.names import darknet_names
     from yolact.models.official.vovnet import vovnet_names
 
-    renamed = {DarkNet53: darknet_names, VoVNet: vovnet_names}
-    state = renamed.get(type(backbone), dict)(read_state_dict(path))
+    if isinstance(backbone, DarkNet53) and is_darknet(path):
+        state = read_darknet(path, backbone)
+    else:
+        renamed = {DarkNet53: darknet_names, VoVNet: vovnet_names}
+        state = renamed.get(type(backbone), dict)(read_state_dict(path))
     own = backbone.state_dict()
     missing = sorted(own.keys() - state.keys())
     unfit = sorted(name for name in own.keys() & state.keys() if own[name].shape != state[name].shape)

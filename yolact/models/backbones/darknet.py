@@ -17,11 +17,11 @@ class DarkNet53(Backbone):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _DarkConv(3, 32, 3)
+        self.stem = DarkConv(3, 32, 3)
         widths = (32, 64, 128, 256, 512, 1024)
         blocks = (1, 2, 8, 8, 4)
         self.stages = nn.ModuleList(
-            nn.Sequential(_DarkConv(a, b, 3, stride=2), *(_DarkBlock(b) for _ in range(count)))
+            nn.Sequential(DarkConv(a, b, 3, stride=2), *(_DarkBlock(b) for _ in range(count)))
             for (a, b), count in zip(pairwise(widths), blocks, strict=True)
         )
 
@@ -32,11 +32,13 @@ class DarkNet53(Backbone):
         return self.chosen(features[2:])
 
 
-class _DarkConv(nn.Sequential):
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+class DarkConv(nn.Sequential):
+    """Convolution without bias, batch norm, leaky ReLU of slope 0.1."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, momentum: float = 0.1) -> None:
         super().__init__(
             nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
-            nn.BatchNorm2d(out_channels),
+            nn.BatchNorm2d(out_channels, momentum=momentum),
             nn.LeakyReLU(0.1),
         )
 
@@ -44,8 +46,8 @@ class _DarkConv(nn.Sequential):
 class _DarkBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = _DarkConv(channels, channels // 2, 1)
-        self.conv2 = _DarkConv(channels // 2, channels, 3)
+        self.conv1 = DarkConv(channels, channels // 2, 1)
+        self.conv2 = DarkConv(channels // 2, channels, 3)
 
     def forward(self, features: Tensor) -> Tensor:
         return features + self.conv2(self.conv1(features))

@@ -5,6 +5,14 @@ from __future__ import annotations
 from torch import nn
 
 
+def he(module: nn.Module) -> None:
+    """Normal weights of variance 2 / fan-in and zero biases for a convolution, as `xavier`."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
 def xavier(module: nn.Module) -> None:
     """Xavier-uniform weights and zero biases for a convolution; leaves other modules as they are. Use with `Module.apply`."""
     if isinstance(module, nn.Conv2d):

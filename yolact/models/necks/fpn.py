@@ -11,15 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yolact.config.model.parts import FPNConfig
+from yolact.models.necks.neck import Neck
 from yolact.ops.anchors import Sizes
 
 
-class FPN(nn.Module):
+class FPN(Neck):
     """C3, C4, C5 in; P3, P4, P5 (after ReLU, if configured) and the extra levels P6, P7 (without) out, all with `channels`."""
 
     def __init__(self, config: FPNConfig, in_channels: Sequence[int]) -> None:
         super().__init__()
-        width = config.channels
+        width = self.channels = config.channels
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in in_channels)
         self.output = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in in_channels)
         self.mode, self.relu = config.upsample, config.relu
@@ -28,7 +29,6 @@ class FPN(nn.Module):
         self.extra = nn.ModuleList(nn.Conv2d(channels, width, 3, stride=2, padding=1) for channels in below)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Maps of (n, c, h, w), finest first, to as many pyramid levels plus the extra ones, finest first."""
         merged = self.lateral[-1](features[-1])
         levels = [merged]
         for feature, lateral in zip(reversed(features[:-1]), reversed(self.lateral[:-1]), strict=True):
@@ -45,7 +45,7 @@ class FPN(nn.Module):
         return levels
 
     def level_sizes(self, sizes: Sizes) -> Sizes:
-        """Those of the pyramid from the backbone's: every extra level halves, rounding up."""
+        """Every extra level halves, rounding up."""
         for _ in self.extra:
             rows, columns = sizes[-1]
             sizes = [*sizes, ((rows + 1) // 2, (columns + 1) // 2)]

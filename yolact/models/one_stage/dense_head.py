@@ -94,6 +94,10 @@ class DenseHead(nn.Module):
     """Predicts a box, classes, and mask parameters at every location of the pyramid."""
 
     config: Config
+    class_layers: tuple[str, ...] = ("classification",)
+    """Beginnings of the names of weights whose shape depends on the number of classes."""
+    classifier: str = "classification"
+    """Name of the layer that makes the class logits, or of one that makes some of them."""
     level_sizes: Sizes
     """Of the maps that it reads."""
     locations: Tensor
@@ -160,6 +164,11 @@ def objects_of(targets: Sequence[Target], image_size: int) -> tuple[list[Tensor]
         [target.labels[~target.crowd] for target in targets],
         [own[target.crowd] for own, target in pairs],
     )
+
+
+def first_of_image(owner: Tensor) -> Tensor:
+    """(g,) int64: index of the first object of each object's image, whose number is `owner` (g,), ascending."""
+    return torch.searchsorted(owner, owner)
 
 
 def rows(maps: Tensor, columns: int) -> Tensor:

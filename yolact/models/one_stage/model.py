@@ -16,15 +16,14 @@ from torch import Tensor
 
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import OneStageConfig
-from yolact.config.model.parts import IMAGENET_MEAN, IMAGENET_STD
+from yolact.config.model.parts import PIXELS
 from yolact.models.backbones import build_backbone, freeze_batch_norm
 from yolact.models.base import Counts, Model, to_float32
-from yolact.models.layers.initialise import xavier
 from yolact.models.layers.padding import set_padding
 from yolact.models.masks import build_branch
 from yolact.models.masks.mask_branch import Instances, MaskBranch, Truth
 from yolact.models.masks.prototypes import PrototypeBranch
-from yolact.models.necks.fpn import FPN
+from yolact.models.necks import build_neck
 from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead
 from yolact.models.one_stage.heads import build_head
 from yolact.models.one_stage.losses import nan_if_any_nonfinite
@@ -54,19 +53,19 @@ class OneStage(Model):
     """Backbone → neck → dense head and mask branch."""
 
     config: OneStageConfig
-    classifier = "head.classification"
     postprocess_sections = ("nms", "assembly")
 
     def __init__(self, config: OneStageConfig, num_classes: int, pretrained: bool = True) -> None:
         super().__init__()
         self.config, self.image_size, self.num_classes = config, config.image_size, num_classes
         self.backbone = build_backbone(config.backbone, pretrained)
-        self.fpn = FPN(config.fpn, self.backbone.channels)
-        self.branch = build_branch(config.mask_branch, config.fpn.channels, config.image_size, num_classes)
+        self.fpn = build_neck(config, self.backbone.channels)
+        self.branch = build_branch(config.mask_branch, self.fpn.channels, config.image_size, num_classes)
         sizes = self.fpn.level_sizes(self.backbone.level_sizes(config.image_size))
         self.head = build_head(config, num_classes, self.branch.parameters_per_location if self.branch else 0, sizes)
-        self.semantic = build_semantic(config.loss, config.fpn.channels, num_classes) if config.loss.semantic > 0 else None
-        self.fpn.apply(xavier)
+        self.semantic_weight = getattr(config.loss, "semantic", 0)
+        self.semantic = build_semantic(config.loss, self.fpn.channels, num_classes) if self.semantic_weight > 0 else None
+        self.fpn.initialise()
         if self.branch is not None:
             self.branch.initialise()
         self.head.initialise()
@@ -75,10 +74,11 @@ class OneStage(Model):
         if config.padding != "zeros":
             set_padding(self, config.padding)
         layers, outside = (self.branch.class_layers, self.branch.after_suppression) if self.branch is not None else ((), ())
-        self.class_layers = ("head.classification", "semantic", *(f"branch.{name}" for name in layers))
+        own = [f"head.{name}" for name in self.head.class_layers]
+        self.class_layers = (*own, "semantic", *(f"branch.{name}" for name in layers))
+        self.classifier = f"head.{self.head.classifier}"
         self.outside_forward = ("semantic", *(f"branch.{name}" for name in outside))
-        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if config.pixels == "imagenet" else ((0.0,) * 3, (255.0,) * 3)
-        self.register_pixels(mean, std)
+        self.register_pixels(*PIXELS[config.pixels])
         context = (self.branch.section,) if self.branch is not None and self.branch.section else ()
         self.section_names = ("preprocess", "backbone", "fpn", *context, "head", *self.postprocess_sections)
 
@@ -124,8 +124,8 @@ class OneStage(Model):
                 divisor = self.head.weights_sum(counts) if weighted else max(1, counts[self.branch.divisor])
                 terms |= {name: term / divisor for name, term in self._mask_loss(self.branch, raw, assignment).items()}
             if raw.semantic is not None:
-                weight = self.config.loss.semantic
-                terms["semantic"] = form_loss(raw.semantic, assignment) * weight / max(1, counts["images"])
+                divisor = max(1, counts["images"])
+                terms["semantic"] = form_loss(raw.semantic, assignment) * self.semantic_weight / divisor
         return terms
 
     def _mask_loss(self, branch: MaskBranch, raw: Raw, assignment: Assignment) -> dict[str, Tensor]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from yolact.config.model import FCOSConfig, OneStageConfig, YolactConfig
+from yolact.config.model import CenterNetConfig, FCOSConfig, OneStageConfig, YolactConfig, YOLOv3Config
 from yolact.models.one_stage.dense_head import DenseHead
 from yolact.models.one_stage.heads.anchor_head import AnchorHead
+from yolact.models.one_stage.heads.centernet_head import CenterHead
 from yolact.models.one_stage.heads.fcos_head import PointHead
+from yolact.models.one_stage.heads.yolov3_head import YOLOv3Head
 from yolact.ops.anchors import Sizes
 
-HEADS: dict[type[OneStageConfig], type[DenseHead]] = {YolactConfig: AnchorHead, FCOSConfig: PointHead}
+HEADS: dict[type[OneStageConfig], type[DenseHead]] = {
+    YolactConfig: AnchorHead,
+    FCOSConfig: PointHead,
+    YOLOv3Config: YOLOv3Head,
+    CenterNetConfig: CenterHead,
+}
 
 
 def build_head(config: OneStageConfig, num_classes: int, parameters_per_location: int, sizes: Sizes) -> DenseHead:
