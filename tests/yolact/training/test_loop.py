@@ -57,6 +57,40 @@ def test_stopped_anywhere_and_resumed_gives_the_same_bytes(tmp_path, config, sto
     assert again.rows == history.rows and [row["iteration"] for row in again.rows] == [2, 4, 6]
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_adam_resumes_to_the_same_bytes(tmp_path, optimizer):
+    config = CONFIG.replace(optimizer=optimizer)
+    straight, resumed = tiny_model(), tiny_model(seed=99)
+    train(straight, batches, config)
+    halves = []
+    with pytest.raises(Interrupted):
+        train(tiny_model(), batches, config, checkpoint=tmp_path, should_stop=lambda: halves.append(0) or len(halves) == 3)
+    train(resumed, batches, config, checkpoint=tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert weights_file(resumed, tmp_path / "a") == weights_file(straight, tmp_path / "b")
+
+
+def test_adam_is_torchs_and_decays_as_named():
+    one = CONFIG.replace(iterations=1, warmup_iterations=0, milestones=(), lr=0.01, weight_decay=0.1, momentum=0.8)
+    for name, kind in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)):
+        made, expected = tiny_model(FROZEN), tiny_model(FROZEN)
+        train(made, batches, one.replace(optimizer=name))
+        images, targets = next(batches())
+        optimizer = kind(expected.parameters(), lr=0.01, betas=(0.8, 0.999), weight_decay=0.1)
+        sum(expected.train().loss(images, expected.assign(targets)).values()).backward()
+        optimizer.step()
+        for (key, a), b in zip(made.named_parameters(), expected.parameters(), strict=True):
+            if a.requires_grad:  # a first step goes by the sign of the gradient; where that is next to 0, rounding decides
+                assert ((a - b).abs() < 1e-4).float().mean() > 0.98, key
+
+
+def test_the_optimiser_is_left_out_of_plain_data_at_its_default():
+    assert "optimizer" not in TrainingConfig().to_data()
+    adam = TrainingConfig(optimizer="adam")
+    assert adam.to_data()["optimizer"] == "adam" and adam.essence() == {"optimizer": "adam"}
+
+
 def test_killed_between_checkpoints_resumes_from_the_last(tmp_path):
     def dying(start):
         for number, batch in enumerate(batches(start)):
