@@ -16,7 +16,7 @@ from torch import Tensor
 
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import OneStageConfig
-from yolact.config.model.parts import PIXELS
+from yolact.config.model.parts import PIXELS, SemanticFormConfig
 from yolact.models.backbones import build_backbone, freeze_batch_norm
 from yolact.models.base import Counts, Model, to_float32
 from yolact.models.layers.padding import set_padding
@@ -63,8 +63,10 @@ class OneStage(Model):
         self.branch = build_branch(config.mask_branch, self.fpn.channels, config.image_size, num_classes)
         sizes = self.fpn.level_sizes(self.backbone.level_sizes(config.image_size))
         self.head = build_head(config, num_classes, self.branch.parameters_per_location if self.branch else 0, sizes)
-        self.semantic_weight = getattr(config.loss, "semantic", 0)
-        self.semantic = build_semantic(config.loss, self.fpn.channels, num_classes) if self.semantic_weight > 0 else None
+        form = config.loss if isinstance(config.loss, SemanticFormConfig) else None
+        self.semantic_weight = getattr(form, "semantic", 0)
+        self.semantic = build_semantic(form, self.fpn.channels, num_classes) if form and self.semantic_weight > 0 else None
+        self.paints = self.semantic is not None and getattr(form, "semantic_form", "") == "painted"
         self.fpn.initialise()
         if self.branch is not None:
             self.branch.initialise()
@@ -110,8 +112,7 @@ class OneStage(Model):
     def assign(self, targets: Sequence[Target]) -> Assignment:
         assignment = Assignment.of(targets, self.head.assign(targets), self.image_size)
         assignment.counts.update(self.head.counts(assignment))
-        painted = self.semantic is not None and self.config.loss.semantic_form == "painted"
-        return replace(assignment, painted=paint(targets)) if painted else assignment
+        return replace(assignment, painted=paint(targets)) if self.paints else assignment
 
     def criterion(self, raw: Raw, assignment: Assignment, counts: Counts | None = None) -> dict[str, Tensor]:
         """Terms of the head, of the mask branch and, in training mode, `semantic`."""
