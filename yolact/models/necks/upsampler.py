@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from yolact.config.model.centernet import UpsamplerConfig
+from yolact.errors import UserError
 from yolact.models.necks.neck import Neck
 from yolact.ops.anchors import Sizes
 
@@ -26,9 +27,7 @@ class Upsampler(Neck):
         for channels, width in pairwise((in_channels[-1], *config.widths)):
             conv: nn.Module = nn.Conv2d(channels, width, 3, padding=1)
             if config.deformable:
-                from yolact.models.backbones.deformable import DeformableConv2d
-
-                conv = DeformableConv2d(conv, modulated=True)
+                raise UserError("model.neck.deformable: deformable convolutions are not there yet; set it to false")
             layers += [conv]
             layers += [nn.BatchNorm2d(width), nn.ReLU()]
             layers += [nn.ConvTranspose2d(width, width, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
