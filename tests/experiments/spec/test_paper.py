@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ SPECS = ("main", "nms", "prototypes", "mask_methods", "sbd", "boxes", "activatio
          "backbones", "image_size", "quirks")  # fmt: skip
 
 
+@cache
 def plan_of(spec, scale):
     loaded, size = load_spec(spec), load_scale(scale)
     data = DataInfo(data_of(loaded.at(size)), "0" * 16, ("train", "val"))
