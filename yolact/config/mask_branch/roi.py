@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from yolact.config.base import Config
-from yolact.config.fields import Fraction, Positive, ScalesWith, Side
+from yolact.config.fields import Fraction, Positive, Side
 
 
 class MaskIoUConfig(Config):
@@ -47,7 +47,7 @@ class RoIMaskConfig(Config):
     (CenterMask eq. 2)."""
     highest_level: Annotated[int, Field(ge=3, le=7)] = 5
     """Regions are pooled from P3 to this level."""
-    canonical_size: Annotated[Side, ScalesWith("image_size")] = 224
+    canonical_size: Side = 224
     """Side in input pixels of the region that comes from `canonical_level`. Read by the rule "area" only."""
     canonical_level: int = 4
     """See `canonical_size`."""
