@@ -7,9 +7,11 @@ from torch.nn import functional as F
 from tests.support.networks import SIZE, TINY, TINY_POINTS, predict, random_batch, target, tiny_model
 from yolact.config import EngineConfig, InferenceConfig, MaskIoUConfig, RoIMaskConfig
 from yolact.config.base import ConfigError
+from yolact.config.presets import preset
 from yolact.inference.engines.network_graph import NetworkGraph
 from yolact.inference.export import ExportError, export_model
 from yolact.models.base import total_counts
+from yolact.models.build import build_model
 from yolact.models.masks import build_branch
 from yolact.models.masks.mask_branch import Instances, Truth
 from yolact.models.masks.roi import MaskHead, SpatialAttention
@@ -49,6 +51,21 @@ def test_numbers_of_parameters(config, channels, parameters, tensors):
     assert sum(value.numel() for value in head.parameters()) == parameters
     assert len(head.state_dict()) == tensors
     assert head(torch.zeros(2, channels, 14, 14, device="meta")).shape == (2, 80, 28, 28)
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone", "head", "masks", "iou"),
+    [
+        ("centermask_vovnet39", 25_184_128, 4_920_666, 2_643_298, 16_340_304),  # C4, F58, C23, C24
+        ("centermask_lite_vovnet39", 25_184_128, 689_370, 371_170, 7_851_472),
+        ("centermask_lite_vovnet19", 10_180_416, 689_370, 371_170, 7_851_472),
+    ],
+)
+def test_published_numbers_of_parameters(name, backbone, head, masks, iou):
+    with torch.device("meta"):
+        model = build_model(preset(name).model, 80, pretrained=False)
+    parts = (model.backbone, model.head, model.branch.head, model.branch.iou)
+    assert [sum(value.numel() for value in part.parameters()) for part in parts] == [backbone, head, masks, iou]
 
 
 def test_initial_weights():  # C8
