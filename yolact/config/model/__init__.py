@@ -16,7 +16,7 @@ from yolact.config.model.centernet import CenterNetConfig
 from yolact.config.model.custom import CustomModelConfig
 from yolact.config.model.fcos import FCOSConfig
 from yolact.config.model.panet import PANetConfig
-from yolact.config.model.two_stage import FasterRCNNConfig, MaskRCNNConfig, TwoStageConfig
+from yolact.config.model.two_stage import FasterRCNNConfig, MaskRCNNConfig, MSRCNNConfig, TwoStageConfig
 from yolact.config.model.yolact import YolactConfig
 from yolact.config.model.yolov3 import YOLOv3Config
 
@@ -26,6 +26,7 @@ __all__ = [
     "CustomModelConfig",
     "FCOSConfig",
     "FasterRCNNConfig",
+    "MSRCNNConfig",
     "MaskRCNNConfig",
     "ModelConfig",
     "OneStageConfig",
@@ -46,6 +47,7 @@ ModelConfig = Annotated[
     | Annotated[YOLOv3Config, Tag("yolov3")]
     | Annotated[CenterNetConfig, Tag("centernet")]
     | Annotated[MaskRCNNConfig, Tag("mask_rcnn")]
+    | Annotated[MSRCNNConfig, Tag("ms_rcnn")]
     | Annotated[PANetConfig, Tag("panet")]
     | Annotated[CustomModelConfig, Tag(CUSTOM)],
     Discriminator(kind_of),

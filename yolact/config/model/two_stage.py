@@ -53,3 +53,14 @@ class MaskRCNNConfig(RCNNConfig):
     """torchvision's Mask R-CNN, the two-stage comparison (`yolact/models/two_stage/mask_rcnn.py`)."""
 
     kind: Literal["mask_rcnn"] = "mask_rcnn"
+
+
+class MSRCNNConfig(RCNNConfig):
+    """Mask Scoring R-CNN: a head predicts how well each mask fits its object (`yolact/models/two_stage/ms_rcnn.py`).
+
+    The head is as wide as pyramid and box head: `channels` and `representation`.
+    """
+
+    kind: Literal["ms_rcnn"] = "ms_rcnn"
+    mask_iou: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the term that trains this head."""

@@ -1,14 +1,15 @@
 """Two-stage detectors.
 
-Sources: pytorch/vision `references/detection/README.md` (Faster R-CNN); ShuLiu1993/PANet
-`configs/panet/e2e_panet_R-50-FPN_2x_mask.yaml`. Both keep the image's shape and resize its short side, to 800 pixels or, for
-PANet, to one of six lengths from 400 to 1200; here inputs are squares of 800.
+Sources: pytorch/vision `references/detection/README.md` (Faster R-CNN); zjhuang22/maskscoring_rcnn
+`configs/e2e_ms_rcnn_R_50_FPN_1x.yaml`; ShuLiu1993/PANet `configs/panet/e2e_panet_R-50-FPN_2x_mask.yaml`. They keep the image's
+shape and resize its short side, to 800 pixels or, for PANet, to one of six lengths from 400 to 1200; here inputs are squares
+of 800.
 """
 
 from __future__ import annotations
 
 from yolact.config.inference import InferenceConfig
-from yolact.config.model import FasterRCNNConfig, MaskRCNNConfig, ModelConfig, PANetConfig
+from yolact.config.model import FasterRCNNConfig, MaskRCNNConfig, ModelConfig, MSRCNNConfig, PANetConfig
 from yolact.config.model.parts import BackboneConfig
 from yolact.config.presets.preset import COCO_CLASSES, Preset
 from yolact.config.training import AugmentationConfig, TrainingConfig
@@ -25,7 +26,7 @@ _SHORT = TrainingConfig(
     milestones=(2 / 3, 8 / 9),
     augmentation=AugmentationConfig(photometric=False, expand=False, crop=False),
 )
-_R50 = BackboneConfig(name="resnet50", freeze_bn=True)
+_R50, _R101 = (BackboneConfig(name=name, freeze_bn=True) for name in ("resnet50", "resnet101"))
 
 
 def _coco(name: str, summary: str, model: ModelConfig, training: TrainingConfig) -> Preset:
@@ -40,6 +41,18 @@ PRESETS = (
         FasterRCNNConfig(image_size=800, backbone=_R50),
         # 26 epochs of 7330 iterations
         _SHORT.replace(iterations=190_580, warmup_iterations=1000, warmup_lr=0.02 / 1000, milestones=(16 / 26, 22 / 26)),
+    ),
+    _coco(
+        "ms_rcnn_resnet50",
+        "Mask Scoring R-CNN, ResNet-50, 800 x 800, 1x",
+        MSRCNNConfig(image_size=800, backbone=_R50),
+        _SHORT,
+    ),
+    _coco(
+        "ms_rcnn_resnet101",
+        "Mask Scoring R-CNN, ResNet-101, 800 x 800, 1x",
+        MSRCNNConfig(image_size=800, backbone=_R101),
+        _SHORT,
     ),
     _coco(
         "panet_resnet50",
