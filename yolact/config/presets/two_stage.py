@@ -1,9 +1,9 @@
 """Two-stage detectors.
 
-Sources: pytorch/vision `references/detection/README.md` (Faster R-CNN); zjhuang22/maskscoring_rcnn
-`configs/e2e_ms_rcnn_R_50_FPN_1x.yaml`; ShuLiu1993/PANet `configs/panet/e2e_panet_R-50-FPN_2x_mask.yaml`. They keep the image's
-shape and resize its short side, to 800 pixels or, for PANet, to one of six lengths from 400 to 1200; here inputs are squares
-of 800.
+Sources: pytorch/vision `references/detection/README.md` (Faster R-CNN); arXiv 1703.06870 section 3.1 (Mask R-CNN);
+zjhuang22/maskscoring_rcnn `configs/e2e_ms_rcnn_R_50_FPN_1x.yaml`; ShuLiu1993/PANet
+`configs/panet/e2e_panet_R-50-FPN_2x_mask.yaml`. They keep the image's shape and resize its short side, to 800 pixels or, for
+PANet, to one of six lengths from 400 to 1200; here inputs are squares of 800.
 """
 
 from __future__ import annotations
@@ -41,6 +41,12 @@ PRESETS = (
         FasterRCNNConfig(image_size=800, backbone=_R50),
         # 26 epochs of 7330 iterations
         _SHORT.replace(iterations=190_580, warmup_iterations=1000, warmup_lr=0.02 / 1000, milestones=(16 / 26, 22 / 26)),
+    ),
+    _coco(
+        "mask_rcnn_resnet101",
+        "Mask R-CNN as its paper trains it, ResNet-101, 800 x 800",
+        MaskRCNNConfig(image_size=800, backbone=_R101),
+        _SHORT.replace(iterations=160_000, milestones=(0.75,)),
     ),
     _coco(
         "ms_rcnn_resnet50",
