@@ -98,6 +98,15 @@ def test_sides_fit_without_resizing(sides):  # 2
     assert [level.shape for level in PathAggregation(4, 3, None)(given)] == [level.shape for level in given]
 
 
+def test_a_backbone_whose_levels_round_down_is_refused_at_some_sizes():  # VoVNet makes 69, 34, 17 cells of 550 pixels
+    vovnet = TINY.replace(image_size=550, backbone=BackboneConfig(name="vovnet_tiny", weights=None))
+    with torch.device("meta"), pytest.raises(ConfigError, match="choose an image_size that 32 divides"):
+        build_model(vovnet, num_classes=3)
+    for fits in ({"bottom_up": False}, {"image_size": 544}):
+        with torch.device("meta"):
+            build_model(vovnet.replace(**fits), num_classes=3)
+
+
 def test_levels_above_are_pooled_from_the_aggregated_ones():  # 1
     model = tiny_model(TINY).eval()
     found = model(random_batch(0)[0]).levels

@@ -5,8 +5,11 @@ Levels are P3..P5, where the paper's are P2..P5. Source: arXiv 1803.01534; ShuLi
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torchvision.models.detection.roi_heads import RoIHeads
 
+from yolact.config.base import ConfigError
 from yolact.config.model import PANetConfig
 from yolact.models.necks.path_aggregation import PathAggregation
 from yolact.models.two_stage.faster_rcnn import BOX_POOL, region_heads
@@ -30,7 +33,17 @@ class PANet(MaskRCNN):
     def build_pyramid(self, pretrained: bool) -> Pyramid:
         config, norm = self.config, group_norm(self.config.groups)
         path = PathAggregation(config.channels, len(BACKBONE_LEVELS), norm) if config.bottom_up else None
-        return Pyramid(config, pretrained, norm, path)
+        pyramid = Pyramid(config, pretrained, norm, path)
+        sizes = pyramid.body.level_sizes(config.image_size)
+        if config.bottom_up and any(
+            coarse != ((rows + 1) // 2, (columns + 1) // 2) for (rows, columns), coarse in pairwise(sizes)
+        ):
+            raise ConfigError(
+                f"bottom_up needs levels of half the side, rounded up, but {config.backbone.name} makes {sizes} cells of "
+                f"{config.image_size} pixels: choose an image_size that 32 divides, or another backbone",
+                "image_size",
+            )
+        return pyramid
 
     def build_heads(self) -> RoIHeads:
         config, norm = self.config, group_norm(self.config.groups)

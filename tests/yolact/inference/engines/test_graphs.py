@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from torchvision.ops import DeformConv2d
 
 from tests.support.networks import SIZE, TINY, TINY_FC_MASK, TINY_POINTS, tiny_model
-from yolact.config import BackboneConfig, CustomModelConfig, InferenceConfig, MaskRCNNConfig, PrototypeConfig
+from yolact.config import BackboneConfig, CustomModelConfig, InferenceConfig, MaskRCNNConfig, PANetConfig, PrototypeConfig
 from yolact.inference.engines.assembly import AssemblyGraph, masks_by_box
 from yolact.inference.engines.engine import EngineError
 from yolact.inference.engines.network_graph import NetworkGraph, RawForm
@@ -139,6 +139,7 @@ def test_masks_are_the_references(seed, n, h, w, height, width, crop):
 
 
 MASK_RCNN = MaskRCNNConfig(image_size=SIZE, backbone=BackboneConfig(name="resnet_tiny", weights=None, width=4))
+PANET = PANetConfig(image_size=SIZE, backbone=MASK_RCNN.backbone, channels=16, representation=16, groups=2)
 OWN = CustomModelConfig(kind=f"{__name__}:OwnModel", image_size=SIZE)
 
 
@@ -190,7 +191,7 @@ def assert_near(outputs, raw, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("config", [MASK_RCNN, OWN, TINY_POINTS], ids=["mask_rcnn", "import path", "points"])
+@pytest.mark.parametrize("config", [MASK_RCNN, PANET, OWN, TINY_POINTS], ids=["mask_rcnn", "panet", "import path", "points"])
 def test_any_model_has_a_graph_without_the_weights_of_other_steps(config, dtype):
     model = lively(build_model(config, 3))
     images = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2)) * 255
