@@ -37,12 +37,14 @@ from yolact.config.model import (
     ModelConfig,
     MSRCNNConfig,
     PANetConfig,
+    RetinaNetConfig,
     YolactConfig,
     YOLOv3Config,
 )
 from yolact.config.model.centernet import CenterHeadConfig, CenterLossConfig, CenterMatchingConfig, UpsamplerConfig
 from yolact.config.model.fcos import PointHeadConfig, PointLossConfig, PointMatchingConfig
 from yolact.config.model.parts import BackboneConfig, FPNConfig
+from yolact.config.model.retinanet import BestMatchConfig, OctaveAnchorConfig, RetinaNetLossConfig, TowerHeadConfig
 from yolact.config.model.yolact import AnchorConfig, HeadConfig, LossConfig, MatchingConfig
 from yolact.config.model.yolov3 import YOLOv3LossConfig, YOLOv3MatchingConfig, YOLOv3NeckConfig
 from yolact.config.training import AugmentationConfig, TrainingConfig
@@ -51,6 +53,7 @@ __all__ = [
     "AnchorConfig",
     "AugmentationConfig",
     "BackboneConfig",
+    "BestMatchConfig",
     "BlendMaskConfig",
     "CenterHeadConfig",
     "CenterLossConfig",
@@ -80,6 +83,7 @@ __all__ = [
     "NoIntervention",
     "NoMaskConfig",
     "NoiseConfig",
+    "OctaveAnchorConfig",
     "OracleConfig",
     "PANetConfig",
     "PaddingConfig",
@@ -88,8 +92,11 @@ __all__ = [
     "PointMatchingConfig",
     "ProjectConfig",
     "PrototypeConfig",
+    "RetinaNetConfig",
+    "RetinaNetLossConfig",
     "RoIMaskConfig",
     "SpeedConfig",
+    "TowerHeadConfig",
     "TrainingConfig",
     "UpsamplerConfig",
     "YOLOv3Config",

@@ -25,6 +25,10 @@ class InferenceConfig(Config):
     """Also drop each class score not above `score_threshold` after Fast NMS. Off in the official code (+0.2 mAP)."""
     pre_nms_top_k: Annotated[Positive, AfterNetwork()] = 200
     """Fast NMS looks at this many best boxes per class; cross-class NMS at this many in all."""
+    # left out of plain data at its default, so that what describes older inference keeps its bytes
+    level_top_k: Annotated[Positive | None, AfterNetwork()] = Field(default=None, exclude_if=lambda value: value is None)
+    """Greedy NMS looks at this many best pairs of a location and a class on each pyramid level; null at all above
+    `score_threshold`. RetinaNet and FCOS: 1000."""
     max_detections: Annotated[Positive, AfterNetwork()] = 100
     """Detections kept per image after suppression."""
     cap_cross_class: Annotated[bool, AfterNetwork()] = False

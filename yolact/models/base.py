@@ -93,6 +93,16 @@ class Model(nn.Module):
         """`criterion` of `forward`."""
         return self.criterion(self(images), assignment, counts)
 
+    def observed(self) -> list[float]:
+        """Sums over what the loss has seen in training mode since the last call, for models that keep statistics of it.
+
+        The trainer adds them up over the micro-batches and processes of a step, so that splitting a batch changes nothing.
+        """
+        return []
+
+    def update(self, sums: Sequence[float]) -> None:
+        """Take in those sums over the whole batch, once per step whose loss is finite."""
+
     @property
     def device(self) -> torch.device:
         """Device of the weights."""

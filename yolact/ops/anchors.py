@@ -1,6 +1,7 @@
 """Locations of a dense head at the cells of every pyramid level: anchors (prior boxes), or points.
 
-Source: reference `yolact.py` make_priors; paper section 4. FCOS (Tian et al., ICCV 2019) for points.
+Source: reference `yolact.py` make_priors; paper section 4. FCOS (Tian et al., ICCV 2019) for points; torchvision
+`models/detection/anchor_utils.py` for RetinaNet's.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from yolact.config.model.retinanet import OctaveAnchorConfig
 from yolact.config.model.yolact import AnchorConfig
 
 Sizes = list[tuple[int, int]]
@@ -29,11 +31,43 @@ def make_points(image_size: int, level_sizes: Sizes, finest_stride: int = 8) -> 
         row by row. If strides do not divide the side, the last points may lie beyond it.
     """
     levels = []
-    for level, (rows, columns) in enumerate(level_sizes):
+    for level, size in enumerate(level_sizes):
         stride = finest_stride * 2**level
-        y, x = (torch.arange(count, dtype=torch.float64) * stride + stride // 2 for count in (rows, columns))
-        points = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1).reshape(-1, 2)
+        points = _grid(size, stride, stride // 2)
         levels.append(torch.cat([points, torch.full_like(points, stride)], dim=1))
+    return (torch.cat(levels) / image_size).float()
+
+
+def _grid(size: tuple[int, int], stride: float, first: float) -> Tensor:
+    """(cells, 2) float64 x, y of the cells of a level, row by row, the first at `first`."""
+    y, x = (torch.arange(count, dtype=torch.float64) * stride + first for count in size)
+    return torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1).reshape(-1, 2)
+
+
+def make_octave_anchors(config: OctaveAnchorConfig, image_size: int, level_sizes: Sizes, finest_stride: int = 8) -> Tensor:
+    """RetinaNet's anchors of a square input, from P3 upwards.
+
+    Args:
+        config: sizes per level in input pixels, aspect ratios (height / width), quirks.
+        image_size: side of the input in pixels.
+        level_sizes: (rows, columns) of each level's feature map.
+        finest_stride: of the first level, in input pixels; each further one doubles it.
+
+    Returns:
+        (P, 4) float32 cxcywh as fractions of the input's side, not clipped to it. Within a level cells come row by row;
+        within a cell ratios run before sizes, so that the size changes fastest.
+    """
+    levels = []
+    for level, (smallest, size) in enumerate(zip(config.sizes, level_sizes, strict=True)):
+        sides = torch.tensor([smallest * 2 ** (step / config.per_octave) for step in range(config.per_octave)])
+        tall = torch.tensor(config.aspect_ratios).sqrt()[:, None]  # float32, as torchvision rounds the corners of
+        sides = sides.floor() if config.whole_pixels else sides
+        half = torch.stack([(1 / tall * sides).flatten(), (tall * sides).flatten()], dim=1) / 2  # (a, 2)
+        half = half.round() if config.whole_pixels else half
+        stride = finest_stride * 2**level
+        centres = _grid(size, stride, config.place * stride)
+        shapes = (2 * half.double()).expand(len(centres), -1, -1)
+        levels.append(torch.cat([centres[:, None].expand_as(shapes), shapes], dim=2).flatten(0, 1))
     return (torch.cat(levels) / image_size).float()
 
 

@@ -25,17 +25,25 @@ def intersection(a: Tensor, b: Tensor) -> Tensor:
     return sides[..., 0] * sides[..., 1]
 
 
-def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
+def encode(boxes: Tensor, anchors: Tensor, variances: tuple[float, float] = VARIANCES) -> Tensor:
     """Regression targets of xyxy `boxes` (n, 4) against cxcywh `anchors` (n, 4): (n, 4) of (tx, ty, tw, th)."""
     target = box_convert(boxes, "xyxy", "cxcywh")
-    offset = (target[..., :2] - anchors[..., :2]) / (VARIANCES[0] * anchors[..., 2:])
-    size = torch.log(target[..., 2:] / anchors[..., 2:]) / VARIANCES[1]
+    offset = (target[..., :2] - anchors[..., :2]) / (variances[0] * anchors[..., 2:])
+    size = torch.log(target[..., 2:] / anchors[..., 2:]) / variances[1]
     return torch.cat([offset, size], dim=-1)
 
 
-def decode(offsets: Tensor, anchors: Tensor) -> Tensor:
-    """Inverse of `encode`: offsets (..., n, 4) and cxcywh anchors (n, 4) to xyxy boxes (..., n, 4), not clipped."""
-    center = anchors[..., :2] + VARIANCES[0] * offsets[..., :2] * anchors[..., 2:]
-    size = anchors[..., 2:] * torch.exp(VARIANCES[1] * offsets[..., 2:])
+def decode(
+    offsets: Tensor, anchors: Tensor, variances: tuple[float, float] = VARIANCES, most_growth: float | None = None
+) -> Tensor:
+    """Inverse of `encode`: offsets (..., n, 4) and cxcywh anchors (n, 4) to xyxy boxes (..., n, 4), not clipped.
+
+    Args:
+        most_growth: the largest natural logarithm of a side against its anchor's; None has no limit.
+    """
+    center = anchors[..., :2] + variances[0] * offsets[..., :2] * anchors[..., 2:]
+    growth = variances[1] * offsets[..., 2:]
+    growth = growth if most_growth is None else growth.clamp(max=most_growth)
+    size = anchors[..., 2:] * torch.exp(growth)
     corner = center - size / 2
     return torch.cat([corner, corner + size], dim=-1)

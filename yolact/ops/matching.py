@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import box_area, box_convert, box_iou
 
+from yolact.config.model.retinanet import BestMatchConfig
 from yolact.config.model.yolact import MatchingConfig
 from yolact.ops.boxes import intersection
 
@@ -62,12 +63,43 @@ def match_batch(
     else:
         classes = torch.full((len(boxes), len(anchors)), BACKGROUND, dtype=torch.int64, device=anchors.device)
         objects = torch.zeros_like(classes)
-    if config.crowd_iou < 1:
-        for own, regions in zip(classes, crowds, strict=True):
-            if len(regions):
-                covered = (intersection(corners, regions) / box_area(corners)[:, None]).amax(dim=1)
-                own[(own <= BACKGROUND) & (covered > config.crowd_iou)] = NEUTRAL
+    for own, regions in zip(classes, crowds, strict=True):
+        _ignore_crowds(own, regions, corners, config)
     return [Matches(*each) for each in zip(classes, objects, strict=True)]
+
+
+def match_with_best(boxes: Tensor, labels: Tensor, crowds: Tensor, corners: Tensor, config: BestMatchConfig) -> Matches:
+    """Match the anchors of one image to objects by IoU; every object's best anchors are positive too, if configured.
+
+    Args:
+        boxes: (n, 4) xyxy of the objects.
+        labels: (n,) int64 in [0, C).
+        crowds: (m, 4) xyxy of crowd regions.
+        corners: (P, 4) xyxy of the anchors, in the unit of the boxes.
+        config: thresholds. Source: torchvision `models/detection/_utils.py` Matcher; RetinaMask `modeling/matcher.py`.
+    """
+    if not len(boxes):
+        classes = torch.full((len(corners),), BACKGROUND, dtype=torch.int64, device=corners.device)
+        objects = torch.zeros_like(classes)
+    else:
+        overlap = box_iou(boxes, corners)  # (n, P)
+        best, objects = overlap.max(dim=0)
+        chosen = best >= config.positive_iou
+        if config.best_match_iou is not None:
+            most = overlap.amax(dim=1, keepdim=True)
+            counts = (most > 0) & (most >= config.best_match_iou)
+            chosen = chosen | ((overlap == most) & counts).any(dim=0)
+        missed = torch.where(best < config.negative_iou, BACKGROUND, NEUTRAL)
+        classes = torch.where(chosen, labels[objects] + 1, missed)
+    _ignore_crowds(classes, crowds, corners, config)
+    return Matches(classes, objects)
+
+
+def _ignore_crowds(classes: Tensor, crowds: Tensor, corners: Tensor, config: MatchingConfig) -> None:
+    """Make the anchors (P, 4) of one image that lie in crowds (m, 4), and are not positive, neutral in `classes` (P,)."""
+    if config.crowd_iou < 1 and len(crowds):
+        covered = (intersection(corners, crowds) / box_area(corners)[:, None]).amax(dim=1)
+        classes[(classes <= BACKGROUND) & (covered > config.crowd_iou)] = NEUTRAL
 
 
 def _by_overlap(

@@ -10,6 +10,8 @@ Source: paper section 3.5 (Fast NMS); reference `layers/functions/detection.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -41,7 +43,7 @@ class Kept(NamedTuple):
         return Kept(self.anchors[:count], self.labels[:count], self.scores[:count])
 
 
-def suppress(boxes: Tensor, scores: Tensor, config: InferenceConfig, image_size: int = 1) -> Kept:
+def suppress(boxes: Tensor, scores: Tensor, config: InferenceConfig, image_size: int = 1, levels: Sequence[int] = ()) -> Kept:
     """Apply the suppression that `config.suppression` names; the present survivors.
 
     Args:
@@ -49,13 +51,14 @@ def suppress(boxes: Tensor, scores: Tensor, config: InferenceConfig, image_size:
         scores: (P, C) float32 foreground probabilities.
         config: thresholds and caps.
         image_size: side of the input in pixels; only `traditional` depends on it.
+        levels: how many of the P anchors are on each pyramid level, in their order; read with `level_top_k` only.
     """
     passed = scores.amax(dim=1) > config.score_threshold
     if config.suppression in STATIC:
         return STATIC[config.suppression](boxes, scores, passed, config).present()
     if config.suppression == "standard":
-        return standard_nms(boxes, scores, config)
-    return traditional_nms(boxes, scores, config, image_size)
+        return standard_nms(boxes, scores, config, levels)
+    return traditional_nms(boxes, scores, config, image_size, levels)
 
 
 def fast_nms(boxes: Tensor, scores: Tensor, passed: Tensor, config: InferenceConfig) -> Kept:
@@ -96,26 +99,38 @@ STATIC = {"fast": fast_nms, "cross_class": cross_class_nms, "none": no_nms}
 """The methods whose shapes don't depend on the data."""
 
 
-def standard_nms(boxes: Tensor, scores: Tensor, config: InferenceConfig) -> Kept:
+def standard_nms(boxes: Tensor, scores: Tensor, config: InferenceConfig, levels: Sequence[int] = ()) -> Kept:
     """Greedy NMS per class (torchvision's): a box goes when a better box *that stays* overlaps it by more than `nms_iou`."""
-    return _greedy(boxes, scores, config, config.nms_iou)
+    return _greedy(boxes, scores, config, config.nms_iou, levels)
 
 
-def traditional_nms(boxes: Tensor, scores: Tensor, config: InferenceConfig, image_size: int) -> Kept:
+def traditional_nms(
+    boxes: Tensor, scores: Tensor, config: InferenceConfig, image_size: int, levels: Sequence[int] = ()
+) -> Kept:
     """The official code's greedy NMS: sides counted in pixels plus one, and an overlap of exactly `nms_iou` removes."""
     pixels = boxes * image_size
     plus_one = torch.cat([pixels[:, :2], pixels[:, 2:] + 1], dim=1)
     just_below = torch.nextafter(torch.tensor(config.nms_iou), torch.tensor(0.0)).item()
-    return _greedy(plus_one, scores, config, just_below)
+    return _greedy(plus_one, scores, config, just_below, levels)
 
 
-def _greedy(boxes: Tensor, scores: Tensor, config: InferenceConfig, threshold: float) -> Kept:
+def _greedy(boxes: Tensor, scores: Tensor, config: InferenceConfig, threshold: float, levels: Sequence[int]) -> Kept:
     label, anchor = torch.nonzero(scores.t() > config.score_threshold, as_tuple=True)
     score = scores[anchor, label]
+    if config.level_top_k is not None:
+        leading = _best_of_levels(score, anchor, levels, config.level_top_k)
+        label, anchor, score = label[leading], anchor[leading], score[leading]
     # batched_nms moves each class to a place of its own: exact in float64, apart where no coordinate is negative
     apart = boxes.double() - boxes.amin()
     stays = batched_nms(apart[anchor], score.double(), label, threshold)[: config.max_detections]
     return Kept(anchor[stays], label[stays], score[stays])
+
+
+def _best_of_levels(scores: Tensor, anchors: Tensor, levels: Sequence[int], count: int) -> Tensor:
+    """Indices, ascending, of the `count` best candidates of each level among scores (m,) at anchors (m,)."""
+    level = torch.bucketize(anchors, torch.tensor(list(accumulate(levels)), device=anchors.device), right=True)
+    own = [(level == index).nonzero()[:, 0] for index in range(len(levels))]
+    return torch.cat([each[best(scores[each][None], count)[1][0]] for each in own]).sort().values
 
 
 def best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -93,9 +93,8 @@ def train(
         log: receives events ({"event": "step", ...} and {"event": "warning", ...}).
         should_stop: asked after every step; where one process of a group is told to, all stop after the same step.
         group: the processes that train together (`yolact.training.distributed.joined`); None for this one alone. All return
-        the same
-            history and end with the same weights, running averages of a trained batch norm excepted: those of rank 0 count,
-            which alone saves.
+            the same history and end with the same weights, running averages of a trained batch norm excepted: those of rank 0
+            count, which alone saves.
 
     Raises:
         Interrupted: `should_stop` said so; the state is saved.
@@ -183,13 +182,14 @@ class _Loop:
             terms = {name: terms[name] + value.detach() if terms else value.detach() for name, value in part.items()}
         feed.look_ahead()
         self.breakdown.mark("loader")
-        sums = self.group.sum(torch.stack(list(terms.values())).tolist())  # synchronises with the device
-        values = dict(zip(terms, sums, strict=True))
+        sums = self.group.sum([*torch.stack(list(terms.values())).tolist(), *self.model.observed()])  # synchronises
+        values = dict(zip(terms, sums, strict=False))
         self.breakdown.mark("backward")
         if all(math.isfinite(value) for value in values.values()):
             self._clip()
             self.scaler.step(self.optimizer)
             self.scaler.update()
+            self.model.update(sums[len(terms) :])
             self.history.add(values)
             self.not_finite = 0
         else:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.support.networks import predict
-from yolact.config import FasterRCNNConfig, InferenceConfig, NoMaskConfig
+from yolact.config import FasterRCNNConfig, NoMaskConfig
 from yolact.config.base import ConfigError
 from yolact.config.presets import PRESETS, preset
 from yolact.models.build import build_model
@@ -54,7 +54,7 @@ def test_a_full_size_step_and_an_inference(name):
         assert found.masks is None
     else:
         assert found.masks is not None and found.masks.shape == (len(found), 480, 640)
-    assert len(found) <= InferenceConfig().max_detections
+    assert len(found) <= chosen.inference.max_detections
     assert torch.isfinite(found.boxes).all() and torch.isfinite(found.scores).all()
 
 

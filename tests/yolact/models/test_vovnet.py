@@ -122,8 +122,15 @@ def test_sizes_are_those_of_the_maps(side):  # 38
         maps = network(torch.zeros(1, 3, side, side))
     assert network.level_sizes(side) == [tuple(each.shape[-2:]) for each in maps]
     assert [each.shape[1] for each in maps] == [64, 96, 128]  # 12: the toy version
-    if side == 550:
-        assert network.level_sizes(side) == [(69, 69), (34, 34), (17, 17)]
+    network.include_c2()
+    with torch.device("meta"):
+        maps = network(torch.zeros(1, 3, side, side))
+    assert network.level_sizes(side) == [tuple(each.shape[-2:]) for each in maps]
+    assert network.channels == tuple(each.shape[1] for each in maps)
+
+
+def test_published_sizes():  # 38
+    assert VoVNet(tiny_body(4)).level_sizes(550) == [(69, 69), (34, 34), (17, 17)]
 
 
 @pytest.mark.parametrize(("config", "per_cell"), [(YolactConfig, 3), (FCOSConfig, 1)], ids=["anchors", "points"])

@@ -16,6 +16,7 @@ from yolact.config.model.centernet import CenterNetConfig
 from yolact.config.model.custom import CustomModelConfig
 from yolact.config.model.fcos import FCOSConfig
 from yolact.config.model.panet import PANetConfig
+from yolact.config.model.retinanet import RetinaNetConfig
 from yolact.config.model.two_stage import FasterRCNNConfig, MaskRCNNConfig, MSRCNNConfig, TwoStageConfig
 from yolact.config.model.yolact import YolactConfig
 from yolact.config.model.yolov3 import YOLOv3Config
@@ -31,13 +32,14 @@ __all__ = [
     "ModelConfig",
     "OneStageConfig",
     "PANetConfig",
+    "RetinaNetConfig",
     "TwoStageConfig",
     "YOLOv3Config",
     "YolactConfig",
     "model_class",
 ]
 
-OneStageConfig = YolactConfig | FCOSConfig | YOLOv3Config | CenterNetConfig
+OneStageConfig = YolactConfig | FCOSConfig | RetinaNetConfig | YOLOv3Config | CenterNetConfig
 """The one-stage detectors."""
 
 ModelConfig = Annotated[
@@ -46,6 +48,7 @@ ModelConfig = Annotated[
     | Annotated[FasterRCNNConfig, Tag("faster_rcnn")]
     | Annotated[YOLOv3Config, Tag("yolov3")]
     | Annotated[CenterNetConfig, Tag("centernet")]
+    | Annotated[RetinaNetConfig, Tag("retinanet")]
     | Annotated[MaskRCNNConfig, Tag("mask_rcnn")]
     | Annotated[MSRCNNConfig, Tag("ms_rcnn")]
     | Annotated[PANetConfig, Tag("panet")]

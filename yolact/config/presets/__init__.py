@@ -6,7 +6,7 @@ A preset is what it takes to train and run one published model: `model`, `traini
 from __future__ import annotations
 
 from yolact.config.base import ConfigError, nearest
-from yolact.config.presets import adelaidet, boxes, centermask, two_stage, yolact
+from yolact.config.presets import adelaidet, boxes, centermask, single_shot, two_stage, yolact
 from yolact.config.presets.preset import COCO_CLASSES, PASCAL_CLASSES, Preset
 
 __all__ = ["COCO_CLASSES", "PASCAL_CLASSES", "PRESETS", "Preset", "preset"]
@@ -16,6 +16,7 @@ _FAMILIES = (
     adelaidet,
     boxes,
     centermask,
+    single_shot,
     two_stage,
 )
 PRESETS: dict[str, Preset] = {each.name: each for family in _FAMILIES for each in family.PRESETS}

@@ -111,6 +111,12 @@ class DenseHead(nn.Module):
         with torch.device("cpu" if device.type == "meta" else device):
             self.register_buffer("locations", make(), persistent=False)
 
+    @property
+    def level_counts(self) -> list[int]:
+        """Locations on each level."""
+        cells = [rows * columns for rows, columns in self.level_sizes]
+        return [len(self.locations) // sum(cells) * each for each in cells]
+
     def decoding(self) -> Any:
         """What `decode` and `scores` depend on besides their arguments: equal values mean equal functions."""
         return self.config.essence()
@@ -149,6 +155,13 @@ class DenseHead(nn.Module):
     def weights_sum(self, counts: Counts) -> float:
         """The sum of `weights` over all images that were counted, which divides such losses; above 0."""
         return max(1, counts["positives"])
+
+    def observed(self) -> list[float]:
+        """See `yolact.models.base.Model.observed`."""
+        return []
+
+    def update(self, sums: Sequence[float]) -> None:
+        """See `yolact.models.base.Model.update`."""
 
     def loss(self, dense: Dense, assignment: Assignment, counts: Counts) -> dict[str, Tensor]:
         """Weighted terms, float32 scalars, finite also if no location of the batch is positive."""

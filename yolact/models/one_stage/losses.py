@@ -1,6 +1,6 @@
-"""YOLACT's losses: boxes, classes with hard negatives, semantic segmentation. The mask loss belongs to the mask branch.
+"""Losses of dense heads: YOLACT's of boxes, of classes with hard negatives, and of semantic segmentation; the focal loss.
 
-n images, P anchors, C classes. Source: paper section 4; reference `layers/modules/multibox_loss.py`.
+n images, P anchors, C classes. Source: paper section 4; reference `layers/modules/multibox_loss.py`. Lin et al., "Focal Loss".
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import sigmoid_focal_loss
 
 from yolact.models.one_stage.dense_head import Assignment
 from yolact.ops import boxes as box_ops
 from yolact.ops.masks import downsample
+from yolact.ops.matching import BACKGROUND, NEUTRAL
 
 
 def box_loss(offsets: Tensor, anchors: Tensor, assignment: Assignment) -> Tensor:
@@ -49,6 +51,20 @@ def class_loss(logits: Tensor, classes: Tensor, per_image: Sequence[int], negati
         hard = torch.arange(most, device=logits.device) < torch.tensor(wanted, device=logits.device)[:, None]  # (n, most)
         chosen = (classes > 0) | (background & torch.zeros_like(background).scatter_(1, hardest, hard))
     return F.cross_entropy(logits[chosen], classes[chosen], reduction="sum") + nan_if_any_nonfinite(logits)
+
+
+def focal_loss(logits: Tensor, classes: Tensor, alpha: float, gamma: float) -> Tensor:
+    """Sigmoid focal loss over all classes of all locations that are not neutral, summed.
+
+    Args:
+        logits: (..., P, C).
+        classes: (..., P) int64: -1 neutral, 0 background, label + 1.
+        alpha: weight of positive entries; negative ones have 1 - alpha.
+        gamma: exponent of the probability missed.
+    """
+    counted = classes != NEUTRAL
+    wanted = F.one_hot(classes.clamp(min=BACKGROUND), logits.shape[-1] + 1)[..., 1:].to(logits)
+    return sigmoid_focal_loss(logits[counted], wanted[counted], alpha, gamma, reduction="sum")
 
 
 def nan_if_any_nonfinite(values: Tensor) -> Tensor:

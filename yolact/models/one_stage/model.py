@@ -129,6 +129,12 @@ class OneStage(Model):
                 terms["semantic"] = form_loss(raw.semantic, assignment) * self.semantic_weight / divisor
         return terms
 
+    def observed(self) -> list[float]:
+        return self.head.observed()
+
+    def update(self, sums: Sequence[float]) -> None:
+        self.head.update(sums)
+
     def _mask_loss(self, branch: MaskBranch, raw: Raw, assignment: Assignment) -> dict[str, Tensor]:
         """The mask branch's terms, summed over instances; not finite if any parameter or context is not."""
         dense = raw.dense
@@ -193,7 +199,7 @@ class OneStage(Model):
             parameters_of: called with locations (d,), returns their mask parameters (d, m).
             inference: thresholds and the kind of NMS.
         """
-        kept = suppress(boxes, scores, inference, self.image_size)
+        kept = suppress(boxes, scores, inference, self.image_size, self.head.level_counts)
         image, at = torch.full_like(kept.labels, index), kept.anchors
         return Instances(image, boxes[at], kept.labels, kept.scores, parameters_of(at), self.head.locations[at])
 

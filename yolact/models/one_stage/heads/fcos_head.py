@@ -14,9 +14,10 @@ from torch.nn import functional as F
 
 from yolact.config.model import FCOSConfig
 from yolact.models.base import Counts
+from yolact.models.layers.tower import tower
 from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead, rows
-from yolact.models.one_stage.heads.fcos_losses import focal_loss, giou_loss
-from yolact.models.one_stage.losses import nan_if_any_nonfinite
+from yolact.models.one_stage.heads.fcos_losses import giou_loss
+from yolact.models.one_stage.losses import focal_loss, nan_if_any_nonfinite
 from yolact.ops import points as point_ops
 from yolact.ops.anchors import Sizes, make_points
 from yolact.ops.masks import centres_of_mass
@@ -36,8 +37,8 @@ class PointHead(DenseHead):
         super().__init__()
         self.config = config
         channels = config.fpn.channels
-        self.shared_tower = _tower(channels, config.head.shared_convs, config.head.groups)
-        self.class_tower, self.box_tower = (_tower(channels, config.head.convs, config.head.groups) for _ in range(2))
+        self.shared_tower = tower(channels, config.head.shared_convs, config.head.groups)
+        self.class_tower, self.box_tower = (tower(channels, config.head.convs, config.head.groups) for _ in range(2))
         self.classification = nn.Conv2d(channels, num_classes, 3, padding=1)
         self.box = nn.Conv2d(channels, 4, 3, padding=1)
         self.centerness = nn.Conv2d(channels, 1, 3, padding=1)
@@ -129,10 +130,3 @@ class PointHead(DenseHead):
     def _wanted(self, assignment: Assignment) -> Tensor:
         """(q, 4) ltrb in strides of the positives' objects."""
         return point_ops.encode(assignment.boxes[assignment.objects], self.locations[assignment.location]).clamp(min=0)
-
-
-def _tower(channels: int, convs: int, groups: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for _ in range(convs):
-        layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.GroupNorm(groups, channels), nn.ReLU()]
-    return nn.Sequential(*layers)

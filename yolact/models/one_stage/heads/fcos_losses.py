@@ -1,30 +1,12 @@
-"""FCOS's losses: sigmoid focal loss of classes, GIoU of boxes weighted by centerness, binary cross entropy of centerness.
+"""FCOS's loss of boxes: GIoU.
 
-n images, P points, q positives, C classes. Source: Tian et al., "FCOS"; AdelaiDet `fcos_outputs.py`.
+q positives. Source: Tian et al., "FCOS"; AdelaiDet `fcos_outputs.py`.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-from torchvision.ops import sigmoid_focal_loss
-
-from yolact.ops.matching import BACKGROUND, NEUTRAL
-
-
-def focal_loss(logits: Tensor, classes: Tensor, alpha: float, gamma: float) -> Tensor:
-    """Sigmoid focal loss over all classes of all points that are not neutral, summed.
-
-    Args:
-        logits: (n, P, C).
-        classes: (n, P) int64: -1 neutral, 0 background, label + 1.
-        alpha: weight of positive entries; negative ones have 1 - alpha.
-        gamma: exponent of the probability missed.
-    """
-    counted = classes != NEUTRAL
-    wanted = F.one_hot(classes.clamp(min=BACKGROUND), logits.shape[-1] + 1)[..., 1:].to(logits)
-    return sigmoid_focal_loss(logits[counted], wanted[counted], alpha, gamma, reduction="sum")
 
 
 def giou_loss(made: Tensor, wanted: Tensor, offset: float) -> Tensor:
