@@ -41,6 +41,11 @@ class InferenceConfig(Config):
     """Padding of that crop in prototype pixels."""
     mask_threshold: Annotated[Fraction, AfterNetwork()] = 0.5
     """A pixel belongs to the mask when its probability, upsampled to the image, is above this."""
+    # left out of plain data at their defaults, so that what describes an older run keeps its bytes
+    mask_voting: Annotated[bool, AfterNetwork()] = Field(default=True, exclude_if=lambda value: value)
+    """Make a mask of the votes of all regions around it, and its box of the mask. Read by FCIS and MNC only."""
+    region_passes: Annotated[Literal[1, 2], AfterNetwork()] = Field(default=2, exclude_if=lambda value: value == 2)
+    """Score the proposals, or also the regions that they are moved to. Read by FCIS only."""
     whole_pixel_boxes: Annotated[bool, AfterNetwork()] = False
     """Cut the corners of the boxes that come out to whole pixels, towards 0, as the official code does. Masks don't change."""
     engine: EngineConfig = EngineConfig()

@@ -17,6 +17,7 @@ from yolact.config.model.custom import CustomModelConfig
 from yolact.config.model.fcos import FCOSConfig
 from yolact.config.model.panet import PANetConfig
 from yolact.config.model.retinanet import RetinaNetConfig
+from yolact.config.model.single_map import FCISConfig, MNCConfig
 from yolact.config.model.two_stage import FasterRCNNConfig, MaskRCNNConfig, MSRCNNConfig, TwoStageConfig
 from yolact.config.model.yolact import YolactConfig
 from yolact.config.model.yolov3 import YOLOv3Config
@@ -25,8 +26,10 @@ __all__ = [
     "AnyModelConfig",
     "CenterNetConfig",
     "CustomModelConfig",
+    "FCISConfig",
     "FCOSConfig",
     "FasterRCNNConfig",
+    "MNCConfig",
     "MSRCNNConfig",
     "MaskRCNNConfig",
     "ModelConfig",
@@ -45,6 +48,8 @@ OneStageConfig = YolactConfig | FCOSConfig | RetinaNetConfig | YOLOv3Config | Ce
 ModelConfig = Annotated[
     Annotated[YolactConfig, Tag("yolact")]
     | Annotated[FCOSConfig, Tag("fcos")]
+    | Annotated[FCISConfig, Tag("fcis")]
+    | Annotated[MNCConfig, Tag("mnc")]
     | Annotated[FasterRCNNConfig, Tag("faster_rcnn")]
     | Annotated[YOLOv3Config, Tag("yolov3")]
     | Annotated[CenterNetConfig, Tag("centernet")]

@@ -34,3 +34,8 @@ class Backbone(nn.Module):
         """(rows, columns) of the maps for images of `side` x `side` pixels; here every halving rounds up."""
         quarter = (side + 3) // 4
         return [(quarter, quarter)] * self.gives_c2 + level_sizes(side, 3)
+
+    @property
+    def last_stage(self) -> nn.Module | None:
+        """The module that makes C5 of C4, if `yolact.models.layers.dilation.dilate` can make its stride one of 1; else None."""
+        return None

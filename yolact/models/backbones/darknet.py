@@ -31,6 +31,10 @@ class DarkNet53(Backbone):
             features.append(stage(features[-1]))
         return self.chosen(features[2:])
 
+    @property
+    def last_stage(self) -> nn.Module:
+        return self.stages[-1]
+
 
 class DarkConv(nn.Sequential):
     """Convolution without bias, batch norm, leaky ReLU of slope 0.1."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torchvision
-from torch import Tensor
+from torch import Tensor, nn
 
 from yolact.models.backbones.backbone import Backbone
 
@@ -23,3 +23,7 @@ class MobileNetV2(Backbone):
         c3 = self.features[4:7](c2)
         c4 = self.features[7:14](c3)
         return self.chosen([c2, c3, c4, self.features[14:](c4)])
+
+    @property
+    def last_stage(self) -> nn.Module:
+        return self.features[14:]

@@ -32,6 +32,10 @@ class ResNet(Backbone):
         c4 = self.layer3(c3)
         return self.chosen([c2, c3, c4, self.layer4(c4)])
 
+    @property
+    def last_stage(self) -> nn.Module:
+        return self.layer4
+
 
 class TinyResNet(Backbone):
     """One basic block per stage and a 3x3 stem: the toy scale's stand-in, trained from scratch within minutes."""
@@ -51,6 +55,10 @@ class TinyResNet(Backbone):
         for stage in self.stages:
             features.append(stage(features[-1]))
         return self.chosen(features[1:])
+
+    @property
+    def last_stage(self) -> nn.Module:
+        return self.stages[-1]
 
 
 def _conv_bn(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:

@@ -19,3 +19,10 @@ def xavier(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def normal(conv: nn.Conv2d, std: float) -> None:
+    """Weights of mean 0 and standard deviation `std`, and zero biases."""
+    nn.init.normal_(conv.weight, std=std)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)

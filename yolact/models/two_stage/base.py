@@ -14,42 +14,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.utils._pytree import tree_map_only
+from torch import Tensor, nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from torchvision.models.detection.image_list import ImageList
 
 from yolact.config.base import ConfigError
 from yolact.config.inference import InferenceConfig
-from yolact.config.model.parts import IMAGENET_MEAN, IMAGENET_STD
 from yolact.config.model.two_stage import TwoStageConfig
-from yolact.models.backbones import freeze_batch_norm
-from yolact.models.base import Counts, Model
+from yolact.models.two_stage.per_image import PerImage, Truth
 from yolact.models.two_stage.suppression import Survivors
 from yolact.ops.masks import paste_padded
 from yolact.runtime.profiling import section
-from yolact.structures import Detections, Target
+from yolact.structures import Detections
 
 Features = dict[str, Tensor]
 """Levels by torchvision's keys: P3, P4, ..."""
-Truth = dict[str, Tensor]
-"""An image's `boxes` (g, 4), `labels` (g,) in [1, C] and `masks` (g, S, S) uint8, as torchvision's parts expect them."""
 
 
-@dataclass(frozen=True)
-class ImageTargets:
-    """The targets of a batch."""
-
-    targets: Sequence[Target]
-    counts: Counts
-    """`images`."""
-
-
-class TwoStage(Model):
+class TwoStage(PerImage):
     """A detector whose second stage works on the regions that an RPN proposes.
 
     A kind of detector makes `detector` and writes `forward`, `rpn_features`, `stage_losses` and `detect`.
@@ -62,12 +46,9 @@ class TwoStage(Model):
     class_layers = ("detector.roi_heads",)
     outside_forward = ("detector.rpn", "detector.roi_heads")
 
-    def __init__(self, config: TwoStageConfig, num_classes: int) -> None:
-        super().__init__()
-        self.config = config
-        self.image_size = config.image_size
-        self.num_classes = num_classes
-        self.register_pixels(IMAGENET_MEAN, IMAGENET_STD)
+    @property
+    def body(self) -> nn.Module:
+        return self.detector.backbone.body
 
     def rpn_features(self, raw: Any) -> Features:
         """The levels of a batch that the RPN proposes from."""
@@ -96,26 +77,12 @@ class TwoStage(Model):
         """
         raise NotImplementedError
 
-    def train(self, mode: bool = True) -> TwoStage:
-        """Training or inference mode; a frozen backbone's batch norm stays in inference mode."""
-        super().train(mode)
-        if self.config.backbone.freeze_bn:
-            freeze_batch_norm(self.detector.backbone.body)
-        return self
-
-    def assign(self, targets: Sequence[Target]) -> ImageTargets:
-        """The targets as they are: the stages match them with what they propose."""
-        return ImageTargets(targets, {"images": len(targets)})
-
-    def criterion(self, raw: Any, assignment: ImageTargets, counts: Counts | None = None) -> dict[str, Tensor]:
-        """Terms `objectness`, `rpn_box` and those of the second stage: their sum over these images by the count of images.
-
-        Finite for images without objects. The same in either mode of the module, but for batch norm.
-        """
-        divisor = max(1, (counts or assignment.counts)["images"])
-        with torch.autocast(self.device.type, enabled=False), self._stages_in_mode(training=True):
-            losses = [self._image_loss(_of_image(raw, index), target) for index, target in enumerate(assignment.targets)]
-        return {name: torch.stack([loss[name] for loss in losses]).sum() / divisor for name in losses[0]}
+    def image_loss(self, raw: Any, truth: Truth, images: float) -> dict[str, Tensor]:
+        """Terms `objectness`, `rpn_box` and those of the second stage."""
+        with self._stages_in_mode(training=True):
+            proposals, rpn = self.detector.rpn(self.image_list(1), self.rpn_features(raw), [truth])
+            stage = self.stage_losses(raw, proposals, truth)
+        return {"objectness": rpn["loss_objectness"], "rpn_box": rpn["loss_rpn_box_reg"]} | stage
 
     def postprocess(self, raw: Any, sizes: Sequence[tuple[int, int]], inference: InferenceConfig) -> list[Detections]:
         """Propose regions and detect in them. There are no prototypes.
@@ -165,17 +132,6 @@ class TwoStage(Model):
         boxes = boxes.trunc() if inference.whole_pixel_boxes else boxes
         return Detections(boxes, found.scores, found.labels, pasted, mask_scores=mask_scores)
 
-    def _image_loss(self, raw: Any, target: Target) -> dict[str, Tensor]:
-        """The terms of one image; what is sampled is drawn from the target's seed."""
-        learned = _learned(target)
-        truth = {"boxes": target.boxes[learned], "labels": target.labels[learned] + 1, "masks": target.masks[learned]}
-        device = target.boxes.device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(target.seed)
-            proposals, rpn = self.detector.rpn(self.image_list(1), self.rpn_features(raw), [truth])
-            stage = self.stage_losses(raw, proposals, truth)
-        return {"objectness": rpn["loss_objectness"], "rpn_box": rpn["loss_rpn_box_reg"]} | stage
-
     @contextmanager
     def _stages_in_mode(self, training: bool) -> Iterator[None]:
         """torchvision's two stages return losses or detections by their `training` flag; nothing else in them reads it."""
@@ -188,13 +144,3 @@ class TwoStage(Model):
         finally:
             for stage, mode in zip(stages, before, strict=True):
                 stage.training = mode
-
-
-def _of_image(raw: Any, index: int) -> Any:
-    """The raw outputs of one image, n = 1, in float32."""
-    return tree_map_only(Tensor, lambda part: part[index : index + 1].float(), raw)
-
-
-def _learned(target: Target) -> Tensor:
-    """(n,) bool: instances that are no crowd and whose box has an area, without which its regression target is infinite."""
-    return ~target.crowd & (target.boxes[:, 2:] > target.boxes[:, :2]).all(dim=1)
