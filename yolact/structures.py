@@ -64,7 +64,8 @@ class Detections:
     prototypes: Tensor | None = None
     """(k, h, w) float32: the maps that the masks are combinations of; None likewise."""
     mask_scores: Tensor | None = None
-    """(n,) float32 in [0, 1]: the second score of re-scoring methods, by which masks are ranked; None from the others."""
+    """(n,) float32: the second score of re-scoring methods, by which masks are ranked; None from the others. In [0, 1], but for
+    mask scoring, whose predicted IoU has no bounds."""
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -18,6 +18,7 @@ from yolact.config.mask_branch import BlendMaskConfig
 from yolact.models.layers.conv_norm import conv_norm, kaiming
 from yolact.models.masks.mask_branch import Instances, MaskBranch, Masks, Truth
 from yolact.ops import masks as mask_ops
+from yolact.ops.regions import masks_in_regions
 
 
 class BlendBranch(MaskBranch):
@@ -104,10 +105,8 @@ class BlendBranch(MaskBranch):
 
     def targets(self, masks: Tensor, boxes: Tensor) -> Tensor:
         """(g, R, R) float 0/1: masks (g, S, S), each pooled from its own box (g, 4), where at least half is covered."""
-        number = torch.arange(len(masks), device=boxes.device)[:, None]
-        regions = torch.cat([number.to(boxes), boxes * self.image_size], dim=1)
-        covered = roi_align(masks[:, None].float(), regions, self.config.resolution, sampling_ratio=0, aligned=True)
-        return (covered[:, 0] >= 0.5).float()
+        number = torch.arange(len(masks), device=boxes.device)
+        return masks_in_regions(masks, number, boxes * self.image_size, self.config.resolution)
 
     def masks(
         self, instances: Instances, context: tuple[Tensor, ...], size: tuple[int, int], inference: InferenceConfig
