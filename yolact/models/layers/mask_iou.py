@@ -40,14 +40,15 @@ class MaskIoUHead(nn.Module):
 
     def initialise(self) -> None:
         """Draw the weights: convolutions normal by fan-out, hidden layers uniform by fan-in, the output N(0, 0.01)."""
-        for conv in self.convs:
-            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(conv.bias)
-        for layer in self.hidden:
-            nn.init.kaiming_uniform_(layer.weight, a=1)
-            nn.init.zeros_(layer.bias)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, nn.Linear):
+                nn.init.kaiming_uniform_(module.weight, a=1)
         nn.init.normal_(self.output.weight, std=0.01)
-        nn.init.zeros_(self.output.bias)
+        for name, value in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(value)
 
     def forward(self, features: Tensor, masks: Tensor) -> Tensor:
         """Predicted IoUs (d, outputs).

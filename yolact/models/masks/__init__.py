@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from yolact.config.base import Config
 from yolact.config.mask_branch import (
     BlendMaskConfig,
     CustomMaskConfig,
@@ -20,7 +21,7 @@ from yolact.models.masks.mask_branch import MaskBranch
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.models.masks.roi import RoIMaskBranch
 
-BRANCHES = {
+BRANCHES: dict[type[Config], type[MaskBranch]] = {
     PrototypeConfig: PrototypeBranch,
     FCMaskConfig: FCMaskBranch,
     DynamicMaskConfig: DynamicMaskBranch,

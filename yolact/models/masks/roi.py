@@ -133,7 +133,8 @@ class RoIMaskBranch(MaskBranch):
             predicted = _of_class(self.iou(features, logits.sigmoid()), instances.labels)
             targets = mask_iou_targets(logits, wanted, area_share(truth.masks, truth.objects, corners))
             pairs = zip(*(column.split(list(truth.per_image)) for column in (predicted, targets)), strict=True)
-            terms["mask_iou"] = sum(mask_iou_loss(*pair) for pair in pairs) * self.config.mask_iou.loss_weight
+            each = torch.stack([mask_iou_loss(*pair) for pair in pairs])
+            terms["mask_iou"] = each.sum() * self.config.mask_iou.loss_weight
         return terms
 
     def masks(
