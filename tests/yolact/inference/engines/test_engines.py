@@ -8,7 +8,7 @@ import torch
 
 from tests.support.networks import TINY, TINY_FC_MASK, TINY_POINTS, predict, tiny_model
 from tests.support.paths import ROOT
-from tests.yolact.inference.engines.test_graphs import MASK_RCNN, OWN, lively
+from tests.yolact.inference.engines.test_graphs import MASK_RCNN, MS_RCNN, OWN, PANET, lively
 from yolact.config import EngineConfig, InferenceConfig
 from yolact.inference.engines import compiled as engine_module
 from yolact.inference.engines import packages
@@ -42,6 +42,9 @@ def assert_same(found, expected):
         torch.testing.assert_close(ours.scores, theirs.scores, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(ours.boxes, theirs.boxes, atol=1e-3, rtol=1e-4)
         assert (ours.masks is None) == (theirs.masks is None)
+        assert (ours.mask_scores is None) == (theirs.mask_scores is None)
+        if ours.mask_scores is not None:
+            torch.testing.assert_close(ours.mask_scores, theirs.mask_scores, atol=1e-5, rtol=1e-4)
         if ours.masks is not None:
             assert ours.masks.shape == theirs.masks.shape
             assert (ours.masks != theirs.masks).sum() <= max(2, ours.masks.numel() / 10_000)
@@ -140,7 +143,7 @@ def test_eager_bf16_is_autocast():
 
 
 @pytest.mark.parametrize("suppression", ["fast", "standard"])
-@pytest.mark.parametrize("config", [MASK_RCNN, OWN], ids=["mask_rcnn", "import path"])
+@pytest.mark.parametrize("config", [MASK_RCNN, MS_RCNN, PANET, OWN], ids=["mask_rcnn", "ms_rcnn", "panet", "import path"])
 def test_models_without_a_dense_head_are_compiled_up_to_their_own_postprocessing(way, config, suppression):
     model, inference = lively(build_model(config, 3)), InferenceConfig(suppression=suppression, score_threshold=0.1)
     found, expected = both(model, inference)

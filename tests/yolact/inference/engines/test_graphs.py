@@ -12,7 +12,15 @@ from torch.utils._pytree import tree_leaves
 from torchvision.ops import DeformConv2d
 
 from tests.support.networks import SIZE, TINY, TINY_FC_MASK, TINY_POINTS, tiny_model
-from yolact.config import BackboneConfig, CustomModelConfig, InferenceConfig, MaskRCNNConfig, PANetConfig, PrototypeConfig
+from yolact.config import (
+    BackboneConfig,
+    CustomModelConfig,
+    InferenceConfig,
+    MaskRCNNConfig,
+    MSRCNNConfig,
+    PANetConfig,
+    PrototypeConfig,
+)
 from yolact.inference.engines.assembly import AssemblyGraph, masks_by_box
 from yolact.inference.engines.engine import EngineError
 from yolact.inference.engines.network_graph import NetworkGraph, RawForm
@@ -139,6 +147,7 @@ def test_masks_are_the_references(seed, n, h, w, height, width, crop):
 
 
 MASK_RCNN = MaskRCNNConfig(image_size=SIZE, backbone=BackboneConfig(name="resnet_tiny", weights=None, width=4))
+MS_RCNN = MSRCNNConfig(image_size=SIZE, backbone=MASK_RCNN.backbone, channels=16, representation=16)
 PANET = PANetConfig(image_size=SIZE, backbone=MASK_RCNN.backbone, channels=16, representation=16, groups=2)
 OWN = CustomModelConfig(kind=f"{__name__}:OwnModel", image_size=SIZE)
 
