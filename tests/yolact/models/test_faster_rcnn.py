@@ -3,10 +3,13 @@ fact sheet on box detectors."""
 
 import pytest
 import torch
-from torchvision.models.detection import fasterrcnn_resnet50_fpn
+from torch import nn
+from torchvision.models.detection import fasterrcnn_resnet50_fpn, maskrcnn_resnet50_fpn
 
 from tests.support.networks import SIZE, loss, predict, random_batch, tiny_model
 from yolact.config import BackboneConfig, FasterRCNNConfig, InferenceConfig, MaskRCNNConfig
+from yolact.config.base import ConfigError
+from yolact.inference.random_weights import settle
 from yolact.models.build import build_model
 
 FIELDS = {
@@ -48,18 +51,48 @@ def test_it_finds_the_boxes_of_mask_rcnn_and_no_masks(pair):
         assert torch.equal(getattr(found, part), getattr(expected, part))
 
 
-def test_names_and_number_of_weights_are_torchvisions():  # 1.1, 1.2.4
-    """Up to the level P2, and to batch norm, which torchvision's count leaves out."""
+FROM_P2 = {"finest_level": 2, "backbone": BackboneConfig(name="resnet50", weights=None)}
+
+
+@pytest.mark.parametrize(
+    ("config", "build", "count"),
+    [
+        (FasterRCNNConfig(**FROM_P2), fasterrcnn_resnet50_fpn, 41_755_286),
+        (MaskRCNNConfig(**FROM_P2), maskrcnn_resnet50_fpn, 44_401_393),
+    ],
+    ids=["Faster R-CNN", "Mask R-CNN"],
+)
+def test_names_and_number_of_weights_are_torchvisions(config, build, count):  # 1.1, 1.2.4
     with torch.device("meta"):
-        model = build_model(FasterRCNNConfig(backbone=BackboneConfig(name="resnet50", weights=None)), num_classes=90)
-        theirs = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict()
+        model = build_model(config, num_classes=90)
+        theirs = {name: value.shape for name, value in build(weights=None, weights_backbone=None).state_dict().items()}
     ours = {name.removeprefix("detector."): value.shape for name, value in model.state_dict().items()}
-    assert {name for name in theirs if "fpn" not in name} - {f"backbone.body.fc.{part}" for part in ("weight", "bias")} == {
-        name for name in ours if "fpn" not in name
-    }
-    for place in ("inner_blocks", "layer_blocks"):
-        for level in range(3):
-            name = f"backbone.fpn.{place}.{level}.0.weight"
-            assert ours[name] == theirs[name.replace(f"s.{level}.", f"s.{level + 1}.")].shape
-    weights = sum(value.numel() for name, value in model.named_parameters() if ".bn" not in name and "downsample.1" not in name)
-    assert weights == 41_755_286 - (256 * 256 + 256) - (256 * 256 * 9 + 256)
+    assert ours == {name: shape for name, shape in theirs.items() if not name.startswith("backbone.body.fc")}
+    norms = {id(weight) for module in model.modules() if isinstance(module, nn.BatchNorm2d) for weight in module.parameters()}
+    assert sum(weight.numel() for weight in model.parameters() if id(weight) not in norms) == count  # theirs are frozen
+
+
+def test_detections_are_torchvisions():  # 5.4: 128 px, where anchors are the same
+    torch.manual_seed(0)
+    model = build_model(MaskRCNNConfig(**FROM_P2, image_size=128), num_classes=3).eval()
+    settle(model)
+    nn.init.normal_(model.detector.roi_heads.box_predictor.cls_score.weight, std=0.1)
+    scale = {"image_mean": (model.pixel_mean / 255).flatten().tolist(), "image_std": (model.pixel_std / 255).flatten().tolist()}
+    sizes = {"min_size": 128, "max_size": 128, "box_score_thresh": 0.1}
+    theirs = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=4, **scale, **sizes).eval()
+    theirs.load_state_dict({name.removeprefix("detector."): value for name, value in model.state_dict().items()}, strict=True)
+    picture = torch.randint(0, 256, (3, 128, 128), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    with torch.no_grad():
+        (expected,) = theirs([picture / 255])
+    (found,) = predict(model, [picture], InferenceConfig(suppression="standard", score_threshold=0.1))
+    assert len(found) == len(expected["scores"]) == 100
+    assert torch.equal(found.labels, expected["labels"] - 1)
+    torch.testing.assert_close(found.scores, expected["scores"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.boxes, expected["boxes"], rtol=1e-4, atol=1e-3)
+    assert (found.masks != (expected["masks"][:, 0] > 0.5)).float().mean() < 1e-4
+
+
+def test_a_level_without_anchors_is_refused():
+    with pytest.raises(ConfigError, match="anchor_sizes lists 3 sizes, but each of the 4 levels up to P5 needs one"):
+        TINY.replace(anchor_sizes=(8, 16, 24), finest_level=2)
+    assert "finest_level" not in TINY.to_data()  # an older network keeps its bytes

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou, clip_boxes_to_image
 
 from tests.support.networks import loss, predict
@@ -116,11 +117,12 @@ def test_standard_suppression_is_torchvisions_to_the_bit(model, seed):
     generator = torch.Generator().manual_seed(seed)
     corner = torch.rand(30, 2, generator=generator) * 50
     proposals = torch.cat([corner, corner + torch.rand(30, 2, generator=generator) * 22], dim=1)
-    logits, offsets = torch.randn(30, 3, generator=generator), torch.randn(30, 12, generator=generator)
+    logits, offsets = torch.randn(30, 3, generator=generator), torch.randn(30, 12, generator=generator) * 20
     heads = model.detector.roi_heads
     heads.score_thresh, heads.nms_thresh, heads.detections_per_img = 0.2, 0.3, 20
     expected = heads.postprocess_detections(logits, offsets, [proposals], [(SIZE, SIZE)])
     boxes = clip_boxes_to_image(heads.box_coder.decode(offsets, [proposals])[:, 1:], (SIZE, SIZE))
+    assert (boxes[..., 2:] == boxes[..., :2]).any()  # boxes outside the image, which torchvision removes
     inference = InferenceConfig(suppression="standard", score_threshold=0.2, nms_iou=0.3, max_detections=20)
     found = suppress_per_class(boxes, logits.softmax(1)[:, 1:], inference)
     for ours, (theirs,) in zip((found.boxes, found.scores, found.labels + 1), expected, strict=True):
@@ -134,6 +136,19 @@ def test_losses_are_named_finite_and_reach_every_weight(model):
     sum(terms.values()).backward()
     without = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.isfinite().all()]
     assert not without
+
+
+def test_an_images_losses_are_torchvisions_to_the_bit(model):
+    goal, levels = target(seed=5), model(images(1)).levels
+    features = {f"P{number}": level for number, level in enumerate(levels, start=3)}
+    truth = [{"boxes": goal.boxes, "labels": goal.labels + 1, "masks": goal.masks}]
+    sizes = ImageList(images(1), [(SIZE, SIZE)])
+    torch.manual_seed(goal.seed)
+    proposals, expected = model.train().detector.rpn(sizes, features, truth)
+    _, heads = model.detector.roi_heads(features, proposals, sizes.image_sizes, truth)
+    found = model.eval().criterion(model(images(1)), model.assign([goal]))
+    names = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask")
+    assert plain(found) == dict(zip(found, (float((expected | heads)[name]) for name in names), strict=True))
 
 
 @pytest.mark.parametrize(

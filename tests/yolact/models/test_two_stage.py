@@ -23,6 +23,7 @@ CONFIGS = {
     "faster_rcnn": FasterRCNNConfig(**FIELDS),
     "ms_rcnn": MSRCNNConfig(**FIELDS),
     "panet": PANetConfig(**FIELDS, groups=2),
+    "panet from P2": PANetConfig(**FIELDS, groups=2, finest_level=2),
 }
 PICTURE = [torch.randint(0, 256, (3, 40, 56), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)]
 

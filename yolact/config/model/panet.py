@@ -14,7 +14,7 @@ from yolact.config.model.two_stage import RCNNConfig
 class PANetConfig(RCNNConfig):
     """PANet (`yolact/models/two_stage/panet.py`). Its paper's ablations turn the parts off one by one.
 
-    Defaults are those of the authors' PyTorch code, except that levels start at P3, and inputs are squares. Without all parts
+    Defaults are those of the authors' PyTorch code, except that levels start at P3 and inputs are squares. Without all parts
     it is Mask R-CNN.
     """
 

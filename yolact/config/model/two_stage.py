@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from yolact.config.base import at_odds
 from yolact.config.fields import Positive, ScalesWith, Side
 from yolact.config.model.base import AnyModelConfig
 from yolact.config.model.parts import BackboneConfig, ImageSize
@@ -40,7 +41,22 @@ class RCNNConfig(TwoStageConfig):
     regions_per_image: Positive = 512
     """Regions that the box head learns from, per image; at most a quarter of them hold objects and teach the mask head."""
     anchor_sizes: Annotated[tuple[Side, ...], Field(min_length=3), ScalesWith("image_size")] = (32, 64, 128, 256, 512)
-    """Side of the RPN's anchors in input pixels, one per level from P3 upwards; levels above P5 are pooled."""
+    """Side of the RPN's anchors in input pixels, one per level from the finest upwards; levels above P5 are pooled."""
+    finest_level: Literal[2, 3] = Field(default=3, exclude_if=lambda level: level == 3)
+    """The pyramid's first level: P3, as for YOLACT, or P2, as these detectors were published."""
+
+    @model_validator(mode="after")
+    def _size_per_level(self) -> RCNNConfig:
+        sizes, levels = len(self.anchor_sizes), len(self.backbone_levels)
+        if sizes < levels:
+            message = f"anchor_sizes lists {sizes} sizes, but each of the {levels} levels up to P5 needs one"
+            raise at_odds(message, "anchor_sizes", "finest_level")
+        return self
+
+    @property
+    def backbone_levels(self) -> tuple[str, ...]:
+        """Pyramid levels that stand on the backbone, and that regions are pooled from."""
+        return tuple(f"P{number}" for number in range(self.finest_level, 6))
 
 
 class FasterRCNNConfig(RCNNConfig):

@@ -8,6 +8,8 @@ PANet, to one of six lengths from 400 to 1200; here inputs are squares of 800.
 
 from __future__ import annotations
 
+from typing import Any
+
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import FasterRCNNConfig, MaskRCNNConfig, ModelConfig, MSRCNNConfig, PANetConfig
 from yolact.config.model.parts import BackboneConfig
@@ -26,6 +28,7 @@ _SHORT = TrainingConfig(
     milestones=(2 / 3, 8 / 9),
     augmentation=AugmentationConfig(photometric=False, expand=False, crop=False),
 )
+_FIELDS: dict[str, Any] = {"image_size": 800, "finest_level": 2}
 _R50, _R101 = (BackboneConfig(name=name, freeze_bn=True) for name in ("resnet50", "resnet101"))
 
 
@@ -38,32 +41,32 @@ PRESETS = (
     _coco(
         "faster_rcnn_resnet50",
         "torchvision's Faster R-CNN, ResNet-50, 800 x 800: boxes only",
-        FasterRCNNConfig(image_size=800, backbone=_R50),
+        FasterRCNNConfig(**_FIELDS, backbone=_R50),
         # 26 epochs of 7330 iterations
         _SHORT.replace(iterations=190_580, warmup_iterations=1000, warmup_lr=0.02 / 1000, milestones=(16 / 26, 22 / 26)),
     ),
     _coco(
         "mask_rcnn_resnet101",
         "Mask R-CNN as its paper trains it, ResNet-101, 800 x 800",
-        MaskRCNNConfig(image_size=800, backbone=_R101),
+        MaskRCNNConfig(**_FIELDS, backbone=_R101),
         _SHORT.replace(iterations=160_000, milestones=(0.75,)),
     ),
     _coco(
         "ms_rcnn_resnet50",
         "Mask Scoring R-CNN, ResNet-50, 800 x 800, 1x",
-        MSRCNNConfig(image_size=800, backbone=_R50),
+        MSRCNNConfig(**_FIELDS, backbone=_R50),
         _SHORT,
     ),
     _coco(
         "ms_rcnn_resnet101",
         "Mask Scoring R-CNN, ResNet-101, 800 x 800, 1x",
-        MSRCNNConfig(image_size=800, backbone=_R101),
+        MSRCNNConfig(**_FIELDS, backbone=_R101),
         _SHORT,
     ),
     _coco(
         "panet_resnet50",
         "PANet, ResNet-50, 800 x 800, 2x",
-        PANetConfig(image_size=800, backbone=_R50),
+        PANetConfig(**_FIELDS, backbone=_R50),
         _SHORT.replace(iterations=180_000),
     ),
 )

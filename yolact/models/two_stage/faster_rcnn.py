@@ -1,13 +1,12 @@
 """torchvision's Faster R-CNN on our backbones; `yolact/models/two_stage/base.py` says how it differs from torchvision's own.
 
-The pyramid stands on C3..C5, not C2..C5: levels P3..P5, then one pooled level per further anchor size. Regions are pooled
-from P3..P5. n images, P proposals of an image, C classes without background.
+The pyramid stands on C3..C5 unless `finest_level` is 2: levels P3..P5, then one pooled level per further anchor size. Regions
+are pooled from the levels to P5. n images, P proposals of an image, C classes without background.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -20,21 +19,19 @@ from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image
 from yolact.config.inference import InferenceConfig
 from yolact.config.model.two_stage import RCNNConfig
 from yolact.models.two_stage.base import Features, Truth, TwoStage
-from yolact.models.two_stage.network import BACKBONE_LEVELS, Anchors, Pyramid, build_rpn
+from yolact.models.two_stage.network import Anchors, Pyramid, build_rpn
 from yolact.models.two_stage.suppression import Survivors, suppress_per_class
 from yolact.runtime.profiling import section
 from yolact.structures import Detections
 
 BOX_POOL = 7
-region_pool = partial(MultiScaleRoIAlign, list(BACKBONE_LEVELS), sampling_ratio=2)
-"""Called with `output_size`: pools a region from the level of its size."""
 
 
 class Raw(NamedTuple):
     """Raw outputs for a batch."""
 
     levels: tuple[Tensor, ...]
-    """(n, c, h, w) of the pyramid, finest first: P3, P4, ..."""
+    """(n, c, h, w) of the pyramid, finest first: P3, P4, ... or P2, P3, ..."""
 
 
 class Sampled(NamedTuple):
@@ -64,7 +61,7 @@ class FasterRCNN(TwoStage):
         # in the order of their draws
         pyramid = self.build_pyramid(pretrained)
         heads = self.build_heads()
-        rpn = build_rpn(config.channels, Anchors([(size,) for size in config.anchor_sizes]))
+        rpn = build_rpn(config.channels, Anchors([(size,) for size in config.anchor_sizes], 1 << config.finest_level))
         self.detector = GeneralizedRCNN(pyramid, rpn, heads, transform=nn.Identity())
 
     def build_pyramid(self, pretrained: bool) -> Pyramid:
@@ -75,7 +72,7 @@ class FasterRCNN(TwoStage):
         """The second stage with torchvision's settings."""
         config = self.config
         box_head = TwoMLPHead(config.channels * BOX_POOL**2, config.representation)
-        return region_heads(config, region_pool(output_size=BOX_POOL), box_head, self.num_classes)
+        return region_heads(config, region_pool(config, BOX_POOL), box_head, self.num_classes)
 
     def forward(self, images: Tensor, masks: bool = True) -> Raw:
         """The pyramid's levels; all that follows depends on the image and belongs to `criterion` or `postprocess`."""
@@ -83,10 +80,10 @@ class FasterRCNN(TwoStage):
         with section("backbone"):
             features = backbone.body((images - self.pixel_mean) / self.pixel_std)
         with section("fpn"):
-            return Raw(tuple(backbone.fpn(dict(zip(BACKBONE_LEVELS, features, strict=True))).values()))
+            return Raw(tuple(backbone.fpn(dict(zip(backbone.names, features, strict=True))).values()))
 
     def rpn_features(self, raw: Raw) -> Features:
-        return {f"P{number}": level for number, level in enumerate(raw.levels, start=3)}
+        return {f"P{number}": level for number, level in enumerate(raw.levels, start=self.config.finest_level)}
 
     def stage_losses(self, raw: Raw, proposals: list[Tensor], truth: Truth) -> dict[str, Tensor]:
         """Terms `class` and `box`."""
@@ -127,6 +124,11 @@ class FasterRCNN(TwoStage):
         """Logits (r, C + 1), background first, and box deltas (r, 4 (C + 1)) of all images' regions."""
         heads = self.detector.roi_heads
         return heads.box_predictor(heads.box_head(heads.box_roi_pool(features, regions, self.image_sizes(len(regions)))))
+
+
+def region_pool(config: RCNNConfig, size: int) -> MultiScaleRoIAlign:
+    """Pools a region to `size` x `size` from the level of its own size."""
+    return MultiScaleRoIAlign(list(config.backbone_levels), size, sampling_ratio=2)
 
 
 def region_heads(config: RCNNConfig, pool: nn.Module, box_head: nn.Module, num_classes: int) -> RoIHeads:

@@ -34,7 +34,7 @@ class MaskRCNN(FasterRCNN):
 
     def build_heads(self) -> RoIHeads:
         config, heads = self.config, super().build_heads()
-        heads.mask_roi_pool = region_pool(output_size=MASK_POOL)
+        heads.mask_roi_pool = region_pool(config, MASK_POOL)
         heads.mask_head = MaskRCNNHeads(config.channels, (config.channels,) * 4, dilation=1)
         heads.mask_predictor = MaskRCNNPredictor(config.channels, config.channels, self.num_classes + 1)
         return heads

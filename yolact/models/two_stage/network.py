@@ -17,9 +17,6 @@ from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 from yolact.config.model.two_stage import RCNNConfig
 from yolact.models.backbones import build_backbone
 
-BACKBONE_LEVELS = ("P3", "P4", "P5")
-"""Pyramid levels that stand on the backbone, and that regions are pooled from."""
-
 
 def build_rpn(channels: int, anchors: Anchors, **changes: Any) -> RegionProposalNetwork:
     """The RPN with torchvision's settings of Faster R-CNN, or others in `changes`, its head's weights drawn."""
@@ -37,13 +34,13 @@ def build_rpn(channels: int, anchors: Anchors, **changes: Any) -> RegionProposal
 
 
 class Pyramid(nn.Module):
-    """The `body` and `fpn` of an R-CNN: C3..C5 to P3..P5, and pooled levels above.
+    """The `body` and `fpn` of an R-CNN: C3..C5 to P3..P5, with C2 and P2 if configured, and pooled levels above.
 
     Args:
         config: backbone, channels, and the number of levels.
         pretrained: False leaves the backbone at random weights.
         norm: of a number of channels, after each convolution.
-        path: what P3..P5 go through before levels are pooled from them.
+        path: what the levels to P5 go through before levels are pooled from them.
     """
 
     def __init__(
@@ -54,8 +51,9 @@ class Pyramid(nn.Module):
         path: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.body = build_backbone(config.backbone, pretrained)
-        above = Above(len(config.anchor_sizes) - len(BACKBONE_LEVELS), path)
+        self.body = build_backbone(config.backbone, pretrained, c2=config.finest_level == 2)
+        self.names = config.backbone_levels
+        above = Above(len(config.anchor_sizes) - len(self.names), path)
         self.fpn = FeaturePyramidNetwork(list(self.body.channels), config.channels, extra_blocks=above, norm_layer=norm)
 
 
@@ -70,7 +68,7 @@ class Above(ExtraFPNBlock):
         results, names = list(self.path(results) if self.path else results), list(names)
         for _ in range(self.count):
             results.append(F.max_pool2d(results[-1], kernel_size=1, stride=2))
-            names.append(f"P{len(names) + 3}")
+            names.append(f"P{int(names[-1][1:]) + 1}")
         return results, names
 
 

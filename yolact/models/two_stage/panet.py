@@ -1,6 +1,6 @@
 """PANet: Mask R-CNN with path aggregation, adaptive feature pooling and fully connected fusion.
 
-Levels are P3..P5, where the paper's are P2..P5. Source: arXiv 1803.01534; ShuLiu1993/PANet.
+Levels start at P3 unless `finest_level` is 2, as in the paper. Source: arXiv 1803.01534; ShuLiu1993/PANet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from yolact.config.model import PANetConfig
 from yolact.models.necks.path_aggregation import PathAggregation
 from yolact.models.two_stage.faster_rcnn import BOX_POOL, region_heads
 from yolact.models.two_stage.mask_rcnn import MASK_POOL, MaskRCNN
-from yolact.models.two_stage.network import BACKBONE_LEVELS, Pyramid
+from yolact.models.two_stage.network import Pyramid
 from yolact.models.two_stage.panet_heads import (
     GroupedPool,
     MaskFusion,
@@ -32,7 +32,7 @@ class PANet(MaskRCNN):
 
     def build_pyramid(self, pretrained: bool) -> Pyramid:
         config, norm = self.config, group_norm(self.config.groups)
-        path = PathAggregation(config.channels, len(BACKBONE_LEVELS), norm) if config.bottom_up else None
+        path = PathAggregation(config.channels, len(config.backbone_levels), norm) if config.bottom_up else None
         pyramid = Pyramid(config, pretrained, norm, path)
         sizes = pyramid.body.level_sizes(config.image_size)
         if config.bottom_up and any(
@@ -47,7 +47,7 @@ class PANet(MaskRCNN):
 
     def build_heads(self) -> RoIHeads:
         config, norm = self.config, group_norm(self.config.groups)
-        levels = [(name,) for name in BACKBONE_LEVELS] if config.adaptive_pooling else [BACKBONE_LEVELS]
+        levels = [(name,) for name in config.backbone_levels] if config.adaptive_pooling else [config.backbone_levels]
         make = heavy_box_head if config.heavy_head else light_box_head
         box_head = make(len(levels), config.channels, BOX_POOL, config.representation, norm)
         heads = region_heads(config, GroupedPool(levels, BOX_POOL), box_head, self.num_classes)
