@@ -62,7 +62,8 @@ class Detections:
     coefficients: Tensor | None = None
     """(n, k) float32: the weights of the prototypes in each mask; None if masks are not linear combinations."""
     prototypes: Tensor | None = None
-    """(k, h, w) float32: the maps that the masks are combinations of; None likewise."""
+    """(k, h, w) float32: the maps of the whole image that the masks are made of, as linear combinations (prototypes) or
+    otherwise (bases, mask features); None from methods without such maps."""
     mask_scores: Tensor | None = None
     """(n,) float32: the second score of re-scoring methods, by which masks are ranked; None from the others. In [0, 1], but for
     mask scoring, whose predicted IoU has no bounds."""

@@ -1,8 +1,9 @@
-"""Layers of settings, each overriding the one before, and three further rules.
+"""Layers of settings, each overriding the one before, and four further rules.
 
-A new `kind` replaces the whole branch by that kind's defaults and the scale's `by_kind` fields. Stand-ins replace the values
-that preset, spec and variant give to a field marked `HasStandIn`. Lengths marked `ScalesWith` are scaled to the current value
-of the field that they scale with, each truncated to an integer, as the official code does.
+A new `kind` replaces the whole branch by that kind's defaults and the scale's `by_kind` fields. A new `model.kind` also brings
+the fields of inference that it needs (`inference_defaults`), where neither spec, variant nor command has given them. Stand-ins
+replace the values that preset, spec and variant give to a field marked `HasStandIn`. Lengths marked `ScalesWith` are scaled to
+the current value of the field that they scale with, each truncated to an integer, as the official code does.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from experiments.spec.tree import Path, flatten, nest
 from experiments.spec.variants import Setting, settings_of
 from yolact.config import ConfigError
 from yolact.config.fields import CUSTOM, HasStandIn, ScalesWith, fields_at, fields_of, kinds_in, marked
+from yolact.config.model import AnyModelConfig
 
 
 class Layer(IntEnum):
@@ -45,6 +47,9 @@ class Origin:
         return self.label if not self.place or self.layer is Layer.COMMAND else f"{self.label} ({self.place})"
 
 
+_INFERENCE = "inference"
+_DEFAULT = "default of "
+"""Beginning of the labels of values that a kind brings."""
 _STAND_INS = {path: mark.table for path, mark in marked(RunConfig, HasStandIn).items()}
 
 
@@ -73,6 +78,8 @@ class Layers:
     stand_ins: dict[str, str] = field(default_factory=dict)
     given_for: dict[Path, int] = field(default_factory=dict)
     """{lengths: the value of the other field that they were given for}."""
+    displaced: dict[Path, tuple[Any, Origin | None]] = field(default_factory=dict)
+    """{field of inference: value and origin before the current `model.kind` brought its own}."""
 
     def lay(self, layer: Layer, label: str, settings: Iterable[Setting]) -> None:
         """Apply one layer over the current values."""
@@ -139,14 +146,31 @@ class Layers:
             self.origins.pop(path, None)
         defaults = flatten(cls.model_construct().model_dump(mode="json", warnings=False), branch)
         for path, value in defaults.items():
-            self._put(Setting(path, value, ""), layer, f"default of {setting.field}={setting.value}", mapped=True)
+            self._put(Setting(path, value, ""), layer, f"{_DEFAULT}{setting.field}={setting.value}", mapped=True)
         for lengths, other in _SCALED.items():
             if lengths in defaults:
                 self._note(lengths, defaults[other])
+        if issubclass(cls, AnyModelConfig):
+            self._bring_inference(setting, cls, layer)
         if layer > Layer.SCALE:
             for union in self.scale.scale.by_kind:
                 if tuple(union.split("."))[: len(branch)] == branch:
                     self._lay_by_kind(union)
+
+    def _bring_inference(self, setting: Setting, cls: type[AnyModelConfig], layer: Layer) -> None:
+        """Put a model's `inference_defaults` in the place of values of preset and scale; those of the model before it leave."""
+        for path, (value, origin) in self.displaced.items():
+            if path in self.origins and self.origins[path].label.startswith(_DEFAULT):
+                del self.values[path], self.origins[path]
+                if origin is not None:
+                    self.values[path], self.origins[path] = value, origin
+        self.displaced = {}
+        for name, value in cls.inference_defaults.items():
+            path = (_INFERENCE, name)
+            before = self.origins.get(path)
+            if before is None or before.layer <= Layer.SCALE:
+                self.displaced[path] = self.values.get(path), before
+                self._put(Setting(path, value, ""), layer, f"{_DEFAULT}{setting.field}={setting.value}", mapped=False)
 
     def _lay_by_kind(self, union: str) -> None:
         path = tuple(union.split("."))

@@ -7,6 +7,7 @@ from typing import Protocol
 from yolact.config.inference import InferenceConfig
 from yolact.data.coco import Instances
 from yolact.errors import UserError
+from yolact.measures.context import refuse_other_maps
 from yolact.models.base import Model
 from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.structures import Detections
@@ -32,5 +33,6 @@ def needs_prototypes(model: Model, what: str) -> PrototypeBranch:
         UserError: it has no prototypes, so that `what` (such as "inference.intervention.kind=keep") means nothing.
     """
     if model.prototypes is None:
+        refuse_other_maps(model, what)
         raise UserError(f"{what}: this network makes no prototypes; choose a YOLACT network with prototypes")
     return model.prototypes

@@ -9,6 +9,7 @@ from typing import Any
 
 from yolact.config.inference import InferenceConfig
 from yolact.data.coco import CocoSplit
+from yolact.errors import UserError
 from yolact.inference.predictor import Predictor
 from yolact.models.base import Model
 
@@ -32,6 +33,19 @@ class Look:
     def predictor(self) -> Predictor:
         """The model with the engine of `inference`."""
         return Predictor(self.model, self.inference.engine)
+
+
+def refuse_other_maps(model: Model, what: str) -> None:
+    """Raise an error if the model makes masks of maps otherwise than by a linear combination, as CondInst and BlendMask do.
+
+    Raises:
+        UserError: saying so of `what`.
+    """
+    if model.maps is not None and model.prototypes is None:
+        raise UserError(
+            f"{what}: this network's masks are no linear combinations of its maps, so that it has no coefficients; "
+            "responses, probes and redundancy measure the maps themselves"
+        )
 
 
 class Stopped(Exception):  # noqa: N818 - no error: the measure was asked to stop

@@ -119,6 +119,14 @@ class Model(nn.Module):
         return None
 
     @property
+    def maps(self) -> Any:
+        """The mask branch if it makes masks of maps of the whole image (`MaskBranch.map_count`), linearly or not, else None.
+
+        The maps come first in the `context` of raw outputs, (n, k, h, w): prototypes, bases, mask features.
+        """
+        return None
+
+    @property
     def dense_head(self) -> Any:
         """The dense head (`models/one_stage/dense_head.py`) if detections come from fixed locations, else None.
 

@@ -38,8 +38,8 @@ def prototype_file(experiment: Experiment, variant: str) -> tuple[int, Path]:
 def _with_prototypes(experiment: Experiment, variant: str, seed: int) -> Path:
     path = experiment.path(variant, seed, "prototypes", "prototypes.npz")
     with opened(path) as arrays:
-        if "0_prototypes" not in arrays:
-            raise MissingResult("it makes its masks without prototypes")
+        if "0_coefficients" not in arrays:
+            raise MissingResult("it makes its masks without linear combinations of prototypes")
     return path
 
 

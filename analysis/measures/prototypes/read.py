@@ -116,8 +116,10 @@ def _open(experiment: Experiment, variant: str, seed: int, path: Path) -> Kept:
     with opened(path) as arrays:
         ids, names = arrays["image_ids"], arrays["class_names"]
         k = len(arrays["0_prototypes"]) if "0_prototypes" in arrays else 0
-    if not k:
-        raise MissingResult(f"{experiment.variant(variant).label} makes its masks without prototypes")
+        linear = "0_coefficients" in arrays
+    if not linear:
+        how = "of maps that are not combined linearly" if k else "without prototypes"
+        raise MissingResult(f"{experiment.variant(variant).label} makes its masks {how}")
     stage = experiment.store.stage(str(experiment.stage_id(variant, seed, "prototypes")))
     fields = stage.record["fields"]["inference"]
     assembly = Assembly(fields["crop"], fields["crop_padding"], fields["mask_threshold"])

@@ -95,6 +95,26 @@ def test_a_new_kind_replaces_its_branch_and_takes_the_scales_fields():
     assert other.image_size == 128
 
 
+POINTS = {"suppression": "standard", "nms_iou": 0.6, "score_threshold": 0.2236}
+ANCHORS = {"suppression": "fast", "nms_iou": 0.5, "score_threshold": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("spec", "variant", "settings", "expected"),
+    [
+        pytest.param("crop", "cropped", ["model.kind=fcos"], POINTS, id="what the kind needs"),
+        pytest.param("crop", "cropped", ["model.kind=fcos", "inference.nms_iou=0.7"], POINTS | {"nms_iou": 0.7}, id="command"),
+        pytest.param("bridge", "fcos", [], POINTS, id="of a variant"),
+        pytest.param("bridge", "fcos", ["model.kind=yolact"], ANCHORS, id="and leaves with it"),
+        pytest.param("bridge", "fcos", ["model.kind=mask_rcnn"], ANCHORS | {"suppression": "standard"}, id="for another's"),
+        pytest.param("nms", "fast", ["model.kind=fcos"], POINTS | {"suppression": "fast"}, id="a variant's own values stay"),
+    ],
+)
+def test_a_kind_of_model_brings_its_inference(spec, variant, settings, expected):
+    inference = _resolve(spec, "toy", variant, *settings).config.inference
+    assert {name: getattr(inference, name) for name in expected} == expected
+
+
 def test_an_import_path_replaces_its_branch_as_a_kind_does():
     settings = ("model.kind=lab.nets:Net", "model.options={depth: 3}")
     model = _resolve("crop", "toy", "cropped", *settings).config.model

@@ -24,7 +24,7 @@ from yolact.data.coco import Instances
 from yolact.evaluation.objects import mask_iou, masks_of, match_objects
 from yolact.measures.coefficients import CoefficientsConfig
 from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, crop_fractions, limit_masks
-from yolact.measures.context import Look, steps
+from yolact.measures.context import Look, refuse_other_maps, steps
 from yolact.ops import masks as mask_ops
 from yolact.runtime.files import write_json, write_npz
 from yolact.structures import Detections
@@ -37,9 +37,11 @@ def measure(folder: Path, look: Look, config: CoefficientsConfig) -> None:
 
     Raises:
         Stopped: asked to.
+        UserError: masks are made of maps, but not by coefficients.
     """
     branch = look.model.prototypes
     if branch is None:
+        refuse_other_maps(look.model, "coefficients")
         write_json(folder / "summary.json", {"prototypes": 0})
         return
     bound = coefficient_range(branch)

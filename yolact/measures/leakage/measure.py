@@ -6,7 +6,8 @@ meant for. With M the detection's mask, G its object's mask, both in pixels of t
 
 leak            |M outside G| / |M|; of it, `leak_same` lies on other objects of the class, `leak_other` on those of other
                 classes, the rest on the background
-spill           |U outside the detection's box| / |U|, U the same mask before the crop; only where masks are made of prototypes
+spill           |U outside the detection's box| / |U|, U the same mask before the crop; only where masks are
+                linear combinations of prototypes
 merged          the largest share of a same-class neighbour's pixels inside the detection's box that M covers; only where the
                 neighbour has at least MERGE_PIXELS pixels there
 failed          found, but the mask's IoU with its object is below 0.5: localised by the box and not by the mask
@@ -102,7 +103,7 @@ def rows_of(own: Detections, pairs: Tensor, truth: Instances, inference: Inferen
     if not len(own):
         return list(rows.values())
     masks = masks_of(own, "leakage").cpu()
-    whole = None if own.prototypes is None else reassembled(own, inference.replace(crop=False)).masks
+    whole = None if own.coefficients is None else reassembled(own, inference.replace(crop=False)).masks
     for place, number in enumerate(pairs.tolist()):
         mask, box = masks[place], own.boxes[place].cpu()
         others = real.clone()

@@ -10,6 +10,7 @@ little of where it is; on pictures of one colour it cannot.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -51,11 +52,11 @@ def measure(folder: Path, look: Look, config: ProbesConfig) -> None:
         Stopped: asked to.
         UserError: the data have no object to move, or the network's input is too small to move it in.
     """
-    branch = look.model.prototypes
+    branch = look.model.maps
     if branch is None:
         write_json(folder / "summary.json", {"prototypes": 0})
         return
-    size, stride = look.model.image_size, largest_stride(branch.config.source)
+    size, stride = look.model.image_size, largest_stride(branch.map_source)
     objects, source = sprites(look.split, size, config.objects)
     grid = places(size, max(sprite.side for sprite in objects), stride, config.cells, config.phases)
     arrays = moved_objects(look, objects, grid)
@@ -65,7 +66,7 @@ def measure(folder: Path, look: Look, config: ProbesConfig) -> None:
     arrays |= shown(look, figure_five(size, objects, grid))
     write_npz(folder / "probes.npz", arrays)
     described = {"image_size": size, "stride": stride, "cells": grid.cells, "phases": grid.phases, "source": source}
-    write_json(folder / "summary.json", {"prototypes": branch.config.k, **described, **summary(arrays, grid.phases)})
+    write_json(folder / "summary.json", {"prototypes": branch.map_count, **described, **summary(arrays, grid.phases)})
 
 
 def largest_stride(source: int) -> int:
@@ -103,8 +104,8 @@ def neighbours(look: Look, objects: Sequence[Sprite], grid: Places) -> Arrays:
 
     Returns:
         `separation (o, q, 2)`: how much more of the mask, before the crop, lies on the object it was predicted for than on its
-        twin, as mean probabilities, -1..1; NaN where that object was not found. `pair_centres (q, 2, 2)`: pixels, x and y of
-        both.
+        twin, as mean probabilities, -1..1; NaN where that object was not found, and where masks are no linear combinations of
+        the maps. `pair_centres (q, 2, 2)`: pixels, x and y of both.
     """
     line = grid.of_phase(0)
     apart = next((n for n in range(1, len(line)) if line[n] - line[0] >= max(one.side for one in objects)), len(line))
@@ -212,12 +213,17 @@ def _mean_over(maps: Tensor, covered: NDArray[np.bool_]) -> Tensor:
 
 
 def _mask_numbers(found: Detections, covered: NDArray[np.bool_]) -> tuple[float, float, float, float]:
-    """Score, mask IoU, mean probability over the object and elsewhere, of the detection that fits it; zeros where none does."""
+    """Score, mask IoU, mean probability over the object and elsewhere, of the detection that fits it; zeros where none does.
+
+    The probabilities are NaN where masks are no linear combinations, so that there is no mask before the crop.
+    """
     number = _match(found, covered)
     if number is None or found.masks is None:
         return 0.0, 0.0, 0.0, 0.0
     truth, mask = torch.from_numpy(covered).to(found.masks.device), found.masks[number]
     overlap = float((mask & truth).sum() / (mask | truth).sum())
+    if found.coefficients is None:
+        return float(found.scores[number]), overlap, math.nan, math.nan
     probability = _uncropped(found, number)
     over, elsewhere = float(_mean_over(probability, covered)[0]), float(_mean_over(probability, ~covered)[0])
     return float(found.scores[number]), overlap, over, elsewhere
@@ -228,8 +234,8 @@ def _separation(found: Detections, covered: Covered) -> list[float]:
     differences = []
     for own, twin in (covered, covered[::-1]):
         number = _match(found, own)
-        if number is None:
-            differences.append(float("nan"))
+        if number is None or found.coefficients is None:
+            differences.append(math.nan)
             continue
         probability = _uncropped(found, number)
         differences.append(float(_mean_over(probability, own)[0] - _mean_over(probability, twin)[0]))

@@ -27,7 +27,8 @@ MEASURE = Measure(
             "The images with most annotations, `prototypes.images` of them, and the 20 best detections of each with a score of "
             "0.15 or more; for i = 0.. one after the other.",
             "image_ids, class_names; {i}_image (H, W, 3) uint8, {i}_masks (n, H, W) bool, {i}_boxes (n, 4), {i}_scores (n,), "
-            "{i}_labels (n,); where there are prototypes {i}_prototypes (k, h, w) float32, {i}_coefficients (n, k) float32",
+            "{i}_labels (n,); where masks are made of maps {i}_prototypes (k, h, w) float32, and where they are linear "
+            "combinations of them {i}_coefficients (n, k) float32",
         ),
         File("summary.json", "What was kept of each image.", "score_threshold, images"),
     ),

@@ -25,7 +25,8 @@ MOST_DETECTIONS = 20
 def measure(folder: Path | str, look: Look, config: PrototypesConfig) -> dict[str, Any]:
     """Predict in the images with most annotations and write prototypes.npz and summary.json into `folder`.
 
-    `__init__.py` gives the arrays. A model without prototypes leaves those and the coefficients out. One image is held
+    `__init__.py` gives the arrays. A model without maps leaves the prototypes out, one whose masks are no
+    linear combinations of its maps the coefficients. One image is held
     in memory at a time, so hundreds are affordable: 50 kB each on the disk at 128 px, about 1 MB at 550 px.
 
     Returns:

@@ -36,12 +36,13 @@ class PrototypeMoments:
         """Count one image.
 
         Args:
-            found: with `prototypes` (k, h, w) and `coefficients` (n, k), on any device.
+            found: with `prototypes` (k, h, w), on any device; without `coefficients` (n, k), as of masks that are no linear
+                combinations, use is not counted.
 
         Raises:
             UserError: the prototypes are not finite numbers.
         """
-        if found.prototypes is None or found.coefficients is None:
+        if found.prototypes is None:
             raise ValueError("detections were made without prototypes")
         pixels = found.prototypes.flatten(1).double()  # (k, hw)
         products = (pixels @ pixels.T).cpu().numpy()
@@ -53,6 +54,8 @@ class PrototypeMoments:
         self.pixels += pixels.shape[1]
         self._sum += pixels.sum(dim=1).cpu().numpy()
         self._products += products
+        if found.coefficients is None:
+            return
         chosen = found.scores >= SCORE_THRESHOLD
         activation = np.sqrt(np.diag(products) / pixels.shape[1])  # (k,)
         self._count(_numbers(found.coefficients[chosen]), found.labels[chosen].cpu().numpy(), activation)

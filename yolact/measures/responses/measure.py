@@ -38,7 +38,7 @@ def measure(folder: Path, look: Look, config: ResponsesConfig) -> None:
         Stopped: asked to.
     """
     model = look.model
-    if model.prototypes is None:
+    if model.maps is None:
         write_json(folder / "summary.json", {"prototypes": 0})
         return
     image_ids = look.split.image_ids[: config.images]

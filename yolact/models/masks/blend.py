@@ -40,6 +40,7 @@ class BlendBranch(MaskBranch):
             nn.Conv2d(width, config.bases, 1),
         )
         self.parameters_per_location = config.bases * config.attention**2
+        self.map_count = config.bases
 
     def initialise(self) -> None:
         self.apply(kaiming)

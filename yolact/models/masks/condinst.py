@@ -39,6 +39,7 @@ class DynamicMaskBranch(MaskBranch):
         self.weights = [after * before for after, before in config.layers]
         self.biases = [after for after, _ in config.layers]
         self.parameters_per_location = sum(self.weights) + sum(self.biases)
+        self.map_count = config.features
 
     def initialise(self) -> None:
         self.apply(kaiming)

@@ -104,6 +104,10 @@ class MaskBranch(nn.Module):
     """Whether it makes a mask for every class; such a branch is made from the number of classes too."""
     class_layers: tuple[str, ...] = ()
     """Beginnings of the names of its weights whose shape depends on the number of classes."""
+    map_count: int | None = None
+    """Number k of the maps of the whole image that masks are made of, where `context` begins with such: (n, k, h, w)."""
+    map_source: int = 5
+    """The coarsest pyramid level that these maps are made of, 5 for P5."""
     context_names: tuple[str, ...] = ()
     """Names of the tensors of `context` in exported files; those without a name are context_0, context_1, ..."""
 

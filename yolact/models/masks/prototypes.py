@@ -31,7 +31,8 @@ class PrototypeBranch(MaskBranch):
         super().__init__()
         self.config = config
         self.protonet = Protonet(config, channels)
-        self.parameters_per_location = config.k
+        self.parameters_per_location = self.map_count = config.k
+        self.map_source = config.source
 
     def context(self, levels: Sequence[Tensor]) -> tuple[Tensor]:
         """(n, k, h, w) prototypes, h and w twice those of the source level."""

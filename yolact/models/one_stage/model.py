@@ -228,23 +228,27 @@ class OneStage(Model):
         masks: Tensor | None,
         mask_scores: Tensor | None,
     ) -> Detections:
-        """Detections in pixels of an image of `size` (H, W), with what the masks were combined from if that is linear."""
+        """Detections in pixels of an image of `size` (H, W), with the maps and coefficients of masks that are made of such."""
         boxes = to_pixels(survivors.boxes, size)
         boxes = boxes.trunc() if inference.whole_pixel_boxes else boxes
-        linear = self.prototypes is not None and bool(context)
+        of_maps = self.maps is not None and bool(context)
         return Detections(
             boxes,
             survivors.scores,
             survivors.labels,
             masks,
-            coefficients=survivors.parameters if linear else None,
-            prototypes=context[0] if linear else None,
+            coefficients=survivors.parameters if of_maps and self.prototypes is not None else None,
+            prototypes=context[0] if of_maps else None,
             mask_scores=mask_scores,
         )
 
     @property
     def prototypes(self) -> PrototypeBranch | None:
         return self.branch if isinstance(self.branch, PrototypeBranch) else None
+
+    @property
+    def maps(self) -> MaskBranch | None:
+        return self.branch if self.branch is not None and self.branch.map_count is not None else None
 
     @property
     def dense_head(self) -> DenseHead:
