@@ -13,9 +13,13 @@ from yolact.config import (
     FCMaskConfig,
     FCOSConfig,
     FPNConfig,
+    Mask2FormerConfig,
+    PixelDecoderConfig,
     PointHeadConfig,
     PointMatchingConfig,
     PrototypeConfig,
+    QueryDecoderConfig,
+    QueryLossConfig,
     UpsamplerConfig,
     YolactConfig,
     YOLOv3Config,
@@ -59,6 +63,16 @@ TINY_CENTERNET = CenterNetConfig(
     head=CenterHeadConfig(channels=16),
 )
 """256 cells."""
+
+TINY_MASK2FORMER = Mask2FormerConfig(
+    image_size=SIZE,
+    backbone=BackboneConfig(name="resnet_tiny", weights=None, width=16, freeze_bn=True),
+    channels=32,
+    heads=4,
+    pixel_decoder=PixelDecoderConfig(layers=1, feedforward=32),
+    query_decoder=QueryDecoderConfig(layers=2, feedforward=32, queries=8),
+    loss=QueryLossConfig(points=64),
+)
 
 
 def tiny_model(config=TINY, num_classes=3, seed=0):

@@ -34,6 +34,7 @@ from yolact.config.model import (
     FasterRCNNConfig,
     FCISConfig,
     FCOSConfig,
+    Mask2FormerConfig,
     MaskRCNNConfig,
     MNCConfig,
     ModelConfig,
@@ -45,6 +46,7 @@ from yolact.config.model import (
 )
 from yolact.config.model.centernet import CenterHeadConfig, CenterLossConfig, CenterMatchingConfig, UpsamplerConfig
 from yolact.config.model.fcos import PointHeadConfig, PointLossConfig, PointMatchingConfig
+from yolact.config.model.mask2former import PixelDecoderConfig, QueryDecoderConfig, QueryLossConfig
 from yolact.config.model.parts import BackboneConfig, FPNConfig
 from yolact.config.model.retinanet import BestMatchConfig, OctaveAnchorConfig, RetinaNetLossConfig, TowerHeadConfig
 from yolact.config.model.yolact import AnchorConfig, HeadConfig, LossConfig, MatchingConfig
@@ -79,6 +81,7 @@ __all__ = [
     "LossConfig",
     "MNCConfig",
     "MSRCNNConfig",
+    "Mask2FormerConfig",
     "MaskBranchConfig",
     "MaskIoUConfig",
     "MaskRCNNConfig",
@@ -91,11 +94,14 @@ __all__ = [
     "OracleConfig",
     "PANetConfig",
     "PaddingConfig",
+    "PixelDecoderConfig",
     "PointHeadConfig",
     "PointLossConfig",
     "PointMatchingConfig",
     "ProjectConfig",
     "PrototypeConfig",
+    "QueryDecoderConfig",
+    "QueryLossConfig",
     "RetinaNetConfig",
     "RetinaNetLossConfig",
     "RoIMaskConfig",

@@ -15,6 +15,7 @@ from yolact.config.model.base import AnyModelConfig
 from yolact.config.model.centernet import CenterNetConfig
 from yolact.config.model.custom import CustomModelConfig
 from yolact.config.model.fcos import FCOSConfig
+from yolact.config.model.mask2former import Mask2FormerConfig
 from yolact.config.model.panet import PANetConfig
 from yolact.config.model.retinanet import RetinaNetConfig
 from yolact.config.model.single_map import FCISConfig, MNCConfig
@@ -31,6 +32,7 @@ __all__ = [
     "FasterRCNNConfig",
     "MNCConfig",
     "MSRCNNConfig",
+    "Mask2FormerConfig",
     "MaskRCNNConfig",
     "ModelConfig",
     "OneStageConfig",
@@ -57,6 +59,7 @@ ModelConfig = Annotated[
     | Annotated[MaskRCNNConfig, Tag("mask_rcnn")]
     | Annotated[MSRCNNConfig, Tag("ms_rcnn")]
     | Annotated[PANetConfig, Tag("panet")]
+    | Annotated[Mask2FormerConfig, Tag("mask2former")]
     | Annotated[CustomModelConfig, Tag(CUSTOM)],
     Discriminator(kind_of),
 ]

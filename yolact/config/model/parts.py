@@ -26,7 +26,7 @@ Padding = Literal["zeros", "reflect", "replicate", "circular"]
 """What stands beyond a feature map's border, where a convolution reads it."""
 
 BACKBONES = (
-    *("resnet101", "resnet50", "resnet18", "darknet53", "mobilenet_v2", "resnet_tiny"),
+    *("resnet101", "resnet50", "resnet18", "darknet53", "mobilenet_v2", "swin_tiny", "resnet_tiny"),
     *("vovnet19_slim_dw", "vovnet19_slim", "vovnet19", "vovnet39", "vovnet57", "vovnet99", "vovnet_tiny"),
 )
 

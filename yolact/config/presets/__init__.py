@@ -6,7 +6,7 @@ A preset is what it takes to train and run one published model: `model`, `traini
 from __future__ import annotations
 
 from yolact.config.base import ConfigError, nearest
-from yolact.config.presets import adelaidet, boxes, centermask, single_map, single_shot, two_stage, yolact
+from yolact.config.presets import adelaidet, boxes, centermask, mask2former, single_map, single_shot, two_stage, yolact
 from yolact.config.presets.preset import COCO_CLASSES, PASCAL_CLASSES, Preset
 
 __all__ = ["COCO_CLASSES", "PASCAL_CLASSES", "PRESETS", "Preset", "preset"]
@@ -17,6 +17,7 @@ _FAMILIES = (
     single_map,
     boxes,
     centermask,
+    mask2former,
     single_shot,
     two_stage,
 )

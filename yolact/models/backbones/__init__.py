@@ -20,15 +20,27 @@ from yolact.models.backbones.backbone import Backbone
 from yolact.models.backbones.darknet import DarkNet53
 from yolact.models.backbones.mobilenet import MobileNetV2
 from yolact.models.backbones.resnet import ResNet, TinyResNet
+from yolact.models.backbones.swin import Swin
 from yolact.models.backbones.vovnet import BODIES, VoVNet, tiny_body
 from yolact.models.custom import construct
 
-__all__ = ["Backbone", "DarkNet53", "MobileNetV2", "ResNet", "TinyResNet", "VoVNet", "build_backbone", "freeze_batch_norm"]
+__all__ = [
+    "Backbone",
+    "DarkNet53",
+    "MobileNetV2",
+    "ResNet",
+    "Swin",
+    "TinyResNet",
+    "VoVNet",
+    "build_backbone",
+    "freeze_batch_norm",
+]
 
 _TORCHVISION = {
     "resnet101": (torchvision.models.resnet101, torchvision.models.ResNet101_Weights.IMAGENET1K_V1, ResNet),
     "resnet50": (torchvision.models.resnet50, torchvision.models.ResNet50_Weights.IMAGENET1K_V1, ResNet),
     "resnet18": (torchvision.models.resnet18, torchvision.models.ResNet18_Weights.IMAGENET1K_V1, ResNet),
+    "swin_tiny": (torchvision.models.swin_t, torchvision.models.Swin_T_Weights.IMAGENET1K_V1, Swin),
     "mobilenet_v2": (torchvision.models.mobilenet_v2, torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1, MobileNetV2),
 }
 

@@ -1,0 +1,1 @@
+"""Instance segmentation without boxes: masks come first, and boxes are those of the masks."""
