@@ -12,7 +12,7 @@ from yolact.ops import rle
 from yolact.structures import Target
 from yolact.training.loop import train
 
-SGD = TrainingConfig(batch_size=8, lr=0.01, warmup_iterations=20, warmup_lr=1e-3, milestones=(0.7,), log_every=100)
+SGD = TrainingConfig(batch_size=8, lr=0.01, warmup_iterations=20, warmup_lr=1e-3, milestones=(0.7,), log_every=20)
 ADAM = SGD.replace(optimizer="adam", lr=2e-3, weight_decay=0.0)
 
 
@@ -57,7 +57,7 @@ def annotations(targets):
     ("config", "training", "iou_type"),
     [
         pytest.param(TINY_YOLOV3, SGD.replace(iterations=200), "bbox", id="yolov3"),
-        pytest.param(TINY_CENTERNET, ADAM.replace(iterations=250), "bbox", id="centernet"),
+        pytest.param(TINY_CENTERNET, ADAM.replace(iterations=600), "bbox", id="centernet"),
         pytest.param(TINY_MASK2FORMER, ADAM.replace(iterations=300, optimizer="adamw"), "segm", id="mask2former"),
     ],
 )
