@@ -26,7 +26,7 @@ def build_network(config: Mask2FormerConfig, in_channels: Sequence[int], num_cla
     library = _library()
     parts = library.modeling_mask2former
 
-    class Network(parts.Mask2FormerPreTrainedModel):
+    class Network(parts.Mask2FormerPreTrainedModel):  # type: ignore[name-defined]
         def __init__(self, settings: Any) -> None:
             super().__init__(settings)
             self.pixel_decoder = parts.Mask2FormerPixelDecoder(settings, feature_channels=list(in_channels))

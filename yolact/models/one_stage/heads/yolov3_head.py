@@ -36,6 +36,8 @@ class YOLOv3Head(DenseHead):
     config: YOLOv3Config
     class_layers = ("outputs",)
     classifier = "outputs.0"
+    priors: Tensor
+    """(levels, anchors of a cell, 2): log of each anchor's width and height in cells. Not stored."""
 
     def __init__(self, config: YOLOv3Config, num_classes: int, parameters_per_location: int, sizes: Sizes) -> None:
         super().__init__()
