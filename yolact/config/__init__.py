@@ -41,16 +41,18 @@ from yolact.config.model import (
     MSRCNNConfig,
     PANetConfig,
     RetinaNetConfig,
+    SSDConfig,
     YolactConfig,
     YOLOv3Config,
 )
-from yolact.config.model.centernet import CenterHeadConfig, CenterLossConfig, CenterMatchingConfig, UpsamplerConfig
+from yolact.config.model.boxes.centernet import CenterHeadConfig, CenterLossConfig, CenterMatchingConfig, UpsamplerConfig
+from yolact.config.model.boxes.ssd import DefaultBoxConfig, SSDLossConfig, SSDNeckConfig
+from yolact.config.model.boxes.yolov3 import YOLOv3LossConfig, YOLOv3MatchingConfig, YOLOv3NeckConfig
 from yolact.config.model.fcos import PointHeadConfig, PointLossConfig, PointMatchingConfig
 from yolact.config.model.mask2former import PixelDecoderConfig, QueryDecoderConfig, QueryLossConfig
 from yolact.config.model.parts import BackboneConfig, FPNConfig
 from yolact.config.model.retinanet import BestMatchConfig, OctaveAnchorConfig, RetinaNetLossConfig, TowerHeadConfig
 from yolact.config.model.yolact import AnchorConfig, HeadConfig, LossConfig, MatchingConfig
-from yolact.config.model.yolov3 import YOLOv3LossConfig, YOLOv3MatchingConfig, YOLOv3NeckConfig
 from yolact.config.training import AugmentationConfig, TrainingConfig
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "ConfigError",
     "CustomMaskConfig",
     "CustomModelConfig",
+    "DefaultBoxConfig",
     "DynamicMaskConfig",
     "EngineConfig",
     "EvaluationConfig",
@@ -105,6 +108,9 @@ __all__ = [
     "RetinaNetConfig",
     "RetinaNetLossConfig",
     "RoIMaskConfig",
+    "SSDConfig",
+    "SSDLossConfig",
+    "SSDNeckConfig",
     "SpeedConfig",
     "TowerHeadConfig",
     "TrainingConfig",

@@ -1,7 +1,7 @@
 """Locations of a dense head at the cells of every pyramid level: anchors (prior boxes), or points.
 
 Source: reference `yolact.py` make_priors; paper section 4. FCOS (Tian et al., ICCV 2019) for points; torchvision
-`models/detection/anchor_utils.py` for RetinaNet's.
+`models/detection/anchor_utils.py` for RetinaNet's and SSD's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from yolact.config.model.boxes.ssd import DefaultBoxConfig
 from yolact.config.model.retinanet import OctaveAnchorConfig
 from yolact.config.model.yolact import AnchorConfig
 
@@ -69,6 +70,30 @@ def make_octave_anchors(config: OctaveAnchorConfig, image_size: int, level_sizes
         shapes = (2 * half.double()).expand(len(centres), -1, -1)
         levels.append(torch.cat([centres[:, None].expand_as(shapes), shapes], dim=2).flatten(0, 1))
     return (torch.cat(levels) / image_size).float()
+
+
+def make_default_boxes(config: DefaultBoxConfig, image_size: int, level_sizes: Sizes) -> Tensor:
+    """SSD's default boxes of a square input, finest level first.
+
+    Args:
+        config: scales as fractions of the input's side, aspect ratios and strides per level.
+        image_size: side of the input in pixels.
+        level_sizes: (rows, columns) of each level's feature map.
+
+    Returns:
+        (P, 4) float32 cxcywh as fractions of the input's side, w and h at most 1, not clipped to it. Within a level cells come
+        row by row; within a cell the two squares come first, then two boxes per ratio, the wide one before the tall one.
+    """
+    levels = []
+    for level, (size, stride, ratios) in enumerate(zip(level_sizes, config.strides, config.aspect_ratios, strict=True)):
+        side, above = config.scales[level : level + 2]
+        wide = [(side * math.sqrt(ratio), side / math.sqrt(ratio)) for ratio in ratios]
+        between = math.sqrt(side * above)
+        shapes = [(side, side), (between, between), *(shape for pair in wide for shape in (pair, pair[::-1]))]
+        centres = _grid(size, stride, stride / 2) / image_size
+        own = torch.tensor(shapes, dtype=torch.float64).clamp(max=1).expand(len(centres), -1, -1)
+        levels.append(torch.cat([centres[:, None].expand_as(own), own], dim=2).flatten(0, 1))
+    return torch.cat(levels).float()
 
 
 def make_anchors(config: AnchorConfig, image_size: int, level_sizes: Sizes) -> Tensor:

@@ -6,12 +6,16 @@ Source: paper section 3; reference `layers/box_utils.py`.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torchvision.ops import box_convert
 
 VARIANCES = (0.1, 0.2)
 """SSD's scaling of center and size offsets."""
+MOST_GROWTH = math.log(1000 / 16)
+"""torchvision's limit of a decoded side against its anchor's, as a natural logarithm."""
 
 
 def intersection(a: Tensor, b: Tensor) -> Tensor:

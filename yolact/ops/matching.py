@@ -5,6 +5,7 @@ Source: reference `layers/box_utils.py` match (as of 2019-08: one distinct ancho
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,19 +79,39 @@ def match_with_best(boxes: Tensor, labels: Tensor, crowds: Tensor, corners: Tens
         corners: (P, 4) xyxy of the anchors, in the unit of the boxes.
         config: thresholds. Source: torchvision `models/detection/_utils.py` Matcher; RetinaMask `modeling/matcher.py`.
     """
-    if not len(boxes):
-        classes = torch.full((len(corners),), BACKGROUND, dtype=torch.int64, device=corners.device)
+    overlap = box_iou(boxes, corners)  # (n, P)
+    most = overlap.amax(dim=1, keepdim=True)
+    counts = (most > 0) & (most >= (math.inf if config.best_match_iou is None else config.best_match_iou))
+    return _by_threshold(overlap, ((overlap == most) & counts).any(dim=0), labels, crowds, corners, config)
+
+
+def match_best_box(boxes: Tensor, labels: Tensor, crowds: Tensor, corners: Tensor, config: MatchingConfig) -> Matches:
+    """Match the anchors of one image to objects by IoU, and every object's best anchor to that object.
+
+    Of several objects with one best anchor, the last has it. Arguments are those of `match_with_best`. Source: torchvision
+    `models/detection/_utils.py` SSDMatcher.
+    """
+    overlap = box_iou(boxes, corners)  # (n, P)
+    most, anchors = overlap.max(dim=1)
+    place = torch.arange(len(boxes), device=boxes.device)
+    owner = torch.full((len(corners),), -1, device=boxes.device)
+    owner = owner.scatter_reduce(0, anchors, torch.where(most > 0, place, -1), "amax")
+    forced = owner >= 0
+    overlap = torch.where(forced, 2.0 * (owner == place[:, None]), overlap)
+    return _by_threshold(overlap, forced, labels, crowds, corners, config)
+
+
+def _by_threshold(
+    overlap: Tensor, forced: Tensor, labels: Tensor, crowds: Tensor, corners: Tensor, config: MatchingConfig
+) -> Matches:
+    """Each anchor and the object that it overlaps most, of overlaps (n, P); (P,) `forced` ones are positive in any case."""
+    if not len(labels):
+        classes = torch.full_like(forced, BACKGROUND, dtype=torch.int64)
         objects = torch.zeros_like(classes)
     else:
-        overlap = box_iou(boxes, corners)  # (n, P)
         best, objects = overlap.max(dim=0)
-        chosen = best >= config.positive_iou
-        if config.best_match_iou is not None:
-            most = overlap.amax(dim=1, keepdim=True)
-            counts = (most > 0) & (most >= config.best_match_iou)
-            chosen = chosen | ((overlap == most) & counts).any(dim=0)
         missed = torch.where(best < config.negative_iou, BACKGROUND, NEUTRAL)
-        classes = torch.where(chosen, labels[objects] + 1, missed)
+        classes = torch.where(forced | (best >= config.positive_iou), labels[objects] + 1, missed)
     _ignore_crowds(classes, crowds, corners, config)
     return Matches(classes, objects)
 

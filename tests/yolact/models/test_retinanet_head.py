@@ -48,6 +48,8 @@ BRANCHES = {
     "prototypes": {"k": 4, "channels": 16},
     "fc_mask": {"size": 4},
     "dynamic": {"channels": 16, "convs": 1, "coordinate_unit": 1},
+    "blend": {"channels": 16, "convs": 1, "attention": 7, "resolution": 14},
+    "roi": {"channels": 16, "convs": 1, "canonical_size": 28},
 }
 ADJUSTING = TINY.replace(loss=RetinaNetLossConfig(distance="self_adjusting", divisor="retinamask"))
 
@@ -320,6 +322,20 @@ def test_every_mask_branch_learns_and_predicts(kind):
     )
     assert len(found) == 3
     assert found.masks is None if kind == "none" else found.masks.shape == (3, 40, 56)
+
+
+def test_masks_of_regions_leave_boxes_as_they_are():  # 34, 35
+    model = tiny_model(ADJUSTING.replace(mask_branch={"kind": "roi", **BRANCHES["roi"]})).eval()
+    inference = InferenceConfig(**RetinaNetConfig.inference_defaults, max_detections=5, score_threshold=0.0)
+    pictures = [torch.randint(0, 256, (3, 40, 56), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))]
+    (with_masks,), (without,) = (predict(model, pictures, inference.replace(masks=masks)) for masks in (True, False))
+    assert len(with_masks) == 5 and torch.equal(with_masks.boxes, without.boxes) and without.masks is None
+    images, targets = random_batch(0)
+    raw = model(images)
+    assert not (raw.dense.logits.sigmoid() > 0.05).any()  # before training nothing is detected
+    mask = model.criterion(raw, model.assign(targets))["mask"]
+    assert torch.isfinite(mask) and mask > 0
+    assert model.criterion(raw, model.assign(random_batch(0, n=0)[1]))["mask"] == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from pydantic import Discriminator, Tag
 from yolact.config.base import kind_of
 from yolact.config.fields import CUSTOM, kinds_in
 from yolact.config.model.base import AnyModelConfig
-from yolact.config.model.centernet import CenterNetConfig
+from yolact.config.model.boxes.centernet import CenterNetConfig
+from yolact.config.model.boxes.ssd import SSDConfig
+from yolact.config.model.boxes.yolov3 import YOLOv3Config
 from yolact.config.model.custom import CustomModelConfig
 from yolact.config.model.fcos import FCOSConfig
 from yolact.config.model.mask2former import Mask2FormerConfig
@@ -21,7 +23,6 @@ from yolact.config.model.retinanet import RetinaNetConfig
 from yolact.config.model.single_map import FCISConfig, MNCConfig
 from yolact.config.model.two_stage import FasterRCNNConfig, MaskRCNNConfig, MSRCNNConfig, TwoStageConfig
 from yolact.config.model.yolact import YolactConfig
-from yolact.config.model.yolov3 import YOLOv3Config
 
 __all__ = [
     "AnyModelConfig",
@@ -38,13 +39,14 @@ __all__ = [
     "OneStageConfig",
     "PANetConfig",
     "RetinaNetConfig",
+    "SSDConfig",
     "TwoStageConfig",
     "YOLOv3Config",
     "YolactConfig",
     "model_class",
 ]
 
-OneStageConfig = YolactConfig | FCOSConfig | RetinaNetConfig | YOLOv3Config | CenterNetConfig
+OneStageConfig = YolactConfig | FCOSConfig | RetinaNetConfig | SSDConfig | YOLOv3Config | CenterNetConfig
 """The one-stage detectors."""
 
 ModelConfig = Annotated[
@@ -53,6 +55,7 @@ ModelConfig = Annotated[
     | Annotated[FCISConfig, Tag("fcis")]
     | Annotated[MNCConfig, Tag("mnc")]
     | Annotated[FasterRCNNConfig, Tag("faster_rcnn")]
+    | Annotated[SSDConfig, Tag("ssd")]
     | Annotated[YOLOv3Config, Tag("yolov3")]
     | Annotated[CenterNetConfig, Tag("centernet")]
     | Annotated[RetinaNetConfig, Tag("retinanet")]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from yolact.config.model import CenterNetConfig, OneStageConfig, YOLOv3Config
+from yolact.config.model import CenterNetConfig, OneStageConfig, SSDConfig, YOLOv3Config
 from yolact.models.necks.fpn import FPN
 from yolact.models.necks.neck import Neck
+from yolact.models.necks.ssd import SSDNeck
 from yolact.models.necks.upsampler import Upsampler
 from yolact.models.necks.yolov3 import YOLOv3Neck
 
@@ -17,4 +18,6 @@ def build_neck(config: OneStageConfig, in_channels: Sequence[int]) -> Neck:
         return YOLOv3Neck(config.neck, in_channels)
     if isinstance(config, CenterNetConfig):
         return Upsampler(config.neck, in_channels)
+    if isinstance(config, SSDConfig):
+        return SSDNeck(config.neck, in_channels)
     return FPN(config.fpn, in_channels)

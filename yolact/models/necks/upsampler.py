@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from yolact.config.model.centernet import UpsamplerConfig
+from yolact.config.model.boxes.centernet import UpsamplerConfig
 from yolact.errors import UserError
 from yolact.models.necks.neck import Neck
 from yolact.ops.anchors import Sizes

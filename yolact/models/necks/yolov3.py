@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from yolact.config.model.yolov3 import YOLOv3NeckConfig
+from yolact.config.model.boxes.yolov3 import YOLOv3NeckConfig
 from yolact.models.backbones.darknet import DarkConv
 from yolact.models.layers.initialise import he
 from yolact.models.necks.neck import Neck

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from yolact.config.model import CenterNetConfig, FCOSConfig, OneStageConfig, RetinaNetConfig, YolactConfig, YOLOv3Config
+from yolact.config.model import (
+    CenterNetConfig,
+    FCOSConfig,
+    OneStageConfig,
+    RetinaNetConfig,
+    SSDConfig,
+    YolactConfig,
+    YOLOv3Config,
+)
 from yolact.models.one_stage.dense_head import DenseHead
 from yolact.models.one_stage.heads.anchor_head import AnchorHead
 from yolact.models.one_stage.heads.centernet_head import CenterHead
 from yolact.models.one_stage.heads.fcos_head import PointHead
 from yolact.models.one_stage.heads.retinanet_head import RetinaNetHead
+from yolact.models.one_stage.heads.ssd_head import SSDHead
 from yolact.models.one_stage.heads.yolov3_head import YOLOv3Head
 from yolact.ops.anchors import Sizes
 
@@ -17,6 +26,7 @@ HEADS: dict[type[OneStageConfig], type[DenseHead]] = {
     YOLOv3Config: YOLOv3Head,
     CenterNetConfig: CenterHead,
     RetinaNetConfig: RetinaNetHead,
+    SSDConfig: SSDHead,
 }
 
 

@@ -26,8 +26,6 @@ from yolact.structures import Target
 
 PRIOR = 0.01
 """Class probability of every anchor before training."""
-MOST_GROWTH = math.log(1000 / 16)
-"""Of a box's side against its anchor's, as a natural logarithm: torchvision's."""
 
 
 class RetinaNetHead(DenseHead):
@@ -79,7 +77,7 @@ class RetinaNetHead(DenseHead):
 
     def decode(self, box: Tensor, locations: Tensor) -> Tensor:
         """Boxes clipped to the image."""
-        return box_ops.decode(box, locations, self.config.variances, MOST_GROWTH).clamp(0, 1)
+        return box_ops.decode(box, locations, self.config.variances, box_ops.MOST_GROWTH).clamp(0, 1)
 
     def scores(self, logits: Tensor, quality: Tensor | None) -> Tensor:
         return torch.sigmoid(logits)
