@@ -129,7 +129,8 @@ def test_regions_of_training():  # C10, R14, R15
     assert truth.per_image == [4, 0, 2] and truth.objects.tolist() == [0, 1, 0, 1, 2, 2]
     assert regions.image.tolist() == [0, 0, 0, 0, 2, 2] and regions.labels.tolist() == [1, 2, 1, 2, 0, 0]
     assert (regions.boxes[4] * SIZE).tolist() == [0, 0, 20, 40]  # cut to the image
-    assert (inference.max_detections, inference.nms_iou, inference.suppression) == (100, 0.4, "standard")
+    asked = inference.max_detections, inference.nms_iou, inference.suppression, inference.level_top_k
+    assert asked == (100, 0.4, "standard", 1000)
     kept, _, _ = sampled(targets, found, CENTERMASK)
     assert (kept.boxes[4] * SIZE).tolist() == [-4, -6, 20, 40]  # C10: unclipped
 

@@ -38,6 +38,8 @@ class RoIMaskConfig(Config):
     """Their least score."""
     proposal_nms_iou: Fraction = 0.4
     """Their greedy NMS. CenterMask: 0.6."""
+    proposal_level_top_k: Positive | None = 1000
+    """Best pairs of a location and a class on each level that this NMS looks at; null takes all. CenterMask: 1000."""
     matching_iou: Fraction = 0.5
     """A detection learns the mask of the object that it overlaps most, if by at least this."""
     max_masks_per_image: Positive | None = None

@@ -25,7 +25,7 @@ _TRAINING = TrainingConfig(
 )
 _LITE_TRAINING = _TRAINING.replace(iterations=360_000, milestones=(5 / 6, 17 / 18))
 # the threshold of 0.05 is on class probabilities (head.class_threshold), before centerness enters the score
-_INFERENCE = InferenceConfig(suppression="standard", nms_iou=0.6, score_threshold=0.0, max_detections=50)
+_INFERENCE = InferenceConfig(suppression="standard", nms_iou=0.6, score_threshold=0.0, level_top_k=1000, max_detections=50)
 
 MASKS = RoIMaskConfig(
     proposal_score_threshold=0.0,

@@ -73,6 +73,7 @@ class RoIMaskBranch(MaskBranch):
                 max_detections=config.proposals,
                 score_threshold=config.proposal_score_threshold,
                 nms_iou=config.proposal_nms_iou,
+                level_top_k=config.proposal_level_top_k,
             )
         )
         matched = [self._matched(each, truth, image) for image, each in enumerate(found)]
