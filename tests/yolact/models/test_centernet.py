@@ -15,14 +15,39 @@ from yolact.config import (
     CenterNetConfig,
     InferenceConfig,
     PrototypeConfig,
+    UpsamplerConfig,
 )
 from yolact.config.base import ConfigError
 from yolact.models.base import total_counts
+from yolact.models.build import build_model
 from yolact.models.one_stage.dense_head import Assignment, Dense
 from yolact.models.one_stage.heads.centernet_targets import gaussian_radius, heat_map
 
 INFERENCE = InferenceConfig(**CenterNetConfig.inference_defaults)
 SIDE = SIZE // 4
+
+
+def test_published_numbers():  # 2: ResDCN-18
+    with torch.device("meta"):
+        model = build_model(CenterNetConfig(), 80, pretrained=False)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 14_437_349
+    assert model.head.locations.shape == (128 * 128, 4)
+    kinds = [type(layer).__name__ for layer in model.fpn.layers]
+    assert kinds == ["DeformableConv2d", "BatchNorm2d", "ReLU", "ConvTranspose2d", "BatchNorm2d", "ReLU"] * 3
+    assert model.fpn.layers[0].conv_offset_mask.out_channels == 27
+
+
+def test_initial_weights():  # 1, 2
+    model = tiny_model(TINY_CENTERNET.replace(neck=UpsamplerConfig(widths=(16, 16, 16))))
+    made = model.head
+    assert made.classification.bias.tolist() == pytest.approx([-2.19] * 3)
+    for conv in (made.offset, made.size, made.offset_tower[0], made.size_tower[0]):
+        assert 0 < conv.weight.std() < 0.002 and not conv.bias.any()
+    assert made.class_tower[0].weight.std() > 0.01
+    up = model.fpn.layers[3].weight
+    line = torch.tensor([0.25, 0.75, 0.75, 0.25])
+    assert all(torch.equal(up[c, 0], line[:, None] * line) for c in range(16)) and not torch.equal(up[0, 1], up[0, 0])
+    assert not model.fpn.layers[0].conv_offset_mask.weight.any()
 
 
 @pytest.mark.parametrize(

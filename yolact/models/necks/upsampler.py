@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from yolact.config.model.boxes.centernet import UpsamplerConfig
-from yolact.errors import UserError
+from yolact.models.layers.deformable import DeformableConv2d
 from yolact.models.necks.neck import Neck
 from yolact.ops.anchors import Sizes
 
@@ -27,9 +27,8 @@ class Upsampler(Neck):
         for channels, width in pairwise((in_channels[-1], *config.widths)):
             conv: nn.Module = nn.Conv2d(channels, width, 3, padding=1)
             if config.deformable:
-                raise UserError("model.neck.deformable: deformable convolutions are not there yet; set it to false")
-            layers += [conv]
-            layers += [nn.BatchNorm2d(width), nn.ReLU()]
+                conv = DeformableConv2d(conv, modulated=True)
+            layers += [conv, nn.BatchNorm2d(width), nn.ReLU()]
             layers += [nn.ConvTranspose2d(width, width, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
 
