@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, get_args
 
 from experiments.spec.config import RunConfig
 from experiments.spec.document import SpecError
@@ -19,7 +19,7 @@ from experiments.spec.schema import LoadedScale
 from experiments.spec.tree import Path, flatten, nest
 from experiments.spec.variants import Setting, settings_of
 from yolact.config import ConfigError
-from yolact.config.fields import CUSTOM, HasStandIn, ScalesWith, fields_at, fields_of, kinds_in, marked
+from yolact.config.fields import CUSTOM, HasStandIn, ScalesWith, configs_in, fields_at, fields_of, kinds_in, marked
 from yolact.config.model import AnyModelConfig
 
 
@@ -117,7 +117,7 @@ class Layers:
     def _put(self, setting: Setting, layer: Layer, label: str, mapped: bool) -> None:
         """Set one field's value, or its stand-in if `mapped`."""
         path, value = setting.path, setting.value
-        _check_room(self.values, setting)
+        self._make_room(setting)
         if mapped:
             value = self._stand_in(path, value)
         if value != setting.value:
@@ -126,6 +126,27 @@ class Layers:
         self.values[path] = value
         self.origins.pop(path, None)
         self.origins[path] = Origin(layer, label, setting.place)
+
+    def _make_room(self, setting: Setting) -> None:
+        """Refuse a field that has both a value and inner fields; null in the place of an optional group removes its fields, and
+        a field of the group removes that null."""
+        path = setting.path
+        inner = [known for known in self.values if len(known) > len(path) and known[: len(path)] == path]
+        if inner and not (setting.value is None and self._is_optional(path)):
+            raise SpecError(f"{setting.place}: {setting.field} is a group of fields, got {setting.value!r}")
+        outer = [path[:size] for size in range(1, len(path)) if path[:size] in self.values]
+        for known in outer:
+            if self.values[known] is not None or not self._is_optional(known):
+                raise SpecError(f"{setting.place}: {'.'.join(known)} is a value and holds no field {path[len(known)]!r}")
+        for known in (*inner, *outer):
+            del self.values[known]
+            self.origins.pop(known, None)
+
+    def _is_optional(self, path: Path) -> bool:
+        """Whether the field is a group of fields or null."""
+        return any(
+            type(None) in get_args(found.annotation) and configs_in(found.annotation) for found in fields_at(self.config, path)
+        )
 
     def _stand_in(self, path: Path, value: Any) -> Any:
         table: Mapping[str, Any] = getattr(self.scale.scale.stand_ins, _STAND_INS[path]) if path in _STAND_INS else {}
@@ -200,16 +221,6 @@ def _kinds_first(settings: Iterable[Setting]) -> list[Setting]:
     kinds = [setting for setting in settings if setting.path[-1] == "kind"]
     others = [setting for setting in settings if setting.path[-1] != "kind"]
     return [*sorted(kinds, key=lambda setting: len(setting.path)), *others]
-
-
-def _check_room(values: Mapping[Path, Any], setting: Setting) -> None:
-    """Refuse a field that has both a value and inner fields."""
-    path = setting.path
-    if any(len(known) > len(path) and known[: len(path)] == path for known in values):
-        raise SpecError(f"{setting.place}: {setting.field} is a group of fields, got {setting.value!r}")
-    for size in range(1, len(path)):
-        if path[:size] in values:
-            raise SpecError(f"{setting.place}: {'.'.join(path[:size])} is a value and holds no field {path[size]!r}")
 
 
 def _scaled(value: Any, size: int, given_for: int) -> Any:

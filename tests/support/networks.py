@@ -9,6 +9,7 @@ from yolact.config import (
     BackboneConfig,
     CenterHeadConfig,
     CenterNetConfig,
+    DeformableConfig,
     DynamicMaskConfig,
     FCMaskConfig,
     FCOSConfig,
@@ -20,6 +21,7 @@ from yolact.config import (
     PrototypeConfig,
     QueryDecoderConfig,
     QueryLossConfig,
+    RescoringConfig,
     UpsamplerConfig,
     YolactConfig,
     YOLOv3Config,
@@ -38,6 +40,12 @@ TINY = YolactConfig(
     mask_branch=PrototypeConfig(k=4, channels=8),
 )
 """A few thousand parameters; 258 anchors."""
+TINY_PLUS = TINY.replace(
+    backbone=BackboneConfig(name="resnet_tiny", weights=None, width=4, deformable=DeformableConfig()),
+    anchors=AnchorConfig(scales=((8, 10), (16, 20), (24, 30), (32, 40), (48, 60)), square=False),
+    mask_branch=PrototypeConfig(k=4, channels=8, rescoring=RescoringConfig(channels=(4, 8, 8), smallest_area=4)),
+)
+"""YOLACT++; 516 anchors, prototypes of 16 x 16."""
 TINY_FC_MASK = TINY.replace(mask_branch=FCMaskConfig(size=4))
 TINY_POINTS = FCOSConfig(
     image_size=SIZE,

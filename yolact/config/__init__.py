@@ -26,6 +26,7 @@ from yolact.config.mask_branch import (
     MaskIoUConfig,
     NoMaskConfig,
     PrototypeConfig,
+    RescoringConfig,
     RoIMaskConfig,
 )
 from yolact.config.model import (
@@ -50,7 +51,7 @@ from yolact.config.model.boxes.ssd import DefaultBoxConfig, SSDLossConfig, SSDNe
 from yolact.config.model.boxes.yolov3 import YOLOv3LossConfig, YOLOv3MatchingConfig, YOLOv3NeckConfig
 from yolact.config.model.fcos import PointHeadConfig, PointLossConfig, PointMatchingConfig
 from yolact.config.model.mask2former import PixelDecoderConfig, QueryDecoderConfig, QueryLossConfig
-from yolact.config.model.parts import BackboneConfig, FPNConfig
+from yolact.config.model.parts import BackboneConfig, DeformableConfig, FPNConfig
 from yolact.config.model.retinanet import BestMatchConfig, OctaveAnchorConfig, RetinaNetLossConfig, TowerHeadConfig
 from yolact.config.model.yolact import AnchorConfig, HeadConfig, LossConfig, MatchingConfig
 from yolact.config.training import AugmentationConfig, TrainingConfig
@@ -70,6 +71,7 @@ __all__ = [
     "CustomMaskConfig",
     "CustomModelConfig",
     "DefaultBoxConfig",
+    "DeformableConfig",
     "DynamicMaskConfig",
     "EngineConfig",
     "EvaluationConfig",
@@ -105,6 +107,7 @@ __all__ = [
     "PrototypeConfig",
     "QueryDecoderConfig",
     "QueryLossConfig",
+    "RescoringConfig",
     "RetinaNetConfig",
     "RetinaNetLossConfig",
     "RoIMaskConfig",

@@ -46,6 +46,8 @@ class InferenceConfig(Config):
     """Make a mask of the votes of all regions around it, and its box of the mask. Read by FCIS and MNC only."""
     region_passes: Annotated[Literal[1, 2], AfterNetwork()] = Field(default=2, exclude_if=lambda value: value == 2)
     """Score the proposals, or also the regions that they are moved to. Read by FCIS only."""
+    rescore_masks: Annotated[bool, AfterNetwork()] = Field(default=True, exclude_if=lambda value: value)
+    """Rank masks by the score that the network gives them, where it re-scores; else by their class scores."""
     whole_pixel_boxes: Annotated[bool, AfterNetwork()] = False
     """Cut the corners of the boxes that come out to whole pixels, towards 0, as the official code does. Masks don't change."""
     engine: EngineConfig = EngineConfig()

@@ -44,9 +44,10 @@ def match_objects(found: Detections, truth: Instances, same_class: bool = True) 
 
 
 def put_back(found: Detections, where: Tensor, changed: Detections) -> Detections:
-    """`found` with masks, boxes and coefficients of the detections that `where` picks taken from `changed`, in their order."""
+    """`found` with masks, boxes, coefficients and mask scores of the detections that `where` picks taken from `changed`, in
+    their order."""
     parts = {}
-    for name in ("boxes", "masks", "coefficients"):
+    for name in ("boxes", "masks", "coefficients", "mask_scores"):
         old, new = getattr(found, name), getattr(changed, name)
         if old is not None and new is not None:
             parts[name] = old.clone()

@@ -99,7 +99,7 @@ def export_model(
         raise ExportError(
             f"{type(model).__name__} can't be exported: its detections come from no fixed locations; choose a one-stage model"
         )
-    if model.branch is not None and model.branch.after_suppression:
+    if model.branch is not None and model.branch.after_suppression and model.prototypes is None:
         raise ExportError(
             f"model.mask_branch.kind {model.config.mask_branch.kind} can't be exported: layers that run after suppression make "
             "its masks; choose another mask branch, or none"
@@ -138,12 +138,17 @@ def finish(
         size: (H, W) of the original image, before it was resized to the network's input.
         config: the network's, as the file holds it.
         inference: None takes the defaults.
+
+    Raises:
+        ExportError: masks are to be re-scored, which takes weights.
     """
     inference = inference or InferenceConfig()
     tensors = {name: torch.as_tensor(value) for name, value in outputs.items()}
     boxes, scores = tensors[BOXES], tensors[SCORES]
     with torch.device("meta"):  # post-processing reads no weight
         model: Any = build_model(config, scores.shape[1], pretrained=False)
+    if getattr(model.prototypes, "rescoring", None) is not None and inference.masks and inference.rescore_masks:
+        raise ExportError("the file does not contain the network that re-scores masks: set inference.rescore_masks to false")
     parameters = tensors.get(PARAMETERS, boxes[:, :0])
     context = tuple(tensors[name] for name in output_names(model, len(tensors) - 3)[3:])
     with torch.inference_mode():

@@ -17,7 +17,7 @@ from yolact.interventions.base import Intervene, needs_prototypes
 from yolact.measures.redundancy.moments import PrototypeMoments
 from yolact.measures.redundancy.spectrum import principal_components
 from yolact.models.base import Model
-from yolact.models.masks.prototypes import reassembled
+from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.structures import Detections
 
 TRAINING_IMAGES = 64
@@ -32,10 +32,10 @@ def prepare_compression(
     Raises:
         UserError: the network has no prototypes, or they are not finite numbers.
     """
-    needs_prototypes(model, f"inference.intervention.kind={config.kind}")
+    branch = needs_prototypes(model, f"inference.intervention.kind={config.kind}")
     if config.kind == "keep":
-        return Keep(most_used(moments(), config.m).to(device))
-    return first_components(moments(), config.m).to(device)
+        return Keep(branch, most_used(moments(), config.m).to(device))
+    return first_components(branch, moments(), config.m).to(device)
 
 
 def most_used(moments: PrototypeMoments, m: int) -> Tensor:
@@ -46,22 +46,24 @@ def most_used(moments: PrototypeMoments, m: int) -> Tensor:
     return kept
 
 
-def first_components(moments: PrototypeMoments, m: int) -> Project:
+def first_components(branch: PrototypeBranch, moments: PrototypeMoments, m: int) -> Project:
     """The projection on the first m principal components, all where m >= k."""
     _, components = principal_components(moments.covariance)
-    return Project(torch.from_numpy(moments.mean).float(), torch.from_numpy(components[:, :m]).float())
+    return Project(branch, torch.from_numpy(moments.mean).float(), torch.from_numpy(components[:, :m]).float())
 
 
 @dataclass(frozen=True)
 class Keep:
     """Assemble from some prototypes; the coefficients of the others become 0."""
 
+    branch: PrototypeBranch
+    """Assembles, and scores masks again if it re-scores."""
     kept: Tensor
     """(k,) bool."""
 
     def __call__(self, found: Detections, truth: Instances, image_id: int, inference: InferenceConfig) -> Detections:
         coefficients = None if found.coefficients is None else found.coefficients * self.kept
-        return reassembled(found, inference, coefficients=coefficients)
+        return self.branch.reassembled(found, inference, coefficients=coefficients)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Project:
     need that one number per mask and no map for it. Uncentred, one of the m components would be spent on what is constant.
     """
 
+    branch: PrototypeBranch
     mean: Tensor
     """(k,) float32."""
     components: Tensor
@@ -80,11 +83,11 @@ class Project:
 
     def __call__(self, found: Detections, truth: Instances, image_id: int, inference: InferenceConfig) -> Detections:
         if found.prototypes is None:
-            return reassembled(found, inference)
-        return reassembled(replace(found, prototypes=self.project(found.prototypes)), inference)
+            return self.branch.reassembled(found, inference)
+        return self.branch.reassembled(replace(found, prototypes=self.project(found.prototypes)), inference)
 
     def to(self, device: str) -> Project:
-        return Project(self.mean.to(device), self.components.to(device))
+        return Project(self.branch, self.mean.to(device), self.components.to(device))
 
     def project(self, prototypes: Tensor) -> Tensor:
         """(k, h, w) maps of rank m plus a constant each, from (k, h, w) prototypes."""

@@ -10,7 +10,6 @@ from yolact.config.interventions import NoiseConfig
 from yolact.data.coco import Instances
 from yolact.interventions.base import Intervene, needs_prototypes
 from yolact.models.base import Model
-from yolact.models.masks.prototypes import reassembled
 from yolact.structures import Detections
 
 
@@ -23,13 +22,13 @@ def prepare_noise(config: NoiseConfig, model: Model) -> Intervene:
     Raises:
         UserError: the network makes no prototypes.
     """
-    needs_prototypes(model, "inference.intervention.kind=noise")
+    branch = needs_prototypes(model, "inference.intervention.kind=noise")
 
     def intervene(found: Detections, truth: Instances, image_id: int, inference: InferenceConfig) -> Detections:
         if config.std == 0 or found.coefficients is None:
-            return found if config.std == 0 else reassembled(found, inference)
+            return found if config.std == 0 else branch.reassembled(found, inference)
         noise = config.std * draw(found.coefficients, image_id, config.on == "one")
-        return reassembled(found, inference, coefficients=found.coefficients + noise)
+        return branch.reassembled(found, inference, coefficients=found.coefficients + noise)
 
     return intervene
 

@@ -10,6 +10,9 @@ Detections that find none stay as they are. `matching.match_objects` says which 
 - `boxes`: the object's box is reported and crops the network's own mask.
 - `classes`: the object's label; here detections find objects of any class.
 
+A network with prototypes that re-scores masks scores those again that its own parts make: with other coefficients, boxes or
+labels. Where an annotated mask is put in place (`prototypes`, `masks`), the network's score of its own mask stays.
+
 AP(masks) - AP(prototypes) is therefore what resolution and the predicted box's crop cost, AP(prototypes) - AP(coefficients)
 what the prototypes cost, and AP(coefficients) - AP(predicted) what predicting the coefficients costs.
 """
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from torch import Tensor
 
@@ -28,7 +32,7 @@ from yolact.evaluation.objects import masks_of, match_objects, put_back
 from yolact.interventions.base import Intervene, needs_prototypes
 from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, limit_masks
 from yolact.models.base import Model
-from yolact.models.masks.prototypes import reassembled
+from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.structures import Detections
 
 Swap = Callable[[Detections, Tensor, Instances, InferenceConfig], Detections]
@@ -42,7 +46,7 @@ def prepare_oracle(config: OracleConfig, model: Model) -> Intervene:
         UserError: the part needs prototypes, and the network makes none. From the intervention: detections without masks.
     """
     if config.part == "classes":
-        return _classes
+        return partial(_classes, model)
     what = f"inference.intervention.part={config.part}"
     swap = _masks if config.part == "masks" else _swap_of_prototypes(config.part, model, what)
 
@@ -60,13 +64,16 @@ def prepare_oracle(config: OracleConfig, model: Model) -> Intervene:
 def _swap_of_prototypes(part: str, model: Model, what: str) -> Swap:
     branch = needs_prototypes(model, what)
     if part == "coefficients":
-        return _coefficients(coefficient_range(branch))
-    return {"prototypes": _prototypes, "boxes": _boxes}[part]
+        return _coefficients(branch)
+    return {"prototypes": _prototypes, "boxes": partial(_boxes, branch)}[part]
 
 
-def _coefficients(bound: float) -> Swap:
+def _coefficients(branch: PrototypeBranch) -> Swap:
+    bound = coefficient_range(branch)
+
     def swap(found: Detections, objects: Tensor, truth: Instances, inference: InferenceConfig) -> Detections:
-        return best_coefficients(found, _truth_masks(found, objects, truth), inference, bound)
+        best = best_coefficients(found, _truth_masks(found, objects, truth), inference, bound)
+        return branch.rescored(best, inference)
 
     return swap
 
@@ -79,16 +86,21 @@ def _masks(found: Detections, objects: Tensor, truth: Instances, inference: Infe
     return replace(found, masks=_truth_masks(found, objects, truth).bool())
 
 
-def _boxes(found: Detections, objects: Tensor, truth: Instances, inference: InferenceConfig) -> Detections:
-    return reassembled(found, inference, boxes=truth.boxes[objects].to(found.boxes))
+def _boxes(
+    branch: PrototypeBranch, found: Detections, objects: Tensor, truth: Instances, inference: InferenceConfig
+) -> Detections:
+    return branch.reassembled(found, inference, boxes=truth.boxes[objects].to(found.boxes))
 
 
-def _classes(found: Detections, truth: Instances, image_id: int, inference: InferenceConfig) -> Detections:
+def _classes(model: Model, found: Detections, truth: Instances, image_id: int, inference: InferenceConfig) -> Detections:
     matched = match_objects(found, truth, same_class=False)
     where = (matched >= 0).to(found.labels.device)
     labels = found.labels.clone()
     labels[where] = truth.labels[matched[matched >= 0]].to(labels)
-    return replace(found, labels=labels)
+    changed = replace(found, labels=labels)
+    if model.prototypes is None or not where.any():
+        return changed
+    return put_back(changed, where, model.prototypes.rescored(changed[where], inference))
 
 
 def _truth_masks(found: Detections, objects: Tensor, truth: Instances) -> Tensor:

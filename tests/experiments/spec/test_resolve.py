@@ -154,3 +154,17 @@ def test_fields_at_odds_in_files_are_found_there(layered, tmp_path):
     size.write_text(size.read_text().replace("set: {", "set: {runtime.devices: 3, "))
     with pytest.raises(SpecError, match=r"^\S*spec\.yaml:5: .*can't be split equally"):  # the variant's batch size
         _resolve(*layered, "v")
+
+
+def test_null_removes_an_optional_group_and_a_field_of_it_brings_it_back():
+    model = _resolve("yolact_plus", "paper", "plus").config.model
+    assert model == preset("yolact_plus_base").model
+    off = "model.backbone.deformable=null"
+    assert _resolve("yolact_plus", "paper", "plus", off).config.model.backbone.deformable is None
+    found = _resolve("yolact_plus", "paper", "anchors", "model.backbone.deformable.interval=2")
+    assert (found.config.model.backbone.deformable.interval, found.config.model.mask_branch.rescoring) == (2, None)
+    assert _resolve("yolact_plus", "paper", "yolact").config.model == preset("yolact_base").model
+    with pytest.raises(SpecError, match=r"model\.fpn is a group of fields, got None"):
+        _resolve("yolact_plus", "paper", "plus", "model.fpn=null")
+    with pytest.raises(SpecError, match=r"weights is a value and holds no field 'x'"):
+        _resolve("yolact_plus", "toy", "plus", "model.backbone.weights.x=1")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.networks import SIZE, TINY, TINY_FC_MASK, TINY_POINTS, predict, tiny_model
+from tests.support.networks import SIZE, TINY, TINY_FC_MASK, TINY_PLUS, TINY_POINTS, predict, tiny_model
 from tests.support.paths import ROOT
 from tests.test_docs import blocks
 from yolact.config import BackboneConfig, InferenceConfig, MaskRCNNConfig, NoMaskConfig, YolactConfig
@@ -18,8 +18,9 @@ from yolact.models.base import resize
 from yolact.models.build import build_model
 from yolact.ops.anchors import level_sizes
 
+DEFORMABLE = TINY.replace(backbone=TINY_PLUS.backbone)
 OUTPUTS = ("boxes", "probabilities", "mask_parameters", "prototypes")
-CONFIGS = {"prototypes, pixels 0..1": TINY.replace(pixels="unit"), "fc_mask": TINY_FC_MASK}
+CONFIGS = {"prototypes, pixels 0..1": TINY.replace(pixels="unit"), "fc_mask": TINY_FC_MASK, "deformable": DEFORMABLE}
 MASK_RCNN = MaskRCNNConfig(image_size=SIZE, backbone=BackboneConfig(name="resnet_tiny", weights=None, width=4))
 ANCHORS = 258
 CLASSES = 3
@@ -128,9 +129,18 @@ def test_exporting_leaves_the_model_as_it_was(tmp_path):
     assert torch.isfinite(model.head.locations).all(), "not a stand-in from the capture"
 
 
-def test_weights_that_serve_in_training_only_stay_out(tmp_path):
-    export_model(tiny_model(), tmp_path / "net.pt2", "torch")
-    assert not [name for name in torch.export.load(tmp_path / "net.pt2").state_dict if "semantic" in name]
+def test_weights_that_the_graph_does_not_read_stay_out_and_re_scoring_is_refused(tmp_path):
+    model, original = tiny_model(TINY_PLUS).eval(), image()
+    export_model(model, tmp_path / "net.pt2", "torch")
+    names = torch.export.load(tmp_path / "net.pt2").state_dict
+    assert names and not [name for name in names if "semantic" in name or "rescoring" in name]
+    outputs, _ = run_torch(tmp_path / "net.pt2", resize(original, SIZE)[None])
+    with pytest.raises(ExportError, match=r"set inference\.rescore_masks to false"):
+        finish(outputs, (50, 90), TINY_PLUS)
+    inference = InferenceConfig(score_threshold=0.01, rescore_masks=False)
+    found, (expected,) = finish(outputs, (50, 90), TINY_PLUS, inference), predict(model, [original], inference)
+    assert torch.equal(found.labels, expected.labels) and found.mask_scores is None
+    assert finish(outputs, (50, 90), TINY_PLUS, InferenceConfig(masks=False)).masks is None
 
 
 @pytest.mark.parametrize("library", ["onnx", "onnxscript", "onnxruntime"])

@@ -119,9 +119,9 @@ def test_without_detections_the_first_ones_are_kept():
     assert most_used(moments, 2).tolist() == [True, True, False]
 
 
-def test_keep_drops_the_others_share_of_every_logit(found):
+def test_keep_drops_the_others_share_of_every_logit(network, found):
     kept = torch.tensor([True, False, True, False])
-    after = Keep(kept)(found, None, 0, LOW)
+    after = Keep(network.branch, kept)(found, None, 0, LOW)
     alone = assemble(found.prototypes[kept], found.coefficients[:, kept], _fractions(found), LOW.crop_padding)
     assert torch.equal(after.masks, binarize(alone, (48, 64)))
     assert (after.coefficients[:, ~kept] == 0).all()
@@ -131,7 +131,7 @@ def projection(maps, m):
     """The projection on m components of these maps' own pixels."""
     moments = PrototypeMoments(len(maps), 1)
     moments.add(nothing_found(maps))
-    return first_components(moments, m)
+    return first_components(None, moments, m)
 
 
 @settings(max_examples=30, deadline=None)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.reference.official_layout import CHECKPOINTS, layout, read_listing
-from tests.support.networks import TINY, TINY_FC_MASK, tiny_model
+from tests.support.networks import TINY, TINY_FC_MASK, TINY_PLUS, tiny_model
 from tests.support.paths import SHARED
 from yolact.config import BackboneConfig, HeadConfig, PrototypeConfig
 from yolact.config.presets import PRESETS
@@ -92,6 +92,7 @@ def test_what_is_not_understood_is_kept_to_be_reported(tmp_path):
 
 VARIANTS = [
     pytest.param(TINY, id="prototypes"),
+    pytest.param(TINY_PLUS, id="YOLACT++"),
     pytest.param(TINY_FC_MASK, id="fc-mask"),
     pytest.param(TINY.replace(mask_branch=PrototypeConfig(k=4, channels=8, depth=1)), id="shallow protonet"),
     pytest.param(TINY.replace(head=HeadConfig(shared_convs=0)), id="no shared convolution"),

@@ -39,9 +39,13 @@ def test_square_anchors_have_the_sides_the_reference_names():
 def test_plus_anchors_run_ratio_fastest_within_a_scale():
     """YOLACT++'s 57 744 anchors: three scales an octave, true ratios."""
     scales = tuple(tuple(side * 2 ** (i / 3) for i in range(3)) for side in (24.0, 48.0, 96.0, 192.0, 384.0))
-    config = AnchorConfig(scales=scales, square=False)
+    config = PRESETS["yolact_plus_base"].model.anchors
+    assert config == PRESETS["yolact_plus_resnet50"].model.anchors
     made = make_anchors(config, 550, level_sizes(550, 5))
     assert made.shape == (57_744, 4)
+    sides = [(24, 24), (16.971, 33.941), (33.941, 16.971), (30.238, 30.238), (21.382, 42.763), (42.763, 21.382)]
+    sides += [(38.098, 38.098), (26.939, 53.878), (53.878, 26.939)]
+    np.testing.assert_allclose(made[:9, 2:] * 550, sides, atol=5e-4)
     np.testing.assert_allclose(made, slow_yolact.anchors(550, SIDES[550], scales, (1, 0.5, 2), False), atol=1e-7)
 
 

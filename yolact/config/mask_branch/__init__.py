@@ -12,7 +12,7 @@ from yolact.config.mask_branch.blend import BlendMaskConfig
 from yolact.config.mask_branch.custom import CustomMaskConfig, NoMaskConfig
 from yolact.config.mask_branch.dynamic import DynamicMaskConfig
 from yolact.config.mask_branch.fc_mask import FCMaskConfig
-from yolact.config.mask_branch.prototypes import PrototypeConfig
+from yolact.config.mask_branch.prototypes import PrototypeConfig, RescoringConfig
 from yolact.config.mask_branch.roi import MaskIoUConfig, RoIMaskConfig
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "MaskIoUConfig",
     "NoMaskConfig",
     "PrototypeConfig",
+    "RescoringConfig",
     "RoIMaskConfig",
 ]
 

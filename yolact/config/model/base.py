@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from yolact.config.base import Config, at_odds
 from yolact.config.mask_branch import MaskBranchConfig, NoMaskConfig, PrototypeConfig, RoIMaskConfig
@@ -51,6 +53,29 @@ class DetectorConfig(AnyDetectorConfig):
 
     kind: str
     fpn: FPNConfig = FPNConfig()
+
+    @model_validator(mode="after")
+    def _padding_is_possible(self) -> Self:
+        if self.padding != "zeros" and self.backbone.deformable is not None:
+            message = (
+                f"deformable convolutions read zeros beyond the border: padding {self.padding!r} needs a backbone without them"
+            )
+            raise at_odds(message, "padding", "backbone.deformable")
+        return self
+
+    @model_validator(mode="after")
+    def _masks_can_be_rescored(self) -> Self:
+        branch = getattr(self, "mask_branch", None)
+        if not isinstance(branch, PrototypeConfig) or branch.rescoring is None:
+            return self
+        side = branch.side(self.image_size)
+        if not branch.rescoring.fits(side):
+            message = (
+                f"mask_branch.rescoring.channels lists {len(branch.rescoring.channels)} convolutions of stride 2, more than "
+            )
+            message += f"masks of {side} x {side} prototype pixels allow"
+            raise at_odds(message, "mask_branch.rescoring.channels", "mask_branch.source", "image_size")
+        return self
 
     @property
     def trains_batch_norm(self) -> bool:

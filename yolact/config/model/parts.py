@@ -20,6 +20,7 @@ PIXELS = {
 """{`pixels` of a detector: (mean, standard deviation)}, RGB in 0..255."""
 
 
+Blocks = Annotated[int, Field(ge=0)]
 ImageSize = Annotated[int, Field(gt=0), HasStandIn("image_sizes")]
 """Side of the square input in pixels."""
 Padding = Literal["zeros", "reflect", "replicate", "circular"]
@@ -29,6 +30,21 @@ BACKBONES = (
     *("resnet101", "resnet50", "resnet18", "darknet53", "mobilenet_v2", "swin_tiny", "resnet_tiny"),
     *("vovnet19_slim_dw", "vovnet19_slim", "vovnet19", "vovnet39", "vovnet57", "vovnet99", "vovnet_tiny"),
 )
+_RESNETS = tuple(name for name in BACKBONES if name.startswith("resnet"))
+
+
+class DeformableConfig(Config):
+    """Which 3x3 convolutions of a ResNet are deformable: `conv2` of its blocks (`yolact/models/backbones/deformable.py`).
+
+    Defaults are those of YOLACT++ with ResNet-50: every block of C3, C4 and C5.
+    """
+
+    last_blocks: tuple[Blocks, Blocks, Blocks, Blocks] = (0, 4, 6, 3)
+    """Of each of the four stages, the last so many blocks; more than there are means all of them."""
+    interval: Positive = 1
+    """Of these, those whose number in the stage, counted from 0, is a multiple of it."""
+    modulated: bool = True
+    """A learned factor in 0..1 per tap, one half at the start, as in the official code and weights. The paper leaves it out."""
 
 
 class BackboneConfig(Config):
@@ -44,6 +60,8 @@ class BackboneConfig(Config):
     """Channels of the first stage; read by `resnet_tiny` and `vovnet_tiny` only."""
     options: Options = Field(default_factory=dict)
     """Keyword arguments for a builder given by import path, which gets this configuration as its first argument."""
+    deformable: DeformableConfig | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Deformable convolutions (YOLACT++); None has none."""
 
     @field_validator("name")
     @classmethod
@@ -57,6 +75,13 @@ class BackboneConfig(Config):
         if self.options and ":" not in self.name:
             message = f"options {sorted(self.options)} are for a builder given by import path; {self.name} takes none"
             raise at_odds(message, "name", *(f"options.{option}" for option in self.options))
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_deformable(self) -> BackboneConfig:
+        if self.deformable is not None and self.name not in _RESNETS:
+            message = f"deformable is for the 3x3 convolutions of {', '.join(_RESNETS)}; {self.name} has none of its kind"
+            raise at_odds(message, "name", "deformable")
         return self
 
 

@@ -6,13 +6,24 @@ A preset is what it takes to train and run one published model: `model`, `traini
 from __future__ import annotations
 
 from yolact.config.base import ConfigError, nearest
-from yolact.config.presets import adelaidet, boxes, centermask, mask2former, single_map, single_shot, two_stage, yolact
+from yolact.config.presets import (
+    adelaidet,
+    boxes,
+    centermask,
+    mask2former,
+    single_map,
+    single_shot,
+    two_stage,
+    yolact,
+    yolact_plus,
+)
 from yolact.config.presets.preset import COCO_CLASSES, PASCAL_CLASSES, Preset
 
 __all__ = ["COCO_CLASSES", "PASCAL_CLASSES", "PRESETS", "Preset", "preset"]
 
 _FAMILIES = (
     yolact,
+    yolact_plus,
     adelaidet,
     single_map,
     boxes,

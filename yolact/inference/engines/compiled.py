@@ -2,8 +2,8 @@
 
 The forward pass of every model is one graph, which holds the weights. For models with a dense head NMS is a second graph, and
 for linear prototypes assembly a third; these serve every network of the same shapes. Everything else, such as greedy NMS, other
-masks, and all that follows the forward pass of a two-stage model, is the model's own eager code. On the CPU the forward pass
-takes a batch image by image.
+masks, mask re-scoring, and all that follows the forward pass of a two-stage model, is the model's own eager code. On the CPU
+the forward pass takes a batch image by image.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from yolact.inference.engines.passes.joined_head import deferrable
 from yolact.inference.engines.suppression import SuppressionGraph, suppression_settings
 from yolact.models.base import Model
 from yolact.models.masks.mask_branch import Instances
-from yolact.models.masks.prototypes import PrototypeBranch, assemble
+from yolact.models.masks.prototypes import PrototypeBranch, assemble, soft_masks
 from yolact.ops.nms import STATIC
 from yolact.ops.resampling import matrix, taps
 from yolact.runtime.profiling import section
@@ -86,7 +86,11 @@ class CompiledEngine:
             if not linear or not inference.masks:
                 return self.model.assembled(survivors, context, size, inference)
             masks = self._assemble(survivors.parameters, context[0], survivors.boxes, size, inference)
-            return self.model.detections(survivors, context, size, inference, masks, None)
+            scores = None
+            if branch.rescoring is not None:
+                soft = soft_masks(context[0], survivors.parameters, survivors.boxes, inference)
+                scores = branch.mask_scores(soft, survivors.labels, survivors.scores, inference)
+            return self.model.detections(survivors, context, size, inference, masks, scores)
 
     @cached_property
     def _rows(self) -> ParameterRows | None:

@@ -23,6 +23,7 @@ from yolact.inference.engines.passes.precision import set_precision
 from yolact.inference.engines.passes.replacing import replace_modules
 from yolact.inference.engines.passes.upsampled_conv import UpsampledProtonet
 from yolact.inference.engines.passes.winograd import WinogradConv, takes_the_place_of
+from yolact.models.backbones.deformable import DeformableConv2d
 from yolact.models.base import Model, without_unused
 from yolact.models.masks.protonet import Protonet
 from yolact.models.one_stage.heads.anchor_head import AnchorHead
@@ -33,7 +34,7 @@ class NetworkGraph(nn.Module):
 
     `model` does not change. Batch norm is folded in float32, then weights take `dtype` and the channels-last layout. On the CPU
     the last convolution of an anchor head stays in float32, which costs no more and spares boxes and scores a rounding to 8
-    bits.
+    bits. So do deformable convolutions, whose operator computes in float32.
 
     Args:
         masks: False leaves out what only masks need.
@@ -50,7 +51,8 @@ class NetworkGraph(nn.Module):
         network = fold_batch_norm(network)
         replace_modules(network, lambda module: _faster(module, masks, deferred))
         heads = [module for module in network.modules() if isinstance(module, JoinedHead)]
-        set_precision(network, dtype, exact=[head.joined for head in heads] if on_cpu else [])
+        deformable = [module for module in network.modules() if isinstance(module, DeformableConv2d)]
+        set_precision(network, dtype, exact=[*deformable, *(head.joined for head in heads if on_cpu)])
         if on_cpu:
             replace_modules(network, _winograd)
         self.network, self.masks = network, masks

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from yolact.config.inference import InferenceConfig
 from yolact.evaluation.objects import mask_iou
-from yolact.models.masks.prototypes import PrototypeBranch, reassembled
+from yolact.models.masks.prototypes import PrototypeBranch, masks_again
 from yolact.ops import masks as mask_ops
 from yolact.structures import Detections
 
@@ -97,8 +97,7 @@ def _fits(found: Detections, truth: Tensor, inference: InferenceConfig, bound: f
 
 def _better(found: Detections, truth: Tensor, inference: InferenceConfig, coefficients: Tensor) -> Detections:
     """The detections, with these coefficients (q, k) and the masks they make wherever those have the higher IoU."""
-    old, made = cast(Tensor, found.masks), reassembled(found, inference, coefficients)
-    new = cast(Tensor, made.masks)
+    old, new = cast(Tensor, found.masks), masks_again(found, inference, coefficients)
     better = (mask_iou(new, truth.bool()) > mask_iou(old, truth.bool()))[:, None]
     return replace(
         found,

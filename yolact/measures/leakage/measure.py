@@ -32,7 +32,7 @@ from yolact.evaluation.objects import MATCH_IOU, mask_iou, masks_of, match_objec
 from yolact.measures.context import Look, steps
 from yolact.measures.leakage import LeakageConfig
 from yolact.measures.leakage.worst import Worst
-from yolact.models.masks.prototypes import reassembled
+from yolact.models.masks.prototypes import masks_again
 from yolact.runtime.files import write_csv, write_json
 from yolact.structures import Detections
 
@@ -103,7 +103,7 @@ def rows_of(own: Detections, pairs: Tensor, truth: Instances, inference: Inferen
     if not len(own):
         return list(rows.values())
     masks = masks_of(own, "leakage").cpu()
-    whole = None if own.coefficients is None else reassembled(own, inference.replace(crop=False)).masks
+    whole = None if own.coefficients is None else masks_again(own, inference.replace(crop=False))
     for place, number in enumerate(pairs.tolist()):
         mask, box = masks[place], own.boxes[place].cpu()
         others = real.clone()

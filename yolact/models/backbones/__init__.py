@@ -18,6 +18,7 @@ from yolact.config.model.parts import BackboneConfig
 from yolact.errors import UserError
 from yolact.models.backbones.backbone import Backbone
 from yolact.models.backbones.darknet import DarkNet53
+from yolact.models.backbones.deformable import learned_anew, make_deformable
 from yolact.models.backbones.mobilenet import MobileNetV2
 from yolact.models.backbones.resnet import ResNet, TinyResNet
 from yolact.models.backbones.swin import Swin
@@ -83,6 +84,8 @@ def build_backbone(config: BackboneConfig, pretrained: bool = True, c2: bool = F
             f"backbone.weights: there are no torchvision ImageNet weights for {config.name!r}; give a path, or null",
             "model.backbone.weights",
         )
+    if config.deformable is not None:
+        make_deformable(backbone, config.deformable)
     if weights not in (None, "imagenet"):
         _load(backbone, Path(weights))
     return backbone
@@ -118,9 +121,11 @@ def _load(backbone: Backbone, path: Path) -> None:
     else:
         renamed = {DarkNet53: darknet_names, VoVNet: vovnet_names}
         state = renamed.get(type(backbone), dict)(read_state_dict(path))
-    own = backbone.state_dict()
+    own, anew = backbone.state_dict(), learned_anew(backbone)
+    if not anew & state.keys():  # weights of plain convolutions
+        own = {name: value for name, value in own.items() if name not in anew}
     missing = sorted(own.keys() - state.keys())
     unfit = sorted(name for name in own.keys() & state.keys() if own[name].shape != state[name].shape)
     if missing or unfit:
         raise UserError(f"{path}: not weights of this backbone; missing {missing[:5]}, of another shape {unfit[:5]}")
-    backbone.load_state_dict({name: state[name] for name in own})
+    backbone.load_state_dict(backbone.state_dict() | {name: state[name] for name in own})

@@ -11,7 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.ops import DeformConv2d
 
+from yolact.config.base import ConfigError
 from yolact.config.model.parts import Padding
 
 
@@ -31,7 +33,12 @@ def set_padding(network: nn.Module, padding: Padding) -> None:
     """Give every padded convolution inside `network` this padding, in place; weights stay the same tensors.
 
     Where a map is too small to be mirrored (as many pixels as are missing, or fewer), its border pixels are repeated.
+
+    Raises:
+        ConfigError: the network has deformable convolutions, which read zeros beyond the border.
     """
+    if padding != "zeros" and any(isinstance(module, DeformConv2d) for module in network.modules()):
+        raise ConfigError(f"padding {padding!r}: this network's deformable convolutions read zeros beyond the border")
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Conv2d) and any(side != 0 for side in child.padding):

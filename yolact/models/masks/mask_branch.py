@@ -6,16 +6,19 @@ Boxes are xyxy fractions of the input's side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from yolact.config.inference import InferenceConfig
+from yolact.models.base import Counts
 from yolact.models.layers.initialise import xavier
+from yolact.ops.anchors import Sizes
 
 
 class Instances(NamedTuple):
@@ -94,14 +97,18 @@ class MaskBranch(nn.Module):
     """Name of the section in which `context` is timed; None if there is nothing to time."""
     image_size: int
     """Side S of the input; set by `build_branch`."""
+    level_sizes: Sizes
+    """(rows, columns) of the pyramid's levels; set by the model."""
     divisor: str = "positives"
     """Name of the count that divides the terms of `loss`."""
     weighted: bool = False
     """Whether `loss` weighs its instances by `Truth.weights`, so that the sum of these divides it in the place of `divisor`."""
+    divisors: Mapping[str, str] = MappingProxyType({})
+    """{term: name of the count that divides it}, of terms with another divisor."""
     after_suppression: tuple[str, ...] = ()
-    """Names of its modules that `context` doesn't call; compiled graphs leave them out, and exported files can't have them."""
+    """Names of its modules that `context` doesn't call; compiled graphs and exported files leave them out."""
     per_class: bool = False
-    """Whether it makes a mask for every class; such a branch is made from the number of classes too."""
+    """Whether its layers depend on the number of classes; such a branch is made from that too."""
     class_layers: tuple[str, ...] = ()
     """Beginnings of the names of its weights whose shape depends on the number of classes."""
     map_count: int | None = None
@@ -140,8 +147,13 @@ class MaskBranch(nn.Module):
         """
         return positives, truth
 
+    def counts(self, truth: Truth) -> Counts:
+        """Further divisors that the loss of the positive locations needs."""
+        return {}
+
     def loss(self, instances: Instances, context: tuple[Tensor, ...], truth: Truth) -> dict[str, Tensor]:
-        """Weighted terms summed over the instances: float32 scalars, to be divided by the count that `divisor` names.
+        """Weighted terms summed over the instances: float32 scalars, to be divided by the counts that `divisor` and
+        `divisors` name.
 
         Must not fail on parameters or context that are not finite; the caller makes the loss non-finite then.
         """

@@ -56,6 +56,7 @@ def darknet_names(state: Mapping[str, Tensor]) -> State:
 Pairs = Sequence[tuple[str, str]]
 """Beginnings of names, each with what stands in its place in the other layout."""
 
+_RESCORING = "maskiou_net.maskiou_net"
 _DARKNET = (("_preconv.", "stem."), ("layers.", "stages."))
 _RESNET = tuple((f"layers.{stage}.", f"layer{stage + 1}.") for stage in range(4))
 _BACKBONES = {"darknet53": _DARKNET, "resnet50": _RESNET, "resnet101": _RESNET}
@@ -80,6 +81,10 @@ def _layout(model: nn.Module) -> Pairs:
         depth = config.mask_branch.depth
         places = [(2 * i, f"before.{i}") for i in range(depth)] + [(2 * depth + 2, "after"), (2 * depth + 4, "output")]
         pairs += [(f"proto_net.{place}.", f"branch.protonet.{ours}.") for place, ours in places]
+        if config.mask_branch.rescoring is not None:  # [conv, relu] x their number
+            last = len(config.mask_branch.rescoring.channels)
+            names = [*(f"convs.{i}" for i in range(last)), "output"]
+            pairs += [(f"{_RESCORING}.{2 * i}.", f"branch.rescoring.{name}.") for i, name in enumerate(names)]
     return pairs
 
 

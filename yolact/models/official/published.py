@@ -70,8 +70,8 @@ PUBLISHED: dict[str, Published] = {
             absent=f"published behind a Google Drive link only ({_PASCAL_LINK}); fetch the file with a browser, then "
             "`yolact weights convert FILE --preset yolact_resnet50_pascal --out OUT` takes it",
         ),
-        _coco("yolact_plus_base", "YOLACT++, ResNet-101"),
-        _coco("yolact_plus_resnet50", "YOLACT++, ResNet-50"),
+        _coco("yolact_plus_base", "YOLACT++, ResNet-101", "yolact_plus_base"),
+        _coco("yolact_plus_resnet50", "YOLACT++, ResNet-50", "yolact_plus_resnet50"),
         Published(
             "darknet53_imagenet",
             "yolact_darknet53",

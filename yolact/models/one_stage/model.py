@@ -69,6 +69,7 @@ class OneStage(Model):
         self.paints = self.semantic is not None and getattr(form, "semantic_form", "") == "painted"
         self.fpn.initialise()
         if self.branch is not None:
+            self.branch.level_sizes = sizes
             self.branch.initialise()
         self.head.initialise()
         if self.semantic is not None:
@@ -112,6 +113,8 @@ class OneStage(Model):
     def assign(self, targets: Sequence[Target]) -> Assignment:
         assignment = Assignment.of(targets, self.head.assign(targets), self.image_size)
         assignment.counts.update(self.head.counts(assignment))
+        if self.branch is not None:
+            assignment.counts.update(self.branch.counts(_truth(assignment)))
         return replace(assignment, painted=paint(targets)) if self.paints else assignment
 
     def criterion(self, raw: Raw, assignment: Assignment, counts: Counts | None = None) -> dict[str, Tensor]:
@@ -120,10 +123,11 @@ class OneStage(Model):
         with torch.autocast(assignment.classes.device.type, enabled=False):
             raw = to_float32(raw)
             terms = self.head.loss(raw.dense, assignment, counts)
-            if self.branch is not None:
-                weighted = self.branch.weighted
-                divisor = self.head.weights_sum(counts) if weighted else max(1, counts[self.branch.divisor])
-                terms |= {name: term / divisor for name, term in self._mask_loss(self.branch, raw, assignment).items()}
+            if (branch := self.branch) is not None:
+                usual = self.head.weights_sum(counts) if branch.weighted else max(1, counts[branch.divisor])
+                for name, term in self._mask_loss(branch, raw, assignment).items():
+                    other = branch.divisors.get(name)
+                    terms[name] = term / (usual if other is None else max(1, counts[other]))
             if raw.semantic is not None:
                 divisor = max(1, counts["images"])
                 terms["semantic"] = form_loss(raw.semantic, assignment) * self.semantic_weight / divisor
@@ -143,18 +147,9 @@ class OneStage(Model):
         boxes = self.head.decode(dense.box[at].detach(), locations)
         labels = assignment.labels[assignment.objects]
         positives = Instances(assignment.image, boxes, labels, torch.ones_like(boxes[:, 0]), dense.parameters[at], locations)
-        truth = Truth(
-            assignment.objects,
-            assignment.boxes,
-            assignment.masks,
-            assignment.per_image,
-            assignment.seeds,
-            assignment.labels,
-            assignment.owner,
-            self.head.weights(assignment) if branch.weighted else None,
-        )
+        weights = self.head.weights(assignment) if branch.weighted else None
         fault = sum(map(nan_if_any_nonfinite, raw.context), start=nan_if_any_nonfinite(dense.parameters))
-        instances, truth = branch.sample(positives, truth, partial(self._propose, raw))
+        instances, truth = branch.sample(positives, _truth(assignment, weights), partial(self._propose, raw))
         terms = branch.loss(instances, raw.context, truth)
         return {name: fault + term for name, term in terms.items()}
 
@@ -239,7 +234,7 @@ class OneStage(Model):
             masks,
             coefficients=survivors.parameters if of_maps and self.prototypes is not None else None,
             prototypes=context[0] if of_maps else None,
-            mask_scores=mask_scores,
+            mask_scores=mask_scores if inference.rescore_masks else None,
         )
 
     @property
@@ -253,3 +248,17 @@ class OneStage(Model):
     @property
     def dense_head(self) -> DenseHead:
         return self.head
+
+
+def _truth(assignment: Assignment, weights: Tensor | None = None) -> Truth:
+    """What the mask loss of all positive locations compares with."""
+    return Truth(
+        assignment.objects,
+        assignment.boxes,
+        assignment.masks,
+        assignment.per_image,
+        assignment.seeds,
+        assignment.labels,
+        assignment.owner,
+        weights,
+    )

@@ -130,7 +130,9 @@ class TwoStage(PerImage):
         boxes = found.boxes * (found.boxes.new_tensor([width, height, width, height]) / self.image_size)
         pasted = None if masks is None else paste_padded(masks[:, 0], boxes, size, inference.mask_threshold)
         boxes = boxes.trunc() if inference.whole_pixel_boxes else boxes
-        return Detections(boxes, found.scores, found.labels, pasted, mask_scores=mask_scores)
+        return Detections(
+            boxes, found.scores, found.labels, pasted, mask_scores=mask_scores if inference.rescore_masks else None
+        )
 
     @contextmanager
     def _stages_in_mode(self, training: bool) -> Iterator[None]:

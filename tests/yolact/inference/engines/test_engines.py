@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.networks import TINY, TINY_FC_MASK, TINY_POINTS, predict, tiny_model
+from tests.support.networks import TINY, TINY_FC_MASK, TINY_PLUS, TINY_POINTS, predict, tiny_model
 from tests.support.paths import ROOT
 from tests.yolact.inference.engines.test_graphs import MASK_RCNN, MS_RCNN, OWN, PANET, lively
 from yolact.config import EngineConfig, InferenceConfig
@@ -73,7 +73,9 @@ def way(request, uncompiled, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("config", [TINY, TINY_FC_MASK, TINY_POINTS], ids=["prototypes", "fc_mask", "points"])
+@pytest.mark.parametrize(
+    "config", [TINY, TINY_FC_MASK, TINY_POINTS, TINY_PLUS], ids=["prototypes", "fc_mask", "points", "plus"]
+)
 @pytest.mark.parametrize("suppression", ["fast", "cross_class", "standard", "traditional"])
 def test_detections_are_the_references(way, config, suppression):
     model = lively(tiny_model(config))
