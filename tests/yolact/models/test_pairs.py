@@ -16,9 +16,15 @@ from yolact.models.one_stage.heads import HEADS
 from yolact.training.loop import train
 
 SIZE, CLASSES = 64, 3
+SIZES = {"ssd": 300}
+"""{kind of head: side of the input}, where SIZE leaves some level without cells."""
 TINY = {"channels": 16, "convs": 1}
 """Fields of mask branches that are made small, where a branch has them."""
-BOXES_ONLY = {"yolov3": "whose levels have different numbers of channels", "centernet": "one map of stride 4"}
+BOXES_ONLY = {
+    "yolov3": "whose levels have different numbers of channels",
+    "ssd": "whose levels have different numbers of channels",
+    "centernet": "one map of stride 4",
+}
 """{kind of head: words of the sentence that refuses it with any mask branch}."""
 STEP = TrainingConfig(iterations=1, batch_size=2, warmup_iterations=0)
 
@@ -28,15 +34,16 @@ def kind(cls):
 
 
 def tiny(head, branch):
-    """The pair at 64 pixels: lengths in proportion, as the engine of experiments scales them."""
+    """The pair at few pixels: lengths in proportion, as the engine of experiments scales them."""
+    size = SIZES.get(kind(head), SIZE)
     default = head(backbone=BackboneConfig(name="resnet_tiny", weights=None, width=16))
     values = flatten(default.to_data())
     for path in marked(head, ScalesWith):
-        scale = SIZE / default.image_size
+        scale = size / default.image_size
         if path in values:
             values[path] = [[one * scale for one in each] if isinstance(each, list) else each * scale for each in values[path]]
-    values[("image_size",)] = SIZE
-    narrow = {("fpn", "channels"): 64, ("neck", "widths"): [32, 32, 32], ("neck", "deformable"): False}
+    values[("image_size",)] = size
+    narrow = {("fpn", "channels"): 64, ("neck", "widths"): [32] * len(values.get(("neck", "widths"), ()))}
     values |= {path: value for path, value in narrow.items() if path in values}
     values = {path: value for path, value in values.items() if path[0] != "mask_branch"}
     small = {name: value for name, value in TINY.items() if name in branch.model_fields}
@@ -54,7 +61,7 @@ def test_a_pair_learns_and_predicts_or_is_refused(head, branch):
     torch.manual_seed(0)
     model = build_model(config, CLASSES, pretrained=False)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    images, targets = random_batch(0, size=SIZE)
+    images, targets = random_batch(0, size=config.image_size)
 
     history = train(model, lambda start: iter([(images, targets)]), STEP)
 
