@@ -8,7 +8,16 @@ import torch
 
 from tests.support.networks import SIZE, TINY, TINY_FC_MASK, random_target, tiny_model
 from tests.support.processes.ranks import run_ranks
-from yolact.config import BackboneConfig, MaskRCNNConfig, TrainingConfig
+from yolact.config import (
+    BackboneConfig,
+    FPNConfig,
+    MaskRCNNConfig,
+    OctaveAnchorConfig,
+    RetinaNetConfig,
+    RetinaNetLossConfig,
+    TowerHeadConfig,
+    TrainingConfig,
+)
 from yolact.errors import UserError
 from yolact.structures import Target
 from yolact.training import distributed
@@ -24,6 +33,16 @@ CONFIG = TrainingConfig(
 BACKBONE = BackboneConfig(name="resnet_tiny", weights=None, width=4, freeze_bn=True)
 FROZEN = TINY.replace(backbone=BACKBONE)
 MASK_RCNN = MaskRCNNConfig(image_size=SIZE, backbone=BACKBONE, channels=8, representation=16, anchor_sizes=(8, 16, 24, 32, 48))
+
+ADJUSTING = RetinaNetConfig(
+    image_size=SIZE,
+    backbone=BACKBONE,
+    fpn=FPNConfig(channels=16),
+    anchors=OctaveAnchorConfig(sizes=(8, 12, 16, 24, 32)),
+    head=TowerHeadConfig(convs=1),
+    loss=RetinaNetLossConfig(distance="self_adjusting"),
+)
+"""Its loss has running statistics, of all processes' positives."""
 
 
 def shares(start=0, rank=0, size=1, batch=BATCH):
@@ -72,7 +91,7 @@ def test_with_batch_norm_frozen_two_processes_equal_one(micro_batches, clip):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", [FROZEN, FROZEN.replace(mask_branch=TINY_FC_MASK.mask_branch), MASK_RCNN])
+@pytest.mark.parametrize("network", [FROZEN, FROZEN.replace(mask_branch=TINY_FC_MASK.mask_branch), MASK_RCNN, ADJUSTING])
 @pytest.mark.parametrize("size", [3, 4])
 def test_any_network_and_any_number_of_processes_equal_one(network, size):
     config = CONFIG.replace(batch_size=12)
