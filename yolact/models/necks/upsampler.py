@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from yolact.config.model.boxes.centernet import UpsamplerConfig
-from yolact.models.layers.deformable import DeformableConv2d
+from yolact.models.backbones.deformable import DeformableConv2d
 from yolact.models.necks.neck import Neck
 from yolact.ops.anchors import Sizes
 
