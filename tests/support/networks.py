@@ -7,14 +7,18 @@ import torch
 from yolact.config import (
     AnchorConfig,
     BackboneConfig,
+    CellHeadConfig,
+    CellMatchingConfig,
     CenterHeadConfig,
     CenterNetConfig,
+    DecoupledSoloConfig,
     DeformableConfig,
     DynamicMaskConfig,
     FCMaskConfig,
     FCOSConfig,
     FPNConfig,
     Mask2FormerConfig,
+    MaskFeaturesConfig,
     PixelDecoderConfig,
     PointHeadConfig,
     PointMatchingConfig,
@@ -22,6 +26,8 @@ from yolact.config import (
     QueryDecoderConfig,
     QueryLossConfig,
     RescoringConfig,
+    SoloConfig,
+    Solov2Config,
     UpsamplerConfig,
     YolactConfig,
     YOLOv3Config,
@@ -56,6 +62,17 @@ TINY_POINTS = FCOSConfig(
     mask_branch=DynamicMaskConfig(channels=8, convs=1, coordinate_unit=2),
 )
 """CondInst; 84 points."""
+_CELLS = {
+    "image_size": SIZE,
+    "backbone": BackboneConfig(name="resnet_tiny", weights=None, width=16),
+    "channels": 16,
+    "head": CellHeadConfig(convs=1, width=16, groups=4),
+    "matching": CellMatchingConfig(grids=(10, 9, 6, 4, 3), scale_ranges=((1, 8), (4, 16), (8, 32), (16, 64), (32, 2048))),
+}
+TINY_SOLO = SoloConfig(**_CELLS)
+"""242 cells."""
+TINY_DECOUPLED = DecoupledSoloConfig(**_CELLS)
+TINY_SOLOV2 = Solov2Config(**_CELLS, mask_features=MaskFeaturesConfig(features=16, channels=16, groups=4))
 
 TINY_YOLOV3 = YOLOv3Config(
     image_size=SIZE,

@@ -8,7 +8,7 @@
 from yolact.config.base import Config, ConfigError
 from yolact.config.engine import EngineConfig
 from yolact.config.evaluation import EvaluationConfig, SpeedConfig
-from yolact.config.inference import InferenceConfig
+from yolact.config.inference import InferenceConfig, MatrixNMSConfig
 from yolact.config.interventions import (
     KeepConfig,
     NoIntervention,
@@ -32,6 +32,7 @@ from yolact.config.mask_branch import (
 from yolact.config.model import (
     CenterNetConfig,
     CustomModelConfig,
+    DecoupledSoloConfig,
     FasterRCNNConfig,
     FCISConfig,
     FCOSConfig,
@@ -42,6 +43,8 @@ from yolact.config.model import (
     MSRCNNConfig,
     PANetConfig,
     RetinaNetConfig,
+    SoloConfig,
+    Solov2Config,
     SSDConfig,
     YolactConfig,
     YOLOv3Config,
@@ -53,6 +56,7 @@ from yolact.config.model.fcos import PointHeadConfig, PointLossConfig, PointMatc
 from yolact.config.model.mask2former import PixelDecoderConfig, QueryDecoderConfig, QueryLossConfig
 from yolact.config.model.parts import BackboneConfig, DeformableConfig, FPNConfig
 from yolact.config.model.retinanet import BestMatchConfig, OctaveAnchorConfig, RetinaNetLossConfig, TowerHeadConfig
+from yolact.config.model.solo import CellHeadConfig, CellLossConfig, CellMatchingConfig, MaskFeaturesConfig
 from yolact.config.model.yolact import AnchorConfig, HeadConfig, LossConfig, MatchingConfig
 from yolact.config.training import AugmentationConfig, TrainingConfig
 
@@ -62,6 +66,9 @@ __all__ = [
     "BackboneConfig",
     "BestMatchConfig",
     "BlendMaskConfig",
+    "CellHeadConfig",
+    "CellLossConfig",
+    "CellMatchingConfig",
     "CenterHeadConfig",
     "CenterLossConfig",
     "CenterMatchingConfig",
@@ -70,6 +77,7 @@ __all__ = [
     "ConfigError",
     "CustomMaskConfig",
     "CustomModelConfig",
+    "DecoupledSoloConfig",
     "DefaultBoxConfig",
     "DeformableConfig",
     "DynamicMaskConfig",
@@ -88,9 +96,11 @@ __all__ = [
     "MSRCNNConfig",
     "Mask2FormerConfig",
     "MaskBranchConfig",
+    "MaskFeaturesConfig",
     "MaskIoUConfig",
     "MaskRCNNConfig",
     "MatchingConfig",
+    "MatrixNMSConfig",
     "ModelConfig",
     "NoIntervention",
     "NoMaskConfig",
@@ -114,6 +124,8 @@ __all__ = [
     "SSDConfig",
     "SSDLossConfig",
     "SSDNeckConfig",
+    "SoloConfig",
+    "Solov2Config",
     "SpeedConfig",
     "TowerHeadConfig",
     "TrainingConfig",

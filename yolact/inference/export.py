@@ -97,7 +97,8 @@ def export_model(
     """
     if model.dense_head is None:
         raise ExportError(
-            f"{type(model).__name__} can't be exported: its detections come from no fixed locations; choose a one-stage model"
+            f"{type(model).__name__} can't be exported: it has no dense head, whose boxes and scores the file holds; "
+            "choose a one-stage model"
         )
     if model.branch is not None and model.branch.after_suppression and model.prototypes is None:
         raise ExportError(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from yolact.config.inference import InferenceConfig
 from yolact.data.coco import Instances
 from yolact.errors import UserError
 from yolact.measures.context import refuse_other_maps
 from yolact.models.base import Model
-from yolact.models.masks.prototypes import PrototypeBranch
 from yolact.structures import Detections
 
 
@@ -26,8 +25,8 @@ class Intervene(Protocol):
         """
 
 
-def needs_prototypes(model: Model, what: str) -> PrototypeBranch:
-    """The model's prototype branch.
+def needs_prototypes(model: Model, what: str) -> Any:
+    """What combines the model's prototypes linearly (`Model.prototypes`).
 
     Raises:
         UserError: it has no prototypes, so that `what` (such as "inference.intervention.kind=keep") means nothing.

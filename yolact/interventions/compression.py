@@ -17,7 +17,7 @@ from yolact.interventions.base import Intervene, needs_prototypes
 from yolact.measures.redundancy.moments import PrototypeMoments
 from yolact.measures.redundancy.spectrum import principal_components
 from yolact.models.base import Model
-from yolact.models.masks.prototypes import PrototypeBranch
+from yolact.models.masks.prototypes import LinearMasks
 from yolact.structures import Detections
 
 TRAINING_IMAGES = 64
@@ -46,7 +46,7 @@ def most_used(moments: PrototypeMoments, m: int) -> Tensor:
     return kept
 
 
-def first_components(branch: PrototypeBranch, moments: PrototypeMoments, m: int) -> Project:
+def first_components(branch: LinearMasks, moments: PrototypeMoments, m: int) -> Project:
     """The projection on the first m principal components, all where m >= k."""
     _, components = principal_components(moments.covariance)
     return Project(branch, torch.from_numpy(moments.mean).float(), torch.from_numpy(components[:, :m]).float())
@@ -56,7 +56,7 @@ def first_components(branch: PrototypeBranch, moments: PrototypeMoments, m: int)
 class Keep:
     """Assemble from some prototypes; the coefficients of the others become 0."""
 
-    branch: PrototypeBranch
+    branch: LinearMasks
     """Assembles, and scores masks again if it re-scores."""
     kept: Tensor
     """(k,) bool."""
@@ -75,7 +75,7 @@ class Project:
     need that one number per mask and no map for it. Uncentred, one of the m components would be spent on what is constant.
     """
 
-    branch: PrototypeBranch
+    branch: LinearMasks
     mean: Tensor
     """(k,) float32."""
     components: Tensor
@@ -99,8 +99,9 @@ class Project:
 def training_moments(model: Model, train: CocoSplit, device: str) -> PrototypeMoments:
     """Of the prototypes in `TRAINING_IMAGES` images of `train`. Raises UserError where the network has none."""
     branch = needs_prototypes(model, "inference.intervention")
-    moments, predictor = PrototypeMoments(branch.config.k, model.num_classes), Predictor(model)
+    inference = InferenceConfig(**model.config.inference_defaults)
+    moments, predictor = PrototypeMoments(branch.map_count, model.num_classes), Predictor(model)
     for image_id in train.image_ids[:TRAINING_IMAGES]:
         image = train.image(image_id).to(device)
-        moments.add(predictor.predict([image], InferenceConfig())[0])
+        moments.add(predictor.predict([image], inference)[0])
     return moments

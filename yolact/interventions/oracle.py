@@ -30,9 +30,9 @@ from yolact.config.interventions import OracleConfig
 from yolact.data.coco import Instances
 from yolact.evaluation.objects import masks_of, match_objects, put_back
 from yolact.interventions.base import Intervene, needs_prototypes
-from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, limit_masks
+from yolact.measures.coefficients.fitting import best_coefficients, limit_masks
 from yolact.models.base import Model
-from yolact.models.masks.prototypes import PrototypeBranch
+from yolact.models.masks.prototypes import LinearMasks
 from yolact.structures import Detections
 
 Swap = Callable[[Detections, Tensor, Instances, InferenceConfig], Detections]
@@ -68,8 +68,8 @@ def _swap_of_prototypes(part: str, model: Model, what: str) -> Swap:
     return {"prototypes": _prototypes, "boxes": partial(_boxes, branch)}[part]
 
 
-def _coefficients(branch: PrototypeBranch) -> Swap:
-    bound = coefficient_range(branch)
+def _coefficients(branch: LinearMasks) -> Swap:
+    bound = branch.coefficient_bound
 
     def swap(found: Detections, objects: Tensor, truth: Instances, inference: InferenceConfig) -> Detections:
         best = best_coefficients(found, _truth_masks(found, objects, truth), inference, bound)
@@ -86,9 +86,7 @@ def _masks(found: Detections, objects: Tensor, truth: Instances, inference: Infe
     return replace(found, masks=_truth_masks(found, objects, truth).bool())
 
 
-def _boxes(
-    branch: PrototypeBranch, found: Detections, objects: Tensor, truth: Instances, inference: InferenceConfig
-) -> Detections:
+def _boxes(branch: LinearMasks, found: Detections, objects: Tensor, truth: Instances, inference: InferenceConfig) -> Detections:
     return branch.reassembled(found, inference, boxes=truth.boxes[objects].to(found.boxes))
 
 

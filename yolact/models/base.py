@@ -115,7 +115,10 @@ class Model(nn.Module):
 
     @property
     def prototypes(self) -> Any:
-        """The mask branch if it combines prototypes linearly (`models/masks/prototypes.py`), else None."""
+        """What combines prototypes linearly, if masks are made so, else None.
+
+        It is a `LinearMasks` (`models/masks/prototypes.py`), and says of its maps what `maps` says.
+        """
         return None
 
     @property

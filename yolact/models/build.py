@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from yolact.config.model import CustomModelConfig, Mask2FormerConfig, ModelConfig, TwoStageConfig
+from yolact.config.model import CellConfig, CustomModelConfig, Mask2FormerConfig, ModelConfig, TwoStageConfig
 from yolact.models.base import Model
 from yolact.models.box_free.mask2former import Mask2Former
+from yolact.models.box_free.solo.model import Solo
 from yolact.models.custom import construct
 from yolact.models.one_stage.model import OneStage
 from yolact.models.two_stage import TWO_STAGE
@@ -28,4 +29,6 @@ def build_model(config: ModelConfig, num_classes: int, pretrained: bool = True) 
         return TWO_STAGE[type(config)](config, num_classes, pretrained)
     if isinstance(config, Mask2FormerConfig):
         return Mask2Former(config, num_classes, pretrained)
+    if isinstance(config, CellConfig):
+        return Solo(config, num_classes, pretrained)
     return OneStage(config, num_classes, pretrained)

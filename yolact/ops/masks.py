@@ -50,19 +50,23 @@ def crop(masks: Tensor, boxes: Tensor, padding: int = 1) -> Tensor:
     return masks * (rows[:, :, None] & columns[:, None, :])
 
 
-def binarize(masks: Tensor, size: tuple[int, int], threshold: float = 0.5) -> Tensor:
+def binarize(masks: Tensor, size: tuple[int, int], threshold: float = 0.5, through: tuple[int, int] | None = None) -> Tensor:
     """Upsample (n, h, w) probabilities bilinearly to (n, H, W) and compare with `threshold`: bool.
 
     Works through the instances in chunks, so that the float maps never take more than 64 MiB (or one instance's worth).
+
+    Args:
+        through: a size on the way, where they are upsampled in two steps.
     """
     if not len(masks):  # interpolate refuses an empty tensor
         return masks.new_zeros((0, *size), dtype=torch.bool)
-    return torch.cat(
-        [
-            F.interpolate(part[None], size=size, mode="bilinear", align_corners=False)[0] > threshold
-            for part in masks.split(instances_at_once(size))
-        ]
-    )
+    steps = (size,) if through in (None, size) else (through, size)
+    found = []
+    for part in masks.split(min(map(instances_at_once, steps))):
+        for each in steps:
+            part = F.interpolate(part[None], size=each, mode="bilinear", align_corners=False)[0]
+        found.append(part > threshold)
+    return torch.cat(found)
 
 
 def to_pixels(boxes: Tensor, size: tuple[int, int], clip: bool = True) -> Tensor:

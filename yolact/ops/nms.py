@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import batched_nms, box_iou
 
+from yolact.config.base import ConfigError
 from yolact.config.inference import InferenceConfig
 from yolact.runtime.compiler import materialize
 
@@ -52,7 +53,16 @@ def suppress(boxes: Tensor, scores: Tensor, config: InferenceConfig, image_size:
         config: thresholds and caps.
         image_size: side of the input in pixels; only `traditional` depends on it.
         levels: how many of the P anchors are on each pyramid level, in their order; read with `level_top_k` only.
+
+    Raises:
+        ConfigError: the suppression is one of masks.
     """
+    if config.suppression in ("matrix", "greedy_mask"):
+        raise ConfigError(
+            f"inference.suppression {config.suppression!r} compares masks, which this model makes only of the boxes that "
+            "survive: choose one of boxes, such as 'fast' or 'standard'",
+            "inference.suppression",
+        )
     passed = scores.amax(dim=1) > config.score_threshold
     if config.suppression in STATIC:
         return STATIC[config.suppression](boxes, scores, passed, config).present()

@@ -21,13 +21,16 @@ from yolact.config.model.mask2former import Mask2FormerConfig
 from yolact.config.model.panet import PANetConfig
 from yolact.config.model.retinanet import RetinaNetConfig
 from yolact.config.model.single_map import FCISConfig, MNCConfig
+from yolact.config.model.solo import CellConfig, DecoupledSoloConfig, SoloConfig, Solov2Config
 from yolact.config.model.two_stage import FasterRCNNConfig, MaskRCNNConfig, MSRCNNConfig, TwoStageConfig
 from yolact.config.model.yolact import YolactConfig
 
 __all__ = [
     "AnyModelConfig",
+    "CellConfig",
     "CenterNetConfig",
     "CustomModelConfig",
+    "DecoupledSoloConfig",
     "FCISConfig",
     "FCOSConfig",
     "FasterRCNNConfig",
@@ -40,6 +43,8 @@ __all__ = [
     "PANetConfig",
     "RetinaNetConfig",
     "SSDConfig",
+    "SoloConfig",
+    "Solov2Config",
     "TwoStageConfig",
     "YOLOv3Config",
     "YolactConfig",
@@ -63,6 +68,9 @@ ModelConfig = Annotated[
     | Annotated[MSRCNNConfig, Tag("ms_rcnn")]
     | Annotated[PANetConfig, Tag("panet")]
     | Annotated[Mask2FormerConfig, Tag("mask2former")]
+    | Annotated[SoloConfig, Tag("solo")]
+    | Annotated[DecoupledSoloConfig, Tag("decoupled_solo")]
+    | Annotated[Solov2Config, Tag("solov2")]
     | Annotated[CustomModelConfig, Tag(CUSTOM)],
     Discriminator(kind_of),
 ]

@@ -13,6 +13,7 @@ from yolact.config.presets import (
     mask2former,
     single_map,
     single_shot,
+    solo,
     two_stage,
     yolact,
     yolact_plus,
@@ -30,6 +31,7 @@ _FAMILIES = (
     centermask,
     mask2former,
     single_shot,
+    solo,
     two_stage,
 )
 PRESETS: dict[str, Preset] = {each.name: each for family in _FAMILIES for each in family.PRESETS}

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from yolact.config.inference import InferenceConfig
 from yolact.evaluation.objects import mask_iou
-from yolact.models.masks.prototypes import PrototypeBranch, masks_again
+from yolact.models.masks.prototypes import masks_again
 from yolact.ops import masks as mask_ops
 from yolact.structures import Detections
 
@@ -28,11 +28,6 @@ ITERATIONS = 50
 """Newton steps at most; a dozen are common."""
 TOLERANCE = 1e-9
 """The fit ends where a step lowers the loss, in nats per pixel, by less."""
-
-
-def coefficient_range(branch: PrototypeBranch) -> float:
-    """The largest |coefficient| that the branch can predict: 1 with tanh, else infinite."""
-    return 1.0 if branch.config.coefficient_activation == "tanh" else math.inf
 
 
 def coverage(masks: Tensor, size: tuple[int, int]) -> Tensor:

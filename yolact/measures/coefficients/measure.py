@@ -23,7 +23,7 @@ from yolact.config.inference import InferenceConfig
 from yolact.data.coco import Instances
 from yolact.evaluation.objects import mask_iou, masks_of, match_objects
 from yolact.measures.coefficients import CoefficientsConfig
-from yolact.measures.coefficients.fitting import best_coefficients, coefficient_range, crop_fractions, limit_masks
+from yolact.measures.coefficients.fitting import best_coefficients, crop_fractions, limit_masks
 from yolact.measures.context import Look, refuse_other_maps, steps
 from yolact.ops import masks as mask_ops
 from yolact.runtime.files import write_json, write_npz
@@ -44,7 +44,7 @@ def measure(folder: Path, look: Look, config: CoefficientsConfig) -> None:
         refuse_other_maps(look.model, "coefficients")
         write_json(folder / "summary.json", {"prototypes": 0})
         return
-    bound = coefficient_range(branch)
+    bound = branch.coefficient_bound
     inference = look.inference.replace(masks=True)
     image_ids = look.split.image_ids[: config.images]
     rows: list[Arrays] = []
@@ -57,7 +57,7 @@ def measure(folder: Path, look: Look, config: CoefficientsConfig) -> None:
         rows.append(of_image(found, truth, inference, bound, before) | {"image": np.full(len(found), place)})
         rows[-1]["detection"] += first
         before = found.prototypes
-    k = branch.config.k
+    k = branch.map_count
     arrays = _joined(rows)
     arrays |= {"image_ids": np.array(image_ids, np.int64), "class_names": np.array(look.split.class_names, str)}
     write_npz(folder / "coefficients.npz", arrays)

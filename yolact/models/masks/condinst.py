@@ -141,11 +141,15 @@ class DynamicMaskBranch(MaskBranch):
         return Masks(torch.cat(found))
 
 
-def dice_loss(made: Tensor, wanted: Tensor) -> Tensor:
-    """(d,) 1 - dice of probabilities (d, h, w) against 0/1 masks of the same shape; 1 for an empty mask."""
+def dice_loss(made: Tensor, wanted: Tensor, smooth: float = 1e-5) -> Tensor:
+    """(d,) 1 - dice of probabilities (d, h, w) against 0/1 masks of the same shape; 1 for an empty mask.
+
+    Args:
+        smooth: added to the divisor, the sum of all squares.
+    """
     made, wanted = made.flatten(1), wanted.flatten(1)
     overlap = 2 * (made * wanted).sum(dim=1)
-    return 1 - overlap / (made.square().sum(dim=1) + wanted.square().sum(dim=1) + 1e-5)
+    return 1 - overlap / (made.square().sum(dim=1) + wanted.square().sum(dim=1) + smooth)
 
 
 def _fitted(maps: Tensor, height: int, width: int) -> Tensor:

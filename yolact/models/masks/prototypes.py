@@ -5,6 +5,7 @@ Source: paper sections 3.1 to 3.3; reference `layers/modules/multibox_loss.py` l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,7 +24,33 @@ from yolact.ops import masks as mask_ops
 from yolact.structures import Detections
 
 
-class PrototypeBranch(MaskBranch):
+class LinearMasks:
+    """Masks that are combinations of prototypes by coefficients, whatever predicts these."""
+
+    map_count: int | None
+    """Number k of the prototypes."""
+    coefficient_bound: float
+    """Largest absolute value of a coefficient."""
+
+    def rescored(self, found: Detections, inference: InferenceConfig) -> Detections:
+        """The detections with the mask scores of what their coefficients, prototypes, boxes and labels give now."""
+        return found
+
+    def reassembled(
+        self, found: Detections, inference: InferenceConfig, coefficients: Tensor | None = None, boxes: Tensor | None = None
+    ) -> Detections:
+        """The detections with masks assembled again by `masks_again`, and scored again if the branch re-scores.
+
+        Raises:
+            UserError: the detections were made without masks.
+        """
+        made = masks_again(found, inference, coefficients, boxes)
+        used = found.coefficients if coefficients is None else coefficients
+        changed = replace(found, masks=made, coefficients=used, boxes=found.boxes if boxes is None else boxes)
+        return self.rescored(changed, inference)
+
+
+class PrototypeBranch(LinearMasks, MaskBranch):
     """Linear combination of prototypes; `num_classes` is read by mask re-scoring only."""
 
     section = "protonet"
@@ -36,6 +63,7 @@ class PrototypeBranch(MaskBranch):
         self.protonet = Protonet(config, channels)
         self.parameters_per_location = self.map_count = config.k
         self.map_source = config.source
+        self.coefficient_bound = 1.0 if config.coefficient_activation == "tanh" else math.inf
         self.rescoring = None
         if config.rescoring is not None:
             self.rescoring = MaskIoUNet(config.rescoring, num_classes)
@@ -108,19 +136,6 @@ class PrototypeBranch(MaskBranch):
             return found
         soft = soft_masks(found.prototypes, found.coefficients, _fractions(found, found.boxes), inference)
         return replace(found, mask_scores=self.mask_scores(soft, found.labels, found.scores, inference))
-
-    def reassembled(
-        self, found: Detections, inference: InferenceConfig, coefficients: Tensor | None = None, boxes: Tensor | None = None
-    ) -> Detections:
-        """The detections with masks assembled again by `masks_again`, and scored again if the branch re-scores.
-
-        Raises:
-            UserError: the detections were made without masks.
-        """
-        made = masks_again(found, inference, coefficients, boxes)
-        used = found.coefficients if coefficients is None else coefficients
-        changed = replace(found, masks=made, coefficients=used, boxes=found.boxes if boxes is None else boxes)
-        return self.rescored(changed, inference)
 
 
 def soft_masks(prototypes: Tensor, coefficients: Tensor, boxes: Tensor, inference: InferenceConfig) -> Tensor:
