@@ -148,7 +148,7 @@ def test_an_images_losses_are_torchvisions_to_the_bit(model):
     _, heads = model.detector.roi_heads(features, proposals, sizes.image_sizes, truth)
     found = model.eval().criterion(model(images(1)), model.assign([goal]))
     names = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask")
-    assert plain(found) == dict(zip(found, (float((expected | heads)[name]) for name in names), strict=True))
+    assert plain(found) == dict(zip(found, ((expected | heads)[name].item() for name in names), strict=True))
 
 
 @pytest.mark.parametrize(

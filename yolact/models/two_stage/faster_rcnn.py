@@ -54,7 +54,7 @@ class FasterRCNN(TwoStage):
 
     classifier = "detector.roi_heads.box_predictor.cls_score"
     postprocess_sections: tuple[str, ...] = ("rpn", "box_head", "nms", "assembly")
-    section_names = ("preprocess", "backbone", "fpn", *postprocess_sections)
+    section_names: tuple[str, ...] = ("preprocess", "backbone", "fpn", *postprocess_sections)
 
     def __init__(self, config: RCNNConfig, num_classes: int, pretrained: bool = True) -> None:
         super().__init__(config, num_classes)

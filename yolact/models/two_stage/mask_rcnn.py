@@ -29,8 +29,8 @@ class MaskRCNN(FasterRCNN):
 
     config: RCNNConfig
 
-    postprocess_sections = ("rpn", "box_head", "nms", "mask_head", "assembly")
-    section_names = ("preprocess", "backbone", "fpn", *postprocess_sections)
+    postprocess_sections: tuple[str, ...] = ("rpn", "box_head", "nms", "mask_head", "assembly")
+    section_names: tuple[str, ...] = ("preprocess", "backbone", "fpn", *postprocess_sections)
 
     def build_heads(self) -> RoIHeads:
         config, heads = self.config, super().build_heads()
