@@ -92,6 +92,15 @@ def test_detections_are_torchvisions():  # 5.4: 128 px, where anchors are the sa
     assert (found.masks != (expected["masks"][:, 0] > 0.5)).float().mean() < 1e-4
 
 
+@pytest.mark.parametrize("finest", [2, 3])
+def test_levels_have_their_numbers(finest):
+    model = tiny_model(TINY.replace(finest_level=finest, anchor_sizes=(8, 16, 24, 32, 48))).eval()
+    levels = model.rpn_features(model(random_batch(0)[0]))
+    assert [(name, level.shape[-1]) for name, level in levels.items()] == [
+        (f"P{number}", max(1, SIZE >> number)) for number in range(finest, finest + 5)
+    ]
+
+
 def test_a_level_without_anchors_is_refused():
     with pytest.raises(ConfigError, match="anchor_sizes lists 3 sizes, but each of the 4 levels up to P5 needs one"):
         TINY.replace(anchor_sizes=(8, 16, 24), finest_level=2)
