@@ -168,3 +168,14 @@ def test_static_shapes_absent_survivors_last(method, seed, anchors, threshold, t
     assert there.tolist() == sorted(there.tolist(), reverse=True)
     for trimmed, whole in zip(kept.present(), kept, strict=True):
         assert torch.equal(trimmed, whole[: int(there.sum())])
+
+
+@pytest.mark.parametrize("suppression", ["standard", "traditional"])
+def test_greedy_methods_take_the_best_pairs_of_each_level(suppression):
+    boxes = torch.arange(5.0)[:, None] * 0.2 + torch.tensor([0.0, 0.0, 0.1, 0.1])  # none overlaps another
+    scores = torch.tensor([[0.9, 0.8], [0.7, 0.1], [0.6, 0.2], [0.3, 0.4], [0.35, 0.05]])
+    config = InferenceConfig(suppression=suppression, score_threshold=0.15, level_top_k=2)
+    kept = suppress(boxes, scores, config, 100, levels=(3, 2))
+    assert list(zip(kept.anchors.tolist(), kept.labels.tolist(), strict=True)) == [(0, 0), (0, 1), (3, 1), (4, 0)]
+    everything = suppress(boxes, scores, config.replace(level_top_k=None), 100, levels=(3, 2))
+    assert len(everything.anchors) == 8
