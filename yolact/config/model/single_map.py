@@ -105,8 +105,8 @@ class MNCConfig(SingleMapConfig):
     box_gradient: bool = True
     """Losses of later stages reach the boxes that they read; otherwise boxes are constants to them."""
     largest_box_gradient: Annotated[float, Field(gt=0)] | None = 1 / 512
-    """What the gradient of one image's loss by each coordinate, in input pixels, is clipped to; None leaves it as it is. fp16
-    scales the loss before this."""
+    """What the gradient of one image's loss by each coordinate, in units of the box's side, is clipped to; None leaves it as it
+    is, and lets later losses drive proposals off their objects. fp16 scales the loss before this."""
     mask_weight: Annotated[float, Field(ge=0)] = 2.0
     """Of the mask losses."""
 

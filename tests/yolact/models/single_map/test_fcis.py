@@ -137,6 +137,15 @@ def test_regions_are_ranked_by_all_three_losses_and_the_easy_ones_learn_nothing(
     assert found.item() == pytest.approx(common.item(), rel=1e-4)
 
 
+def test_a_bad_mask_makes_a_region_harder_than_a_wrong_class_does():  # 15
+    model = fcis(regions_per_image=1, mask_weight=1e4)
+    raw = drawn(model)
+    scores = raw.scores.detach().clone()
+    scores[:, :18] = -30.0  # so sure of an object that the region of background has by far the largest class loss
+    assert terms(model, raw._replace(scores=scores))["mask"] > 0
+    assert terms(fcis(regions_per_image=1, mask_weight=0.0), raw._replace(scores=scores))["class"] > 20
+
+
 def _objects_alone(model, raw):
     parts = model.stage_losses(raw, torch.zeros(0, 4), truth(), 1)
     return parts["class"] * 2 + (parts["mask"] + parts["box"]) * 128

@@ -133,7 +133,9 @@ class MNC(SingleMap):
             return boxes.detach()
         if boxes.requires_grad and limit is not None:
             boxes = boxes.clone()
-            boxes.register_hook(lambda gradient: gradient.clamp(-limit / images, limit / images))
+            sides = (boxes.detach()[:, 2:] - boxes.detach()[:, :2]).clamp(min=1).repeat(1, 2)
+            most = limit / images / sides
+            boxes.register_hook(lambda gradient: gradient.clamp(-most, most))
         return boxes
 
 
