@@ -65,7 +65,7 @@ def _swap_of_prototypes(part: str, model: Model, what: str) -> Swap:
     branch = needs_prototypes(model, what)
     if part == "coefficients":
         return _coefficients(branch)
-    return {"prototypes": _prototypes, "boxes": partial(_boxes, branch)}[part]
+    return partial(_boxes, branch) if part == "boxes" else _prototypes
 
 
 def _coefficients(branch: LinearMasks) -> Swap:
