@@ -28,7 +28,7 @@ _HOME = {
     "match": "yolact.ops.matching",
     "preset": "yolact.config.presets",
     "resize": "yolact.models.base",
-    "semantic_loss": "yolact.models.one_stage.losses",
+    "semantic_loss": "yolact.models.one_stage.semantic",
     "suppress": "yolact.ops.nms",
     "to_official": "yolact.models.official.names",
     "to_pixels": "yolact.ops.masks",

@@ -10,7 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from analysis.figures.picture import Picture
-from analysis.figures.style import GROUND, INK, colours, house_style, label_rows, legend, marker, new_figure, seeds, spaced
+from analysis.figures.style import (
+    GROUND,
+    INK,
+    REFERENCE,
+    colours,
+    house_style,
+    label_rows,
+    legend,
+    marker,
+    new_figure,
+    seeds,
+    spaced,
+)
 from analysis.results.experiment import Experiment, MissingResult
 from experiments.store.metrics import Metric
 
@@ -52,7 +64,7 @@ def accuracy(experiment: Experiment, table: pd.DataFrame, numbers: pd.DataFrame)
     right.grid(axis="x")
     right.tick_params(axis="y", length=0)
     right.spines["left"].set_visible(False)
-    right.axvline(0, color=INK, linewidth=0.9)
+    right.axvline(0, color=REFERENCE, linewidth=0.9)
     if not rows["change"].notna().any():
         right.set_xticks([])
         right.text(0.5, 0.5, "nothing to compare", transform=right.transAxes, ha="center", va="center", fontsize=9)

@@ -20,6 +20,8 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 
 INK = "#23282e"
 """Text and axes. Pages replace it by their own text colour, so it stands for nothing else."""
+REFERENCE = INK
+"""Lines that stand for a reference: no change, even odds, the whole network."""
 GRID = "#d9dde1"
 """Grid lines, replaced by pages too."""
 

@@ -29,7 +29,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from analysis.figures.style import INK, house_style, legend, new_figure
+from analysis.figures.style import REFERENCE, house_style, legend, new_figure
 from benchmarks.common.command import parse
 from benchmarks.common.figures import curves
 from benchmarks.common.results import write_results
@@ -140,7 +140,7 @@ def draw(rows: Sequence[dict[str, Any]], hardware: str) -> Figure:
     panels[0].set_ylabel("time per image (ms)")
     even = crossover(rows)
     if even is not None:
-        panels[0].axvline(even, color=INK, linestyle=":", linewidth=1)
+        panels[0].axvline(even, color=REFERENCE, linestyle=":", linewidth=1)
     panels[1].set_title(f"{finding(rows)}. {hardware}", fontsize=9, loc="center")
     legend(figure, *panels[0].get_legend_handles_labels())
     return figure

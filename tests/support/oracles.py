@@ -7,7 +7,8 @@ import torch
 from tests.support.networks import TINY, TINY_FC_MASK, tiny_model
 from tests.support.planted import Objects, Planted
 from yolact.config import InferenceConfig
-from yolact.ops.masks import assemble, binarize
+from yolact.ops.mask_assembly import assemble
+from yolact.ops.masks import binarize
 from yolact.structures import Detections
 
 INFERENCE = InferenceConfig()

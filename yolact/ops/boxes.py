@@ -51,3 +51,8 @@ def decode(
     size = anchors[..., 2:] * torch.exp(growth)
     corner = center - size / 2
     return torch.cat([corner, corner + size], dim=-1)
+
+
+def ordered(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The smaller and the larger of two tensors, element by element."""
+    return torch.minimum(a, b), torch.maximum(a, b)

@@ -1,4 +1,4 @@
-"""Masks: assembly from prototypes, the crop, and upsampling in bounded memory.
+"""Masks: upsampling in bounded memory, pasting, downsampling.
 
 n instances, k prototypes of (h, w), image (H, W). Boxes are xyxy as fractions of the image's sides.
 Source: paper section 3.3; reference `layers/output_utils.py`, `layers/box_utils.py` crop and sanitize_coordinates.
@@ -12,42 +12,11 @@ from torch.nn import functional as F
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import clip_boxes_to_image
 
+from yolact.ops.boxes import ordered
 from yolact.ops.resampling import sample_matrix, stretch_matrix
 
 _CHUNK_PIXELS = 2**24
 """Upsampled mask pixels held in float at a time: 64 MiB."""
-
-
-def assemble(prototypes: Tensor, coefficients: Tensor, boxes: Tensor | None = None, padding: int = 1) -> Tensor:
-    """Mask probabilities sigmoid(P Cᵀ), zero outside the padded boxes.
-
-    Args:
-        prototypes: (k, h, w).
-        coefficients: (n, k).
-        boxes: (n, 4) xyxy fractions to crop by; None leaves the masks whole.
-        padding: of the crop, in prototype pixels.
-
-    Returns:
-        (n, h, w) float in [0, 1].
-    """
-    k, height, width = prototypes.shape
-    masks = torch.sigmoid(coefficients @ prototypes.reshape(k, -1)).reshape(-1, height, width)
-    return masks if boxes is None else crop(masks, boxes, padding)
-
-
-def crop(masks: Tensor, boxes: Tensor, padding: int = 1) -> Tensor:
-    """Zero (n, h, w) masks outside their boxes (n, 4), xyxy fractions, widened by `padding` mask pixels on every side.
-
-    Pixel column x stays when x1 * w - padding <= x < x2 * w + padding, compared as floats; rows alike.
-    """
-    height, width = masks.shape[-2:]
-    x1, x2 = _ordered(boxes[:, 0] * width, boxes[:, 2] * width)
-    y1, y2 = _ordered(boxes[:, 1] * height, boxes[:, 3] * height)
-    x = torch.arange(width, device=masks.device, dtype=boxes.dtype)
-    y = torch.arange(height, device=masks.device, dtype=boxes.dtype)
-    columns = (x >= x1[:, None] - padding) & (x < x2[:, None] + padding)  # (n, w)
-    rows = (y >= y1[:, None] - padding) & (y < y2[:, None] + padding)  # (n, h)
-    return masks * (rows[:, :, None] & columns[:, None, :])
 
 
 def binarize(masks: Tensor, size: tuple[int, int], threshold: float = 0.5, through: tuple[int, int] | None = None) -> Tensor:
@@ -73,8 +42,8 @@ def to_pixels(boxes: Tensor, size: tuple[int, int], clip: bool = True) -> Tensor
     """(n, 4) xyxy fractions to pixels of an image of `size` (H, W): corners put in order and, with `clip`, clamped to the
     image."""
     height, width = size
-    x1, x2 = _ordered(boxes[:, 0] * width, boxes[:, 2] * width)
-    y1, y2 = _ordered(boxes[:, 1] * height, boxes[:, 3] * height)
+    x1, x2 = ordered(boxes[:, 0] * width, boxes[:, 2] * width)
+    y1, y2 = ordered(boxes[:, 1] * height, boxes[:, 3] * height)
     pixels = torch.stack([x1, y1, x2, y2], dim=1)
     return clip_boxes_to_image(pixels, size) if clip else pixels
 
@@ -153,10 +122,6 @@ def paste_padded(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold:
 def instances_at_once(size: tuple[int, int]) -> int:
     """How many masks of `size` (H, W) are upsampled in float at a time."""
     return max(1, _CHUNK_PIXELS // max(1, size[0] * size[1]))
-
-
-def _ordered(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.minimum(a, b), torch.maximum(a, b)
 
 
 def downsample(masks: Tensor, size: tuple[int, int]) -> Tensor:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.figures.picture import Picture
-from analysis.figures.style import INK, OKABE_ITO, house_style, legend, new_figure, seeds
+from analysis.figures.style import INK, OKABE_ITO, REFERENCE, house_style, legend, new_figure, seeds
 from analysis.interventions.compression.read import METHODS, NEARLY_ALL, compression, full_accuracy, prototypes_of
 from analysis.results.experiment import Experiment
 
@@ -31,7 +31,7 @@ def accuracy_against_m(experiment: Experiment, table: pd.DataFrame) -> Picture:
     figure = new_figure(3.9)
     left, right = figure.subplots(1, 2)
     _draw_full(left, full, k)
-    right.axhline(0, color=INK, linewidth=1.2)
+    right.axhline(0, color=REFERENCE, linewidth=1.2)
     for method in (name for name in METHODS if name in set(frame["method"])):
         own = frame[frame["method"] == method]
         colour, sign, line = _STYLES[method]
@@ -56,8 +56,10 @@ def accuracy_against_m(experiment: Experiment, table: pd.DataFrame) -> Picture:
 
 
 def _draw_full(axes: Axes, full: pd.Series, k: int) -> None:
-    axes.axhline(full["mean"], color=INK, linewidth=1.2, label=f"all {k} prototypes")
-    axes.axhline(NEARLY_ALL * full["mean"], color=INK, linewidth=0.9, linestyle=":", label=f"{100 * NEARLY_ALL:.0f} % of that")
+    axes.axhline(full["mean"], color=REFERENCE, linewidth=1.2, label=f"all {k} prototypes")
+    axes.axhline(
+        NEARLY_ALL * full["mean"], color=REFERENCE, linewidth=0.9, linestyle=":", label=f"{100 * NEARLY_ALL:.0f} % of that"
+    )
     if not math.isnan(full["sd"]):
         axes.axhspan(full["mean"] - full["sd"], full["mean"] + full["sd"], color=INK, alpha=0.12, linewidth=0)
 

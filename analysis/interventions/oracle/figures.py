@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.figures.picture import Picture
-from analysis.figures.style import GROUND, INK, MARKERS, OKABE_ITO, house_style, legend, new_figure, seeds
+from analysis.figures.style import GROUND, INK, MARKERS, OKABE_ITO, REFERENCE, house_style, legend, new_figure, seeds
 from analysis.interventions.oracle.read import ON, budget, budget_answer, noise
 from analysis.results.experiment import Experiment
 
@@ -107,6 +107,6 @@ def _draw_gains(axes: Axes, frame: pd.DataFrame) -> None:
                       capsize=4, markersize=7)  # fmt: skip
     axes.set_yticks(range(len(frame)), frame["label"])
     axes.set_ylim(len(frame) - 0.4, -0.6)
-    axes.axvline(0, color=INK, linewidth=0.9)
+    axes.axvline(0, color=REFERENCE, linewidth=0.9)
     axes.set(xlabel="gain of mask AP (points)")
     axes.grid(axis="x")

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.figures.picture import Picture
-from analysis.figures.style import GROUND, INK, OKABE_ITO, colours, house_style, legend, marker, new_figure, seeds
+from analysis.figures.style import GROUND, INK, OKABE_ITO, REFERENCE, colours, house_style, legend, marker, new_figure, seeds
 from analysis.measures.coefficients.read import (
     IOUS,
     coefficient_distribution,
@@ -41,7 +41,7 @@ def coefficient_distributions(experiment: Experiment, variant: str) -> Picture:
     bottom.bar(own.index, own["use"] * (1 - own["subtracted"].fillna(0)), color=_ADDED, width=0.8, label="added")
     bottom.bar(own.index, -own["use"] * own["subtracted"].fillna(0), color=_SUBTRACTED, width=0.8, hatch="///",
                edgecolor=GROUND, linewidth=0, label="subtracted")  # fmt: skip
-    bottom.axhline(0, color=INK, linewidth=0.9)
+    bottom.axhline(0, color=REFERENCE, linewidth=0.9)
     bottom.set(xlabel="prototype, most used first", ylabel="use (logits)")
     bottom.set_xticks(own.index, own["prototype"].astype(str), fontsize=7.5 if len(own) <= 40 else 5, rotation=90)
     bottom.grid(axis="y")
@@ -86,7 +86,7 @@ def subtraction(experiment: Experiment) -> Picture:
     axes.set_yticks(range(len(classes)), ["all classes" if one == "all" else one for one in classes])
     axes.set_ylim(len(classes) - 0.4, -0.6)
     axes.set(xlabel="subtracted share of |coefficient| × activation", xlim=(0, 1))
-    axes.axvline(0.5, color=INK, linewidth=0.8, linestyle=":")
+    axes.axvline(0.5, color=REFERENCE, linewidth=0.8, linestyle=":")
     axes.grid(axis="x")
     legend(figure, *axes.get_legend_handles_labels())
     counts = frame[frame["class"] == "all"].groupby("variant")["seed"].nunique()
@@ -157,7 +157,7 @@ def _draw_quantiles(axes: Axes, own: pd.DataFrame) -> None:
     axes.vlines(own.index, own["q05"], own["q95"], color=INK, linewidth=0.9)
     axes.bar(own.index, own["q75"] - own["q25"], bottom=own["q25"], width=0.6, color=OKABE_ITO[5], edgecolor=INK, linewidth=0.7)
     axes.plot(own.index, own["median"], "_", color=INK, markersize=7, markeredgewidth=1.8)
-    axes.axhline(0, color=INK, linewidth=0.9, linestyle=":")
+    axes.axhline(0, color=REFERENCE, linewidth=0.9, linestyle=":")
     axes.set(ylabel="coefficient")
     axes.grid(axis="y")
 

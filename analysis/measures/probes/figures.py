@@ -13,6 +13,7 @@ from analysis.figures.picture import Picture
 from analysis.figures.style import (
     GROUND,
     INK,
+    REFERENCE,
     colours,
     dashes,
     house_style,
@@ -188,7 +189,7 @@ def sense_of_place(experiment: Experiment, table: pd.DataFrame) -> Picture:
     right.set(xlabel="change (points)", title="mask AP")
     label_rows(left, experiment, names)
     for axes in (middle, right):
-        axes.axvline(0, color=INK, linewidth=0.9)
+        axes.axvline(0, color=REFERENCE, linewidth=0.9)
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)

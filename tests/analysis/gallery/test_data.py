@@ -22,7 +22,7 @@ from analysis.measures.prototypes.strips import assembly_strip, prototype_sheet
 from analysis.measures.prototypes.use import prototype_statistics
 from analysis.results.experiment import MissingResult
 from tests.support.results import made_up
-from yolact.ops.masks import crop
+from yolact.ops.mask_assembly import crop
 
 
 def one(prototypes, coefficients, boxes=((0, 0, 8, 8),), size=(8, 8)) -> KeptImage:

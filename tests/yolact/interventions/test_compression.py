@@ -16,7 +16,8 @@ from yolact.errors import UserError
 from yolact.interventions import prepare
 from yolact.interventions.compression import TRAINING_IMAGES, Keep, first_components, most_used, training_moments
 from yolact.measures.redundancy.moments import PrototypeMoments
-from yolact.ops.masks import assemble, binarize
+from yolact.ops.mask_assembly import assemble
+from yolact.ops.masks import binarize
 from yolact.structures import Detections
 
 K = 4

@@ -128,7 +128,8 @@ def test_the_same_run_gives_the_same_bytes(tmp_path):
 def test_yolacts_masks_are_its_kept_prototypes_times_coefficients(tmp_path):
     from yolact.config import AnchorConfig, BackboneConfig, FPNConfig, PrototypeConfig, YolactConfig
     from yolact.models.build import build_model
-    from yolact.ops.masks import assemble, binarize
+    from yolact.ops.mask_assembly import assemble
+    from yolact.ops.masks import binarize
 
     config = YolactConfig(
         image_size=64,

@@ -27,7 +27,7 @@ from yolact.models.masks import build_branch
 from yolact.models.masks.mask_branch import Instances, Truth
 from yolact.models.one_stage.dense_head import rows
 from yolact.ops.anchors import level_sizes
-from yolact.ops.masks import assemble
+from yolact.ops.mask_assembly import assemble
 
 SIDE = 128
 SMALL = BlendMaskConfig(bases=3, attention=4, resolution=8, channels=16, convs=0)

@@ -22,8 +22,7 @@ from yolact.config.base import ConfigError
 from yolact.models.base import total_counts
 from yolact.models.build import build_model
 from yolact.models.one_stage.dense_head import Assignment, Dense
-from yolact.models.one_stage.heads.fcos_head import PointHead
-from yolact.models.one_stage.heads.fcos_losses import giou_loss
+from yolact.models.one_stage.heads.fcos_head import PointHead, giou_loss
 from yolact.ops.anchors import level_sizes
 from yolact.structures import Target
 

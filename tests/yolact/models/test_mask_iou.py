@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from yolact.models.layers.mask_iou import MaskIoUHead, mask_iou_loss, mask_iou_targets
+from yolact.models.layers.mask_iou_head import MaskIoUHead, mask_iou_loss, mask_iou_targets
 from yolact.ops.regions import area_share, masks_in_regions
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from tests.reference import slow_blend, slow_masks
-from yolact.ops import masks
+from yolact.ops import mask_assembly, masks
 
 BOXES = [
     pytest.param((0.2, 0.3, 0.7, 0.9), id="inside"),
@@ -27,7 +27,7 @@ def prototypes(seed, n, k=4, h=9, w=7):
 @pytest.mark.parametrize("padding", [0, 1, 2])
 def test_crop_as_the_slow_path(box, padding):
     for size in ((9, 7), (8, 16)):
-        left = masks.crop(torch.ones(1, *size), torch.tensor([box]), padding)[0]
+        left = mask_assembly.crop(torch.ones(1, *size), torch.tensor([box]), padding)[0]
         np.testing.assert_array_equal(left.numpy() == 1, slow_masks.inside(np.float32(box), *size, padding))
 
 
@@ -37,7 +37,7 @@ def test_crop_as_the_slow_path(box, padding):
 def test_assembled_masks_as_the_slow_path(box, crop, size):
     maps, coefficients = prototypes(1, 3)
     boxes = torch.tensor([box] * 3)
-    small = masks.assemble(torch.tensor(maps), torch.tensor(coefficients), boxes if crop else None)
+    small = mask_assembly.assemble(torch.tensor(maps), torch.tensor(coefficients), boxes if crop else None)
     made = masks.binarize(small, size)
     assert made.dtype == torch.bool
     for mask, row in zip(made, coefficients, strict=True):
@@ -48,7 +48,7 @@ def test_full_size_masks_differ_in_at_most_one_pixel_of_ten_thousand():
     """At 640 x 480 from 138 x 138 prototypes; float64 numpy by separable bilinear weights as the second opinion."""
     maps, coefficients = prototypes(2, 2, k=32, h=138, w=138)
     boxes = torch.tensor([(0.1, 0.2, 0.8, 0.9), (0.0, 0.0, 1.0, 1.0)])
-    made = masks.binarize(masks.assemble(torch.tensor(maps), torch.tensor(coefficients), boxes), (480, 640))
+    made = masks.binarize(mask_assembly.assemble(torch.tensor(maps), torch.tensor(coefficients), boxes), (480, 640))
 
     def weights(out, size):
         return np.stack([slow_masks.bilinear(np.eye(size)[:, [i]], out, 1)[:, 0] for i in range(size)], 1)
@@ -82,7 +82,7 @@ def test_box_sanitising_as_the_slow_path(box):
 @pytest.mark.parametrize("chunk", [1, 700, 2**24])
 def test_chunks_change_nothing(monkeypatch, chunk):
     maps, coefficients = prototypes(3, 7)
-    small = masks.assemble(torch.tensor(maps), torch.tensor(coefficients))
+    small = mask_assembly.assemble(torch.tensor(maps), torch.tensor(coefficients))
     boxes = torch.tensor([[3.0, 4, 20, 17]] * 7)
     whole = masks.binarize(small, (20, 30)), masks.paste(small, boxes, (20, 30))
     monkeypatch.setattr(masks, "_CHUNK_PIXELS", chunk)
@@ -117,7 +117,7 @@ def test_pasting_with_a_border_is_torchvisions(seed):
 
 def test_no_detections():
     none = torch.zeros(0, 4)
-    assert masks.binarize(masks.assemble(torch.rand(4, 9, 7), none, none), (20, 30)).shape == (0, 20, 30)
+    assert masks.binarize(mask_assembly.assemble(torch.rand(4, 9, 7), none, none), (20, 30)).shape == (0, 20, 30)
     for paste in (masks.paste, masks.paste_padded):
         assert paste(torch.zeros(0, 5, 5), none, (20, 30)).shape == (0, 20, 30)
     assert masks.to_pixels(none, (20, 30)).shape == (0, 4)

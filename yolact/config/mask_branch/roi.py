@@ -11,7 +11,7 @@ from yolact.config.fields import Fraction, Positive, Side
 
 
 class MaskIoUConfig(Config):
-    """The head that predicts how well each mask fits its object (`yolact/models/layers/mask_iou.py`).
+    """The head that predicts how well each mask fits its object (`yolact/models/layers/mask_iou_head.py`).
 
     Defaults are those of Mask Scoring R-CNN and CenterMask.
     """

@@ -52,7 +52,7 @@ class PointHeadConfig(Config):
 
 
 class PointLossConfig(SemanticFormConfig):
-    """Weights of FCOS's loss terms (`yolact/models/one_stage/heads/fcos_losses.py`)."""
+    """Weights of FCOS's loss terms (`yolact/models/one_stage/heads/fcos_head.py`)."""
 
     box: Annotated[float, Field(ge=0)] = 1.0
     classification: Annotated[float, Field(ge=0)] = 1.0

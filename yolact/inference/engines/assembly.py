@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from yolact.config.inference import InferenceConfig
-from yolact.ops import masks as mask_ops
+from yolact.ops import mask_assembly
 from yolact.ops.resampling import matrix, taps
 
 _CHUNK_VALUES = 2**24
@@ -29,7 +29,7 @@ class AssemblyGraph(nn.Module):
         self, coefficients: Tensor, prototypes: Tensor, boxes: Tensor, columns: Tensor, rows: tuple[Tensor, Tensor, Tensor]
     ) -> Tensor:
         config = self.config
-        masks = mask_ops.assemble(prototypes, coefficients, boxes if config.crop else None, config.crop_padding)
+        masks = mask_assembly.assemble(prototypes, coefficients, boxes if config.crop else None, config.crop_padding)
         n, height, width = masks.shape
         wide = (masks.reshape(n * height, width) @ columns).reshape(n, height, columns.shape[1])  # (n, h, W)
         low, high, share = rows

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from yolact.config.inference import InferenceConfig
 from yolact.evaluation.objects import mask_iou
 from yolact.models.masks.prototypes import masks_again
+from yolact.ops import mask_assembly
 from yolact.ops import masks as mask_ops
 from yolact.structures import Detections
 
@@ -55,7 +56,7 @@ def limit_masks(found: Detections, truth: Tensor, inference: InferenceConfig) ->
         raise ValueError("detections were made without prototypes")
     covered = coverage(truth, (found.prototypes.shape[-2], found.prototypes.shape[-1]))
     if inference.crop:
-        covered = mask_ops.crop(covered, crop_fractions(found), inference.crop_padding)
+        covered = mask_assembly.crop(covered, crop_fractions(found), inference.crop_padding)
     return mask_ops.binarize(covered, (truth.shape[-2], truth.shape[-1]), inference.mask_threshold)
 
 
@@ -164,4 +165,4 @@ def _inside(found: Detections, target: Tensor, inference: InferenceConfig) -> Te
     everywhere = torch.ones_like(target)
     if not inference.crop:
         return everywhere.bool()
-    return mask_ops.crop(everywhere, crop_fractions(found), inference.crop_padding).bool()
+    return mask_assembly.crop(everywhere, crop_fractions(found), inference.crop_padding).bool()

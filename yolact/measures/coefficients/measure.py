@@ -25,7 +25,7 @@ from yolact.evaluation.objects import mask_iou, masks_of, match_objects
 from yolact.measures.coefficients import CoefficientsConfig
 from yolact.measures.coefficients.fitting import best_coefficients, crop_fractions, limit_masks
 from yolact.measures.context import Look, refuse_other_maps, steps
-from yolact.ops import masks as mask_ops
+from yolact.ops import mask_assembly
 from yolact.runtime.files import write_json, write_npz
 from yolact.structures import Detections
 
@@ -107,7 +107,7 @@ def activation(found: Detections, inference: InferenceConfig) -> Tensor:
         raise ValueError("detections were made without prototypes")
     inside = prototypes.new_ones((len(found), *prototypes.shape[-2:]))
     if inference.crop:
-        inside = mask_ops.crop(inside, crop_fractions(found), inference.crop_padding)
+        inside = mask_assembly.crop(inside, crop_fractions(found), inference.crop_padding)
     flat = inside.flatten(1)
     return flat @ prototypes.abs().flatten(1).T / flat.sum(dim=1, keepdim=True).clamp(min=1)
 

@@ -28,7 +28,7 @@ from yolact.data.synthetic.scenes import box_of
 from yolact.data.synthetic.sprites import Sprite, sprites
 from yolact.measures.context import Look, steps
 from yolact.measures.probes import ProbesConfig, translation
-from yolact.ops import masks as mask_ops
+from yolact.ops import mask_assembly
 from yolact.runtime.files import write_json, write_npz
 from yolact.structures import Detections
 
@@ -255,7 +255,7 @@ def _uncropped(found: Detections, number: int) -> Tensor:
     """(1, h, w) mask probabilities of a detection."""
     if found.coefficients is None:
         raise ValueError("prediction kept no coefficients")
-    return mask_ops.assemble(_prototypes(found), found.coefficients[number : number + 1])
+    return mask_assembly.assemble(_prototypes(found), found.coefficients[number : number + 1])
 
 
 def _sum(values: NDArray[Any]) -> float | None:

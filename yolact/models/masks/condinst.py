@@ -16,6 +16,7 @@ from yolact.config.inference import InferenceConfig
 from yolact.config.mask_branch import DynamicMaskConfig
 from yolact.models.layers.conv_norm import conv_norm, kaiming
 from yolact.models.masks.mask_branch import Instances, MaskBranch, Masks, Truth
+from yolact.ops import mask_assembly
 from yolact.ops import masks as mask_ops
 from yolact.ops.resampling import aligned_bilinear
 
@@ -97,7 +98,7 @@ class DynamicMaskBranch(MaskBranch):
     def _cropped(self, soft: Tensor, boxes: Tensor) -> Tensor:
         """(d, h', w') at the output stride, zero beyond a pixel around the boxes (d, 4)."""
         cells = torch.tensor([soft.shape[-1], soft.shape[-2]], device=boxes.device) * self.config.output_stride
-        return mask_ops.crop(soft, boxes * self.image_size / cells.repeat(2))
+        return mask_assembly.crop(soft, boxes * self.image_size / cells.repeat(2))
 
     def _upsample(self, maps: Tensor, factor: int) -> Tensor:
         if self.config.upsample == "aligned" or factor == 1:

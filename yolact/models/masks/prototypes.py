@@ -20,6 +20,7 @@ from yolact.models.base import Counts
 from yolact.models.masks.mask_branch import Instances, MaskBranch, Masks, Truth
 from yolact.models.masks.protonet import Protonet
 from yolact.models.masks.rescoring import MaskIoUNet
+from yolact.ops import mask_assembly
 from yolact.ops import masks as mask_ops
 from yolact.structures import Detections
 
@@ -101,9 +102,9 @@ class PrototypeBranch(LinearMasks, MaskBranch):
         objects = truth.objects[chosen]
         boxes = truth.boxes[objects]
         parameters = instances.parameters[chosen].split(counts)
-        predicted = torch.cat([mask_ops.assemble(own, rows) for own, rows in zip(maps, parameters, strict=True)])
+        predicted = torch.cat([mask_assembly.assemble(own, rows) for own, rows in zip(maps, parameters, strict=True)])
         if config.crop_in_loss:
-            predicted = mask_ops.crop(predicted, boxes, config.crop_padding)
+            predicted = mask_assembly.crop(predicted, boxes, config.crop_padding)
         predicted = predicted.nan_to_num()
         wanted = mask_ops.downsample(truth.masks, size)[objects]  # (q, h, w)
         per_mask = F.binary_cross_entropy(predicted, wanted, reduction="none").sum(dim=(1, 2))
@@ -141,7 +142,7 @@ class PrototypeBranch(LinearMasks, MaskBranch):
 def soft_masks(prototypes: Tensor, coefficients: Tensor, boxes: Tensor, inference: InferenceConfig) -> Tensor:
     """(n, h, w) mask probabilities from prototypes (k, h, w), coefficients (n, k) and boxes (n, 4), xyxy fractions, that crop
     them if `inference` says so."""
-    return mask_ops.assemble(prototypes, coefficients, boxes if inference.crop else None, padding=inference.crop_padding)
+    return mask_assembly.assemble(prototypes, coefficients, boxes if inference.crop else None, padding=inference.crop_padding)
 
 
 def assemble(

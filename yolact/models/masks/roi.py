@@ -22,7 +22,7 @@ from torchvision.ops import box_convert, box_iou
 
 from yolact.config.inference import InferenceConfig
 from yolact.config.mask_branch import RoIMaskConfig
-from yolact.models.layers.mask_iou import MaskIoUHead, mask_iou_loss, mask_iou_targets
+from yolact.models.layers.mask_iou_head import MaskIoUHead, mask_iou_loss, mask_iou_targets
 from yolact.models.masks.mask_branch import Instances, MaskBranch, Masks, Truth
 from yolact.ops import masks as mask_ops
 from yolact.ops.regions import FINEST, area_share, level_by_area, level_by_ratio, masks_in_regions, pool_regions

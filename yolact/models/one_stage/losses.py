@@ -15,7 +15,6 @@ from torchvision.ops import sigmoid_focal_loss
 
 from yolact.models.one_stage.dense_head import Assignment
 from yolact.ops import boxes as box_ops
-from yolact.ops.masks import downsample
 from yolact.ops.matching import BACKGROUND, NEUTRAL
 
 
@@ -70,12 +69,3 @@ def focal_loss(logits: Tensor, classes: Tensor, alpha: float, gamma: float) -> T
 def nan_if_any_nonfinite(values: Tensor) -> Tensor:
     """0.0, or NaN if any value is not finite, so that a bad unselected output still invalidates the loss."""
     return values.detach().sum() * 0.0
-
-
-def semantic_loss(logits: Tensor, assignment: Assignment) -> Tensor:
-    """Binary cross entropy of (n, C, h, w) logits against the union of each class's masks, per pixel, summed over images."""
-    size = (logits.shape[-2], logits.shape[-1])
-    planes = assignment.labels + assignment.owner * logits.shape[1]
-    union = logits.new_zeros((logits.shape[0] * logits.shape[1], *size))
-    wanted = union.index_add_(0, planes, downsample(assignment.masks, size)).clamp_(max=1).view_as(logits)
-    return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / (size[0] * size[1])

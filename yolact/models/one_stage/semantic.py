@@ -17,7 +17,7 @@ from yolact.config.model.parts import SemanticFormConfig
 from yolact.models.layers.conv_norm import conv_norm, kaiming
 from yolact.models.layers.initialise import xavier
 from yolact.models.one_stage.dense_head import Assignment
-from yolact.models.one_stage.losses import semantic_loss
+from yolact.ops.masks import downsample
 from yolact.structures import Target
 
 STRIDE = 8
@@ -49,6 +49,15 @@ def _paint(target: Target) -> Tensor:
     nothing = number.new_zeros((1, *cells.shape[1:]))
     last = torch.cat([nothing, cells * number]).amax(dim=0)
     return torch.cat([target.labels.new_zeros(1), target.labels + 1])[last]
+
+
+def semantic_loss(logits: Tensor, assignment: Assignment) -> Tensor:
+    """Binary cross entropy of (n, C, h, w) logits against the union of each class's masks, per pixel, summed over images."""
+    size = (logits.shape[-2], logits.shape[-1])
+    planes = assignment.labels + assignment.owner * logits.shape[1]
+    union = logits.new_zeros((logits.shape[0] * logits.shape[1], *size))
+    wanted = union.index_add_(0, planes, downsample(assignment.masks, size)).clamp_(max=1).view_as(logits)
+    return F.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / (size[0] * size[1])
 
 
 def form_loss(logits: Tensor, assignment: Assignment) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.models.detection.roi_heads import project_masks_on_boxes
 
 from yolact.config.model import MSRCNNConfig
-from yolact.models.layers.mask_iou import MaskIoUHead, mask_iou_loss, mask_iou_targets
+from yolact.models.layers.mask_iou_head import MaskIoUHead, mask_iou_loss, mask_iou_targets
 from yolact.models.two_stage.base import Truth
 from yolact.models.two_stage.faster_rcnn import Sampled
 from yolact.models.two_stage.mask_rcnn import MASK_POOL, MaskRCNN

@@ -30,7 +30,7 @@ from yolact.inference.engines.passes.upsampled_conv import UpsampledConv
 from yolact.models.backbones import build_backbone
 from yolact.models.base import Model
 from yolact.models.build import build_model
-from yolact.ops import masks
+from yolact.ops import mask_assembly, masks
 from yolact.ops.resampling import matrix, taps
 from yolact.structures import Detections
 
@@ -139,7 +139,7 @@ def test_masks_are_the_references(seed, n, h, w, height, width, crop):
     boxes = torch.rand(n, 4, generator=generator) * 1.4 - 0.2
     config = InferenceConfig(crop=crop)
     found = AssemblyGraph(config)(coefficients, prototypes, boxes, matrix(w, width), taps(h, height))
-    soft = masks.assemble(prototypes, coefficients, boxes if crop else None, config.crop_padding)
+    soft = mask_assembly.assemble(prototypes, coefficients, boxes if crop else None, config.crop_padding)
     expected = masks.binarize(soft, (height, width), config.mask_threshold)
     for masks_found in (found, masks_by_box(coefficients, prototypes, boxes, (height, width), config)):
         assert masks_found.dtype == torch.bool and masks_found.shape == expected.shape

@@ -17,7 +17,7 @@ from yolact.models.box_free.solo.mask_source import MaskSource
 from yolact.models.box_free.solo.towers import cells as rows_of
 from yolact.models.box_free.solo.towers import conv, draw, resize, size_of, tower, with_coordinates
 from yolact.models.masks.prototypes import LinearMasks
-from yolact.ops.masks import assemble
+from yolact.ops.mask_assembly import assemble
 
 
 class DynamicMasks(LinearMasks, MaskSource):

@@ -1,4 +1,4 @@
-"""FCOS's head: points instead of anchors, two towers shared by all levels, sigmoid classes, centerness.
+"""FCOS's head: points instead of anchors, two towers shared by all levels, sigmoid classes, centerness; its losses.
 
 Source: Tian et al., "FCOS" (ICCV 2019, TPAMI 2021); AdelaiDet `adet/modeling/fcos/`.
 """
@@ -16,7 +16,6 @@ from yolact.config.model import FCOSConfig
 from yolact.models.base import Counts
 from yolact.models.layers.tower import tower
 from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead, rows
-from yolact.models.one_stage.heads.fcos_losses import giou_loss
 from yolact.models.one_stage.losses import focal_loss, nan_if_any_nonfinite
 from yolact.ops import points as point_ops
 from yolact.ops.anchors import Sizes, make_points
@@ -130,3 +129,21 @@ class PointHead(DenseHead):
     def _wanted(self, assignment: Assignment) -> Tensor:
         """(q, 4) ltrb in strides of the positives' objects."""
         return point_ops.encode(assignment.boxes[assignment.objects], self.locations[assignment.location]).clamp(min=0)
+
+
+def giou_loss(made: Tensor, wanted: Tensor, offset: float) -> Tensor:
+    """(q,) 1 - GIoU of boxes that contain their point, given as distances (q, 4) ltrb.
+
+    Args:
+        made: predicted, not negative.
+        wanted: positive.
+        offset: added to intersection and union in the IoU, but not in the term of the enclosing box.
+    """
+    shared = _area(torch.minimum(made, wanted))
+    union = _area(made) + _area(wanted) - shared
+    around = _area(torch.maximum(made, wanted))
+    return 1 - (shared + offset) / (union + offset) + (around - union) / around
+
+
+def _area(ltrb: Tensor) -> Tensor:
+    return (ltrb[:, 0] + ltrb[:, 2]) * (ltrb[:, 1] + ltrb[:, 3])
