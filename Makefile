@@ -15,6 +15,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 QUICK := tests/test_architecture.py $(addprefix tests/,yolact/config yolact/ops yolact/evaluation experiments/spec \
 	analysis/statistics analysis/tables benchmarks/common)
+PAPER := main nms prototypes mask_methods sbd boxes activations crop semantic_loss mask_quality backbones image_size quirks
 DEMO := results/reports/quickstart-toy/index.html
 
 .PHONY: help demo paper-toy quick test test-slow lint clean
@@ -32,11 +33,14 @@ demo: .venv/installed
 	printf 'Took %d min %d s.\n' $$((($$(date +%s) - start) / 60)) $$((($$(date +%s) - start) % 60)); \
 	exit $$status
 
-# 36 trainings of 600 iterations, a third of the toy scale's length. A folder of its own keeps the demo's record.
+# The paper's tables: 46 trainings of 600 iterations, a third of the toy scale's length. A folder of its own keeps the demo's
+# record.
 paper-toy: .venv/installed
-	@$(BIN)/yolact run --all --scale toy --seeds 0 --set training.iterations=600 --results results/paper-toy; status=$$?; \
-	[ $$status -gt 1 ] || $(BIN)/yolact report --all --scale toy --results results/paper-toy || status=$$?; \
-	exit $$status
+	@worst=0; for spec in $(PAPER); do \
+	$(BIN)/yolact run $$spec --scale toy --seeds 0 --set training.iterations=600 --results results/paper-toy; status=$$?; \
+	[ $$status -le 1 ] || exit $$status; [ $$status -eq 0 ] || worst=1; \
+	$(BIN)/yolact report $$spec --scale toy --results results/paper-toy || exit $$?; \
+	done; exit $$worst
 
 quick: .venv/installed
 	$(PYTEST) -n logical --maxprocesses 4 $(QUICK)

@@ -39,8 +39,6 @@ def list_() -> None:
             here = (torch_checkpoints() / entry.file).is_file()
             state = f"{entry.repository}/{entry.file} ({'here' if here else 'not fetched'})"
         click.echo(f"{entry.name:<23} {entry.what}\n{'':<23} {state}")
-        if entry.preset is None:
-            click.echo(f"{'':<23} no preset has this network; it can be fetched, not loaded")
 
 
 @weights.command()

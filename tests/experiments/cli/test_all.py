@@ -33,9 +33,9 @@ def arguments(command, folder, *more):
 def test_plan_lists_every_row_and_each_training_once(tmp_path, capsys):
     assert call(["plan", "--all", "--scale", "toy", "--seeds", "0", "--results", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert "124 rows, 36 distinct trainings, 0 done" in text
-    assert "unknown for 36" in text
-    assert text.count("unknown") == 37
+    assert "242 rows, 114 distinct trainings, 0 done" in text
+    assert "unknown for 114" in text
+    assert text.count("unknown") == 115
     assert all(f"\n{name} " in f"\n{text}" for name in names("specs"))
 
 

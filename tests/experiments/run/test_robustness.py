@@ -17,6 +17,7 @@ import pytest
 from experiments.launch.inprocess import InProcess
 from experiments.run.attempt import attempt
 from experiments.run.worker import BUSY, DONE
+from experiments.store import lease
 from experiments.store.contents import Contents
 from experiments.store.folder import Store
 from experiments.store.gc import garbage, sweep
@@ -190,8 +191,9 @@ def paused_worker(bench, stage, place):
 
 
 @pytest.mark.parametrize("place", ["half of part1.txt", "before replacing state.json"])
-def test_a_writer_paused_in_a_write_cannot_overwrite(tmp_path, place):
+def test_a_writer_paused_in_a_write_cannot_overwrite(tmp_path, monkeypatch, place):
     """Another finishes the stage meanwhile; the first wakes up and changes nothing, not even the log."""
+    monkeypatch.setattr(lease, "STALE_SECONDS", 2.0)  # of the other; a minute in use
     bench = Bench(tmp_path)
     stage = fakes.stage("count", steps=3)
     worker = paused_worker(bench, stage, place)

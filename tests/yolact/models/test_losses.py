@@ -43,7 +43,7 @@ def named(raw):
 
 def library_terms(raw, targets, branch, config=None):
     model = tiny_model(TINY.replace(mask_branch=branch, loss=config or LossConfig()), CLASSES)
-    model.head.register_locations(lambda: PRIORS)
+    model.head.locations = PRIORS
     return model.criterion(raw, model.assign(targets))
 
 

@@ -27,10 +27,11 @@ def is_darknet(path: Path) -> bool:
     """Whether the file begins as one of darknet's does."""
     try:
         with path.open("rb") as file:
-            version = np.frombuffer(file.read(12), "<i4")
+            head = file.read(12)
     except OSError:
         return False
-    return len(version) == 3 and bool(((version >= 0) & (version < _MOST)).all())
+    version = np.frombuffer(head, "<i4") if len(head) == 12 else np.full(1, _MOST)
+    return bool(((version >= 0) & (version < _MOST)).all())
 
 
 def read_darknet(path: Path, network: nn.Module) -> State:
@@ -41,11 +42,13 @@ def read_darknet(path: Path, network: nn.Module) -> State:
     """
     raw = path.read_bytes()
     major, minor, _ = np.frombuffer(raw, "<i4", 3)
-    values = np.frombuffer(raw[12 + (8 if 10 * major + minor >= 2 else 4) :], "<f4")
+    rest = raw[12 + (8 if 10 * major + minor >= 2 else 4) :]
     tensors = _tensors(network)
     wanted = sum(tensor.numel() for _, tensor in tensors)
-    if len(values) != wanted:
-        raise UserError(f"{path}: {len(values):,} numbers, but this network has {wanted:,}: another network's, or cut short")
+    if len(rest) != 4 * wanted:
+        found = f"{len(rest) / 4:,.10g}"
+        raise UserError(f"{path}: {found} numbers, but this network has {wanted:,}: another network's, or cut short")
+    values = np.frombuffer(rest, "<f4")
     state, at = dict(network.state_dict()), 0
     for name, tensor in tensors:
         state[name] = from_numpy(values[at : at + tensor.numel()].copy()).view(tensor.shape)

@@ -21,8 +21,8 @@ class Published:
     """One file of weights, or the reason why there is none."""
 
     name: str
-    preset: str | None
-    """The preset that it belongs to; None where the workbench has no such network."""
+    preset: str
+    """The preset that it belongs to."""
     what: str
     repository: str | None = None
     """`owner/name` on Hugging Face; None where the file can't be fetched by a program."""
@@ -45,7 +45,7 @@ class Published:
 _PASCAL_LINK = "https://drive.google.com/open?id=1yLVwtkRtNxyl0kxeMCtPXJsXFFyc_FHe"
 
 
-def _coco(name: str, what: str, preset: str | None = None) -> Published:
+def _coco(name: str, what: str, preset: str) -> Published:
     repository = f"dbolya/{name.replace('_', '-')}"
     return Published(name, preset, f"{what}, COCO train2017", repository, f"{name}_54_800000.pth")
 
