@@ -1,7 +1,7 @@
 # The YOLACT workbench. Each target stands alone: it first makes .venv with the versions that constraints.txt pins.
 #
 #   make demo         train, measure and report a small ablation (the second time: seconds)
-#   make paper-toy    every table of the paper, and every measure, at the toy scale, one seed
+#   make paper-toy    every table of the paper, at the toy scale, one seed
 #   make quick        the tests of configurations, operators, evaluation, specs and statistics
 #   make test         the fast tests
 #   make test-slow    the tests that take minutes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -83,7 +83,7 @@ class CellConfig(AnyModelConfig):
     """
 
     shares_forward_pass = True
-    relative_cost = 2
+    relative_cost: ClassVar[float] = 2
     inference_defaults = {  # noqa: RUF012 - a class variable of the base
         "suppression": "matrix",
         "score_threshold": 0.1,

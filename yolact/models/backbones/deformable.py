@@ -35,7 +35,8 @@ class DeformableConv2d(DeformConv2d):
         taps = self.kernel_size[0] * self.kernel_size[1]
         self.offsets, outputs = 2 * taps, 3 * taps if modulated else 2 * taps
         # the official name; dilated by 1 also where the taps are further apart
-        self.conv_offset_mask = nn.Conv2d(conv.in_channels, outputs, self.kernel_size, conv.stride, self.kernel_size[0] // 2)
+        side, stride = self.kernel_size[0], conv.stride[0]
+        self.conv_offset_mask = nn.Conv2d(conv.in_channels, outputs, side, stride, side // 2)
         nn.init.zeros_(self.conv_offset_mask.weight)
         nn.init.zeros_(self.conv_offset_mask.bias)  # type: ignore[arg-type]
 

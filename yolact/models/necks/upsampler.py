@@ -25,10 +25,9 @@ class Upsampler(Neck):
         self.channels = config.widths[-1]
         layers: list[nn.Module] = []
         for channels, width in pairwise((in_channels[-1], *config.widths)):
-            conv: nn.Module = nn.Conv2d(channels, width, 3, padding=1)
-            if config.deformable:
-                conv = DeformableConv2d(conv, modulated=True)
-            layers += [conv, nn.BatchNorm2d(width), nn.ReLU()]
+            conv = nn.Conv2d(channels, width, 3, padding=1)
+            layers += [DeformableConv2d(conv, modulated=True) if config.deformable else conv]
+            layers += [nn.BatchNorm2d(width), nn.ReLU()]
             layers += [nn.ConvTranspose2d(width, width, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
 

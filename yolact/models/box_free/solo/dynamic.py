@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +75,7 @@ class MaskFeatures(nn.Module):
         total: Tensor | None = None
         for number, (level, convs) in enumerate(zip(levels, self.branches, strict=True)):
             made = with_coordinates(level) if self.coordinates and number == 3 else level
-            for index, each in enumerate(convs, start=1):
+            for index, each in enumerate(cast(nn.ModuleList, convs), start=1):
                 made = resize(each(made), sizes[max(0, number - index)])
             total = made if total is None else total + made
         return self.output(total)

@@ -54,13 +54,15 @@ class Raw(NamedTuple):
 class Solo(Model):
     """Backbone with C2 → FPN P2..P6 → categories and masks of cells."""
 
-    config: CellConfig
+    config: SoloConfig | DecoupledSoloConfig | Solov2Config
     class_layers = ("categories.output",)
     classifier = "categories.output"
     postprocess_sections = ("nms", "assembly")
     section_names = ("preprocess", "backbone", "fpn", "mask_features", "head", *postprocess_sections)
 
-    def __init__(self, config: CellConfig, num_classes: int, pretrained: bool = True) -> None:
+    def __init__(
+        self, config: SoloConfig | DecoupledSoloConfig | Solov2Config, num_classes: int, pretrained: bool = True
+    ) -> None:
         super().__init__()
         self.config, self.image_size, self.num_classes = config, config.image_size, num_classes
         self.grids = config.matching.grids

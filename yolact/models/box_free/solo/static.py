@@ -6,6 +6,7 @@ Source: Wang et al., "SOLO: Segmenting Objects by Locations" (ECCV 2020).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -29,7 +30,7 @@ class StaticMasks(MaskSource):
     def initialise(self) -> None:
         self.apply(draw)
         for output in self.outputs:
-            set_prior(output, self.prior)
+            set_prior(cast(nn.Conv2d, output), self.prior)
 
     def context(self, pyramid: Sequence[Tensor], levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Features of each level, (n, c, 2h, 2w)."""
@@ -39,7 +40,8 @@ class StaticMasks(MaskSource):
     def masks(
         self, context: Sequence[Tensor], kernels: Tensor, level: int, cells: Tensor, size: tuple[int, int] | None = None
     ) -> Tensor:
-        output, features = self.outputs[level], context[level]
+        output, features = cast(nn.Conv2d, self.outputs[level]), context[level]
+        assert output.bias is not None
         weight, bias = output.weight[cells].flatten(1), output.bias[cells]  # (q, c), (q,)
         soft = (weight @ features.flatten(1) + bias[:, None]).sigmoid().reshape(-1, *size_of(features))
         return soft if size is None else resize(soft[None], size)[0]

@@ -67,7 +67,8 @@ class SelfAdjustingSmoothL1(nn.Module):
     def update(self, sums: Sequence[float]) -> None:
         """Adjust beta to what `observed` gave, added up over a batch; fewer than two positives have no variance and change
         nothing, nor do values that are not finite."""
-        count, total, squares = sums[0], *torch.tensor(sums[1:], dtype=torch.float64).split(4)
+        count = sums[0]
+        total, squares = torch.tensor(sums[1:], dtype=torch.float64).split(4)
         if count < 2:
             return
         mean, variance = total / count, (squares - total.square() / count) / (count - 1)
