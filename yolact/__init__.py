@@ -14,7 +14,7 @@ _HOME = {
     "Predictor": "yolact.inference.predictor",
     "Target": "yolact.structures",
     "UserError": "yolact.errors",
-    "assemble": "yolact.ops.masks",
+    "assemble": "yolact.ops.mask_assembly",
     "binarize": "yolact.ops.masks",
     "box_loss": "yolact.models.one_stage.losses",
     "build_model": "yolact.models.build",
