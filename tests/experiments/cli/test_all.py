@@ -52,6 +52,7 @@ def test_one_spec_or_all(wrong, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_every_variant_of_every_spec_trains_predicts_is_timed_and_measured(tmp_path, capsys):
     assert call(arguments("run", tmp_path, "--launcher", "inprocess")) == 0
     store = Store(tmp_path / "results")

@@ -23,7 +23,16 @@ def target(size: int, num_classes: int) -> Target:
     return Target(boxes, torch.tensor([0, num_classes - 1, 1]), masks, torch.tensor([False, False, True]), image_id=1)
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_a_full_size_step_and_an_inference(name):
     chosen = preset(name)
