@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from tests.support.networks import SIZE, TINY_CENTERNET, TINY_MASK2FORMER, TINY_YOLOV3, predict, random_batch, tiny_model
+from tests.support.networks import (
+    SIZE,
+    TINY_CENTERNET,
+    TINY_MASK2FORMER,
+    TINY_SOLOV2,
+    TINY_YOLOV3,
+    predict,
+    random_batch,
+    tiny_model,
+)
 from yolact.config import InferenceConfig, TrainingConfig
 from yolact.data.coco import index
 from yolact.evaluation.coco import evaluate
@@ -13,6 +22,7 @@ from yolact.structures import Target
 from yolact.training.loop import train
 
 SGD = TrainingConfig(batch_size=8, lr=0.01, warmup_iterations=20, warmup_lr=1e-3, milestones=(0.7,), log_every=20)
+LARGER_SOLOV2 = TINY_SOLOV2.replace(head=TINY_SOLOV2.head.replace(convs=2, width=32), channels=32)
 ADAM = SGD.replace(optimizer="adam", lr=2e-3, weight_decay=0.0)
 
 
@@ -58,6 +68,9 @@ def annotations(targets):
     [
         pytest.param(TINY_YOLOV3, SGD.replace(iterations=200), "bbox", id="yolov3"),
         pytest.param(TINY_CENTERNET, ADAM.replace(iterations=600), "bbox", id="centernet"),
+        pytest.param(
+            LARGER_SOLOV2, SGD.replace(iterations=300, lr=0.02, gradient_clip=35.0), "segm", id="solov2"
+        ),  # SOLO 10.10
         pytest.param(TINY_MASK2FORMER, ADAM.replace(iterations=300, optimizer="adamw"), "segm", id="mask2former"),
     ],
 )
