@@ -11,7 +11,7 @@ from yolact.config.fields import Positive
 
 
 class BlendMaskConfig(Config):
-    """BlendMask: every object's attention maps weigh a few bases inside its box (`yolact/models/masks/blend.py`).
+    """BlendMask: every object's attention maps weigh a few bases inside its box (`yolact/models/masks/blendmask.py`).
 
     Defaults are the official code's. Masks are squares that are stretched over their boxes, so that `inference.crop` is not
     read.

@@ -14,7 +14,7 @@ from yolact.config.mask_branch import (
     RoIMaskConfig,
 )
 from yolact.models.custom import construct
-from yolact.models.masks.blend import BlendBranch
+from yolact.models.masks.blendmask import BlendBranch
 from yolact.models.masks.condinst import DynamicMaskBranch
 from yolact.models.masks.fc_mask import FCMaskBranch
 from yolact.models.masks.mask_branch import MaskBranch

@@ -1,4 +1,4 @@
-"""Losses of dense heads: YOLACT's of boxes, of classes with hard negatives, and of semantic segmentation; the focal loss.
+"""Losses of dense heads: of boxes; of classes, with hard negatives (YOLACT) or focal (RetinaNet, FCOS).
 
 n images, P anchors, C classes. Source: paper section 4; reference `layers/modules/multibox_loss.py`. Lin et al., "Focal Loss".
 """
