@@ -58,7 +58,10 @@ def test_a_full_size_step_and_an_inference(name):
     assert all(torch.isfinite(after[key]).all() for key in before)
     assert any(not torch.equal(after[key], before[key]) for key in before if key.endswith("weight"))
 
-    (found,) = predict(model, [torch.randint(0, 256, (3, 480, 640), dtype=torch.uint8)], chosen.inference)
+    inference = chosen.inference
+    if name.startswith("yolov3"):  # random weights leave all 22,743 boxes of 80 classes to NMS
+        inference = inference.replace(level_top_k=100)
+    (found,) = predict(model, [torch.randint(0, 256, (3, 480, 640), dtype=torch.uint8)], inference)
     if isinstance(getattr(chosen.model, "mask_branch", None), NoMaskConfig) or isinstance(chosen.model, FasterRCNNConfig):
         assert found.masks is None
     else:
