@@ -7,7 +7,7 @@ Inference:  detections = model.postprocess(model(images), sizes, inference)     
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map_only
 
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import ModelConfig
+from yolact.models.layers.frozen import freeze_batch_norm
 from yolact.structures import Detections, Target
 
 Counts = dict[str, float]
@@ -92,6 +93,18 @@ class Model(nn.Module):
     def loss(self, images: Tensor, assignment: Any, counts: Counts | None = None) -> dict[str, Tensor]:
         """`criterion` of `forward`."""
         return self.criterion(self(images), assignment, counts)
+
+    @property
+    def frozen(self) -> nn.Module | None:
+        """The part whose batch norm stays as loaded, if any."""
+        return None
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or inference mode; the batch norm of a frozen part stays in inference mode."""
+        super().train(mode)
+        if self.frozen is not None:
+            freeze_batch_norm(self.frozen)
+        return self
 
     def observed(self) -> list[float]:
         """Sums over what the loss has seen in training mode since the last call, for models that keep statistics of it.

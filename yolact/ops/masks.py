@@ -119,6 +119,20 @@ def paste_padded(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold:
     return torch.stack(pasted) if pasted else masks.new_zeros((0, *size), dtype=torch.bool)
 
 
+def tight_boxes(masks: Tensor) -> Tensor:
+    """(d, 4) float32 xyxy around (d, H, W) bool masks; around an empty one, the image's centre without extent."""
+    height, width = masks.shape[-2:]
+    sides = []
+    for line, length in ((masks.any(dim=1), width), (masks.any(dim=2), height)):
+        place = torch.arange(length, device=masks.device)
+        first = torch.where(line, place, length).amin(dim=1)
+        last = torch.where(line, place + 1, 0).amax(dim=1)
+        empty = ~line.any(dim=1)
+        sides.append([torch.where(empty, length / 2, end.float()) for end in (first, last)])
+    (left, right), (top, bottom) = sides
+    return torch.stack([left, top, right, bottom], dim=1)
+
+
 def instances_at_once(size: tuple[int, int]) -> int:
     """How many masks of `size` (H, W) are upsampled in float at a time."""
     return max(1, _CHUNK_PIXELS // max(1, size[0] * size[1]))

@@ -10,9 +10,10 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from tests.support.networks import SIZE, TINY, TINY_FC_MASK, random_batch, random_target, tiny_model
 from yolact.config import BackboneConfig, TrainingConfig
-from yolact.models.backbones import build_backbone, freeze_batch_norm
+from yolact.models.backbones import build_backbone
 from yolact.models.base import total_counts
 from yolact.models.layers import frozen
+from yolact.models.layers.frozen import freeze_batch_norm
 from yolact.training.breakdown import PARTS, Breakdown, limit
 from yolact.training.layout import fast_layout
 from yolact.training.loop import train

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 import torchvision
-from torch import nn
 
 from yolact.config.base import ConfigError
 from yolact.config.model.parts import BackboneConfig
@@ -34,7 +33,6 @@ __all__ = [
     "TinyResNet",
     "VoVNet",
     "build_backbone",
-    "freeze_batch_norm",
 ]
 
 _TORCHVISION = {
@@ -89,13 +87,6 @@ def build_backbone(config: BackboneConfig, pretrained: bool = True, c2: bool = F
     if weights not in (None, "imagenet"):
         _load(backbone, Path(weights))
     return backbone
-
-
-def freeze_batch_norm(backbone: nn.Module) -> None:
-    """Hold batch norm at its loaded statistics and affine weights. Call again after every `train()`, which undoes it."""
-    for module in backbone.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval().requires_grad_(False)
 
 
 def _fetch(imagenet, name: str):

@@ -22,18 +22,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import masks_to_boxes
 
 from yolact.config.base import ConfigError
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import Mask2FormerConfig
 from yolact.config.model.parts import IMAGENET_MEAN, IMAGENET_STD
-from yolact.models.backbones import build_backbone, freeze_batch_norm
+from yolact.models.backbones import build_backbone
 from yolact.models.base import Counts, Model, to_float32
 from yolact.models.box_free.query_network import build_criterion, build_network
-from yolact.ops.masks import instances_at_once
+from yolact.ops.mask_nms import maskness
+from yolact.ops.masks import instances_at_once, tight_boxes
 from yolact.ops.nms import best
 from yolact.runtime.profiling import section
 from yolact.structures import Detections, Target
@@ -83,12 +83,9 @@ class Mask2Former(Model):
         self.losses = build_criterion(config, num_classes)
         self.register_pixels(IMAGENET_MEAN, IMAGENET_STD)
 
-    def train(self, mode: bool = True) -> Mask2Former:
-        """Training or inference mode; a frozen backbone's batch norm stays in inference mode."""
-        super().train(mode)
-        if self.config.backbone.freeze_bn:
-            freeze_batch_norm(self.backbone)
-        return self
+    @property
+    def frozen(self) -> nn.Module | None:
+        return self.backbone if self.config.backbone.freeze_bn else None
 
     def forward(self, images: Tensor, masks: bool = True) -> Raw:
         with section("backbone"):
@@ -175,7 +172,7 @@ class Mask2Former(Model):
         scores, order = (scores * quality[chosen]).sort(descending=True, stable=True)
         order = order[scores > inference.score_threshold]
         masks = masks[chosen[order]]
-        boxes = masks_to_boxes(masks) + masks.new_tensor([0, 0, 1, 1], dtype=torch.float32)  # half-open; no mask is empty
+        boxes = tight_boxes(masks)
         boxes = boxes.trunc() if inference.whole_pixel_boxes else boxes
         return Detections(boxes, scores[: len(order)], pairs[order] % self.num_classes, masks if inference.masks else None)
 
@@ -186,5 +183,5 @@ def _masks(logits: Tensor, size: tuple[int, int], threshold: float) -> tuple[Ten
     for part in logits.split(instances_at_once(size)):
         soft = F.interpolate(part[None], size=size, mode="bilinear", align_corners=False)[0].sigmoid()
         masks.append(soft > threshold)
-        quality.append((soft * masks[-1]).sum(dim=(1, 2)) / masks[-1].sum(dim=(1, 2)).clamp(min=1))
+        quality.append(maskness(soft, masks[-1]))
     return torch.cat(masks), torch.cat(quality)

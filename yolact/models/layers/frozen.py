@@ -57,3 +57,10 @@ def _frozen(block: BasicBlock | Bottleneck) -> bool:
 
 def _shortcut(block: BasicBlock | Bottleneck, x: Tensor) -> Tensor:
     return x if block.downsample is None else folded(block.downsample[0], block.downsample[1], x)
+
+
+def freeze_batch_norm(backbone: nn.Module) -> None:
+    """Hold batch norm at its loaded statistics and affine weights. Call again after every `train()`, which undoes it."""
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval().requires_grad_(False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 
 
@@ -21,8 +23,15 @@ def xavier(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def normal(conv: nn.Conv2d, std: float) -> None:
-    """Weights of mean 0 and standard deviation `std`, and zero biases."""
-    nn.init.normal_(conv.weight, std=std)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
+def normal(module: nn.Module, std: float = 0.01) -> None:
+    """Weights of mean 0 and standard deviation `std`, and zero biases, as `xavier`."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.normal_(module.weight, std=std)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def set_prior(conv: nn.Conv2d, probability: float = 0.01) -> None:
+    """The bias at which a sigmoid starts at `probability`."""
+    assert conv.bias is not None
+    nn.init.constant_(conv.bias, -math.log((1 - probability) / probability))

@@ -97,3 +97,8 @@ def mask_iou_loss(predicted: Tensor, wanted: Tensor) -> Tensor:
     """
     counted = (wanted > 0).to(predicted)
     return (0.5 * (predicted - wanted).square() * counted).sum() / counted.sum().clamp(min=1)
+
+
+def of_class(values: Tensor, labels: Tensor) -> Tensor:
+    """(d, ...) of (d, C, ...): of each row the entry of its label."""
+    return values[torch.arange(len(labels), device=labels.device), labels]

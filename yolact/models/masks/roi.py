@@ -22,7 +22,7 @@ from torchvision.ops import box_convert, box_iou
 
 from yolact.config.inference import InferenceConfig
 from yolact.config.mask_branch import RoIMaskConfig
-from yolact.models.layers.mask_iou_head import MaskIoUHead, mask_iou_loss, mask_iou_targets
+from yolact.models.layers.mask_iou_head import MaskIoUHead, mask_iou_loss, mask_iou_targets, of_class
 from yolact.models.masks.mask_branch import Instances, MaskBranch, Masks, Truth
 from yolact.ops import masks as mask_ops
 from yolact.ops.regions import FINEST, area_share, level_by_area, level_by_ratio, masks_in_regions, pool_regions
@@ -124,14 +124,14 @@ class RoIMaskBranch(MaskBranch):
         """Terms `mask`, binary cross entropy of the object's class over all cells of the region, and, with mask scoring,
         `mask_iou`: each the mean over an image's regions, summed over images."""
         features = self.pool(context, instances.image, instances.boxes)
-        logits = _of_class(self.head(features), instances.labels)
+        logits = of_class(self.head(features), instances.labels)
         corners = instances.boxes * self.image_size
         wanted = masks_in_regions(truth.masks, truth.objects, corners, logits.shape[-1])
         each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(dim=(1, 2))
         share = each.new_tensor([1 / max(1, count) for count in truth.per_image])[instances.image]
         terms = {"mask": (each * share).sum() * self.config.loss_weight}
         if self.iou is not None:
-            predicted = _of_class(self.iou(features, logits.sigmoid()), instances.labels)
+            predicted = of_class(self.iou(features, logits.sigmoid()), instances.labels)
             targets = mask_iou_targets(logits, wanted, area_share(truth.masks, truth.objects, corners))
             pairs = zip(*(column.split(list(truth.per_image)) for column in (predicted, targets)), strict=True)
             each = torch.stack([mask_iou_loss(*pair) for pair in pairs])
@@ -145,13 +145,13 @@ class RoIMaskBranch(MaskBranch):
         holds between 0 and 1."""
         boxes = self._clipped(instances.boxes)
         features = self.pool(tuple(level[None] for level in context), torch.zeros_like(instances.labels), boxes)
-        soft = _of_class(self.head(features), instances.labels).sigmoid()
+        soft = of_class(self.head(features), instances.labels).sigmoid()
         corners = mask_ops.to_pixels(boxes, size, clip=self.config.clip != "none")
         paste = mask_ops.paste_padded if self.config.pasting == "padded" else mask_ops.sample
         pasted = paste(soft, corners, size, inference.mask_threshold)
         if self.iou is None:
             return Masks(pasted)
-        return Masks(pasted, instances.scores * _of_class(self.iou(features, soft), instances.labels))
+        return Masks(pasted, instances.scores * of_class(self.iou(features, soft), instances.labels))
 
 
 class MaskHead(nn.Module):
@@ -199,8 +199,3 @@ class SpatialAttention(nn.Module):
         """(d, c, h, w) of the same shape."""
         summary = torch.stack([features.mean(dim=1), features.amax(dim=1)], dim=1)
         return features * self.conv(summary).sigmoid()
-
-
-def _of_class(values: Tensor, labels: Tensor) -> Tensor:
-    """(d, ...) of (d, C, ...): of each row the entry of its label."""
-    return values[torch.arange(len(labels), device=labels.device), labels]

@@ -12,12 +12,12 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from yolact.config.inference import InferenceConfig
 from yolact.config.model import OneStageConfig
 from yolact.config.model.parts import PIXELS, SemanticFormConfig
-from yolact.models.backbones import build_backbone, freeze_batch_norm
+from yolact.models.backbones import build_backbone
 from yolact.models.base import Counts, Model, to_float32
 from yolact.models.layers.padding import set_padding
 from yolact.models.masks import build_branch
@@ -85,12 +85,9 @@ class OneStage(Model):
         context = (self.branch.section,) if self.branch is not None and self.branch.section else ()
         self.section_names = ("preprocess", "backbone", "fpn", *context, "head", *self.postprocess_sections)
 
-    def train(self, mode: bool = True) -> OneStage:
-        """Training or inference mode; a frozen backbone's batch norm stays in inference mode."""
-        super().train(mode)
-        if self.config.backbone.freeze_bn:
-            freeze_batch_norm(self.backbone)
-        return self
+    @property
+    def frozen(self) -> nn.Module | None:
+        return self.backbone if self.config.backbone.freeze_bn else None
 
     def forward(self, images: Tensor, masks: bool = True) -> Raw:
         branch = self.branch if masks else None

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.models.detection.roi_heads import project_masks_on_boxes
 
 from yolact.config.model import MSRCNNConfig
-from yolact.models.layers.mask_iou_head import MaskIoUHead, mask_iou_loss, mask_iou_targets
+from yolact.models.layers.mask_iou_head import MaskIoUHead, mask_iou_loss, mask_iou_targets, of_class
 from yolact.models.two_stage.base import Truth
 from yolact.models.two_stage.faster_rcnn import Sampled
 from yolact.models.two_stage.mask_rcnn import MASK_POOL, MaskRCNN
@@ -39,7 +39,7 @@ class MaskScoringRCNN(MaskRCNN):
     def mask_losses(self, pooled: Tensor, logits: Tensor, positives: Sampled, truth: Truth) -> dict[str, Tensor]:
         """Terms `mask` and `mask_iou`. The latter trains the mask head and the features too."""
         (boxes,), (objects,), (labels,) = positives.boxes, positives.objects, positives.labels
-        own = logits[torch.arange(len(labels), device=labels.device), labels]
+        own = of_class(logits, labels)
         wanted = project_masks_on_boxes(truth["masks"], boxes, objects, own.shape[-1])
         target = mask_iou_targets(own, wanted, area_share(truth["masks"], objects, boxes))
         term = mask_iou_loss(self._ious(pooled, own.sigmoid(), labels), target)
@@ -53,5 +53,4 @@ class MaskScoringRCNN(MaskRCNN):
 
     def _ious(self, pooled: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
         """(r,) predicted IoUs of masks (r, 28, 28), probabilities of the classes `labels` (r,) in [1, C]."""
-        predicted = self.detector.roi_heads.iou_head(pooled, masks)
-        return predicted[torch.arange(len(labels), device=labels.device), labels]
+        return of_class(self.detector.roi_heads.iou_head(pooled, masks), labels)

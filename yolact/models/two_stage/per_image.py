@@ -15,7 +15,6 @@ from torch.utils._pytree import tree_map_only
 
 from yolact.config.model.parts import IMAGENET_MEAN, IMAGENET_STD
 from yolact.config.model.two_stage import TwoStageConfig
-from yolact.models.backbones import freeze_batch_norm
 from yolact.models.base import Counts, Model
 from yolact.structures import Target
 
@@ -59,12 +58,9 @@ class PerImage(Model):
         """
         raise NotImplementedError
 
-    def train(self, mode: bool = True) -> PerImage:
-        """Training or inference mode; a frozen backbone's batch norm stays in inference mode."""
-        super().train(mode)
-        if self.config.backbone.freeze_bn:
-            freeze_batch_norm(self.body)
-        return self
+    @property
+    def frozen(self) -> nn.Module | None:
+        return self.body if self.config.backbone.freeze_bn else None
 
     def assign(self, targets: Sequence[Target]) -> ImageTargets:
         """The targets as they are: the stages match them with what they propose."""

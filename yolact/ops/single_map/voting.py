@@ -60,17 +60,3 @@ def vote(boxes: Tensor, labels: Tensor, regions: Regions, size: tuple[int, int],
         agreed = torch.einsum("r,rhw->hw", weight[voters], votes.to(weight.dtype)) >= threshold
         mask[y : y + height, x : x + width] = agreed
     return masks
-
-
-def tight_boxes(masks: Tensor) -> Tensor:
-    """(d, 4) float32 xyxy around (d, H, W) bool masks; around an empty one, the image's centre without extent."""
-    height, width = masks.shape[-2:]
-    sides = []
-    for line, length in ((masks.any(dim=1), width), (masks.any(dim=2), height)):
-        place = torch.arange(length, device=masks.device)
-        first = torch.where(line, place, length).amin(dim=1)
-        last = torch.where(line, place + 1, 0).amax(dim=1)
-        empty = ~line.any(dim=1)
-        sides.append([torch.where(empty, length / 2, end.float()) for end in (first, last)])
-    (left, right), (top, bottom) = sides
-    return torch.stack([left, top, right, bottom], dim=1)

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tests.reference import slow_fcis
-from yolact.ops.masks import paste
-from yolact.ops.single_map.voting import Regions, tight_boxes, vote
+from yolact.ops.masks import paste, tight_boxes
+from yolact.ops.single_map.voting import Regions, vote
 
 WHOLE = torch.tensor([[0.0, 0, 4, 4]])
 

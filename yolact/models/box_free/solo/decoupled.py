@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from yolact.config.model.solo import DecoupledSoloConfig
 from yolact.models.box_free.solo.mask_source import MaskSource
-from yolact.models.box_free.solo.towers import draw, resize, set_prior, size_of, tower, with_coordinates
+from yolact.models.box_free.solo.towers import resize, size_of, tower, with_coordinates
+from yolact.models.layers.initialise import normal, set_prior
 
 
 class DecoupledMasks(MaskSource):
@@ -30,7 +31,7 @@ class DecoupledMasks(MaskSource):
         )
 
     def initialise(self) -> None:
-        self.apply(draw)
+        self.apply(normal)
         for output in (*self.columns, *self.rows):
             set_prior(output, self.prior)
 

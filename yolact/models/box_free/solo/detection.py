@@ -12,14 +12,13 @@ from itertools import accumulate
 
 import torch
 from torch import Tensor
-from torchvision.ops import masks_to_boxes
 
 from yolact.config.base import ConfigError
 from yolact.config.inference import InferenceConfig
 from yolact.models.box_free.solo.mask_source import MaskSource
 from yolact.models.box_free.solo.towers import size_of
 from yolact.ops import mask_nms
-from yolact.ops.masks import binarize, instances_at_once
+from yolact.ops.masks import binarize, instances_at_once, tight_boxes
 from yolact.runtime.profiling import section
 from yolact.structures import Detections
 
@@ -103,7 +102,7 @@ def detect(outputs: CellOutputs, image_size: int, size: tuple[int, int], inferen
         kept, masks = kept[there], masks[there]
         linear = outputs.source.map_count is not None
         return Detections(
-            masks_to_boxes(masks) + masks.new_tensor([0, 0, 1, 1], dtype=torch.float32),  # half-open
+            tight_boxes(masks),
             kept.scores,
             kept.labels,
             masks if inference.masks else None,

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from yolact.config.model.solo import MaskFeaturesConfig, Solov2Config
 from yolact.models.box_free.solo.mask_source import MaskSource
 from yolact.models.box_free.solo.towers import cells as rows_of
-from yolact.models.box_free.solo.towers import conv, draw, resize, size_of, tower, with_coordinates
+from yolact.models.box_free.solo.towers import conv, resize, size_of, tower, with_coordinates
+from yolact.models.layers.initialise import normal
 from yolact.models.masks.prototypes import LinearMasks
 from yolact.ops.mask_assembly import assemble
 
@@ -35,7 +36,7 @@ class DynamicMasks(LinearMasks, MaskSource):
         self.output = nn.Conv2d(config.head.width, self.map_count, 3, padding=1)
 
     def initialise(self) -> None:
-        self.apply(draw)
+        self.apply(normal)
 
     def context(self, pyramid: Sequence[Tensor], levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The mask features, (n, E, h, w) at the size of P2."""

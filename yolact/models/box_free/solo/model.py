@@ -11,12 +11,12 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from yolact.config.inference import InferenceConfig
 from yolact.config.model.parts import IMAGENET_MEAN, IMAGENET_STD, FPNConfig
 from yolact.config.model.solo import CellConfig, DecoupledSoloConfig, SoloConfig, Solov2Config
-from yolact.models.backbones import build_backbone, freeze_batch_norm
+from yolact.models.backbones import build_backbone
 from yolact.models.base import Counts, Model, to_float32
 from yolact.models.box_free.solo.decoupled import DecoupledMasks
 from yolact.models.box_free.solo.detection import CellOutputs, detect
@@ -78,12 +78,9 @@ class Solo(Model):
         self.source.initialise()
         self.register_pixels(IMAGENET_MEAN, IMAGENET_STD)
 
-    def train(self, mode: bool = True) -> Solo:
-        """Training or inference mode; a frozen backbone's batch norm stays in inference mode."""
-        super().train(mode)
-        if self.config.backbone.freeze_bn:
-            freeze_batch_norm(self.backbone)
-        return self
+    @property
+    def frozen(self) -> nn.Module | None:
+        return self.backbone if self.config.backbone.freeze_bn else None
 
     def forward(self, images: Tensor, masks: bool = True) -> Raw:
         """`masks` changes nothing, for boxes are those of the masks."""

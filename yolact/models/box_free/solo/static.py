@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from yolact.config.model.solo import SoloConfig
 from yolact.models.box_free.solo.mask_source import MaskSource
-from yolact.models.box_free.solo.towers import draw, resize, set_prior, size_of, tower, with_coordinates
+from yolact.models.box_free.solo.towers import resize, size_of, tower, with_coordinates
+from yolact.models.layers.initialise import normal, set_prior
 
 
 class StaticMasks(MaskSource):
@@ -28,7 +29,7 @@ class StaticMasks(MaskSource):
         self.outputs = nn.ModuleList(nn.Conv2d(head.width, side * side, 1) for side in config.matching.grids)
 
     def initialise(self) -> None:
-        self.apply(draw)
+        self.apply(normal)
         for output in self.outputs:
             set_prior(cast(nn.Conv2d, output), self.prior)
 

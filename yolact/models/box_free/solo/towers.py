@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -11,9 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from yolact.config.model.solo import CellHeadConfig
-
-PRIOR = 0.01
-"""Probability of every category before training."""
+from yolact.models.layers.initialise import normal, set_prior
 
 
 def conv(before: int, after: int, groups: int, kernel: int = 3) -> nn.Sequential:
@@ -26,20 +23,6 @@ def tower(channels: int, config: CellHeadConfig) -> nn.Sequential:
     """The configured number of 3x3 `conv`s."""
     widths = [channels] + [config.width] * config.convs
     return nn.Sequential(*(conv(before, after, config.groups) for before, after in pairwise(widths)))
-
-
-def draw(module: nn.Module) -> None:
-    """Normal weights of deviation 0.01 and zero biases for a convolution; leaves other modules as they are."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.normal_(module.weight, std=0.01)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-def set_prior(convolution: nn.Conv2d, prior: float = PRIOR) -> None:
-    """The bias at which a sigmoid starts at `prior`."""
-    assert convolution.bias is not None
-    nn.init.constant_(convolution.bias, -math.log((1 - prior) / prior))
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -81,7 +64,7 @@ class CategoryBranch(nn.Module):
 
     def initialise(self) -> None:
         """Draw the weights."""
-        self.apply(draw)
+        self.apply(normal)
         set_prior(self.output)
 
     def forward(self, grids: Sequence[Tensor]) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 from yolact.config.model import CenterNetConfig
 from yolact.models.base import Counts
+from yolact.models.layers.initialise import normal
 from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead, first_of_image, rows
 from yolact.models.one_stage.heads.centernet_targets import gaussian_radius, heat_map
 from yolact.models.one_stage.losses import nan_if_any_nonfinite
@@ -69,10 +71,7 @@ class CenterHead(DenseHead):
         """The layers' own draws for heat; small normal weights for offset and size."""
         nn.init.constant_(self.classification.bias, PRIOR_LOGIT)  # type: ignore[arg-type]
         for part in (self.offset_tower, self.offset, self.size_tower, self.size):
-            for module in part.modules():
-                if isinstance(module, nn.Conv2d):
-                    nn.init.normal_(module.weight, std=0.001)
-                    nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+            part.apply(partial(normal, std=0.001))
 
     def forward(self, levels: Sequence[Tensor], masks: bool = True) -> Dense:
         (level,) = levels

@@ -5,7 +5,6 @@ Source: Tian et al., "FCOS" (ICCV 2019, TPAMI 2021); AdelaiDet `adet/modeling/fc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 
 from yolact.config.model import FCOSConfig
 from yolact.models.base import Counts
+from yolact.models.layers.initialise import normal, set_prior
 from yolact.models.layers.tower import tower
 from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead, rows
 from yolact.models.one_stage.losses import focal_loss, nan_if_any_nonfinite
@@ -22,9 +22,6 @@ from yolact.ops.anchors import Sizes, make_points
 from yolact.ops.masks import centres_of_mass
 from yolact.ops.matching import Matches
 from yolact.structures import Target
-
-PRIOR = 0.01
-"""Class probability of every point before training."""
 
 
 class PointHead(DenseHead):
@@ -46,11 +43,8 @@ class PointHead(DenseHead):
         self.register_locations(sizes, lambda: make_points(config.image_size, sizes))
 
     def initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=0.01)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-        nn.init.constant_(self.classification.bias, -math.log((1 - PRIOR) / PRIOR))  # type: ignore[arg-type]
+        self.apply(normal)
+        set_prior(self.classification)
 
     def forward(self, levels: Sequence[Tensor], masks: bool = True) -> Dense:
         outputs = [self._level(level, index, masks) for index, level in enumerate(levels)]

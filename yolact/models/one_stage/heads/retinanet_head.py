@@ -6,7 +6,6 @@ n images, P anchors, q positives. Source: Lin et al., "Focal Loss for Dense Obje
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +14,7 @@ from torchvision.ops import box_convert
 
 from yolact.config.model import RetinaNetConfig
 from yolact.models.base import Counts
+from yolact.models.layers.initialise import normal, set_prior
 from yolact.models.layers.tower import tower
 from yolact.models.one_stage.dense_head import Assignment, Dense, DenseHead, objects_of, rows
 from yolact.models.one_stage.heads.retinanet_losses import SelfAdjustingSmoothL1, smooth_l1
@@ -23,9 +23,6 @@ from yolact.ops import boxes as box_ops
 from yolact.ops.anchors import Sizes, make_octave_anchors
 from yolact.ops.matching import Matches, match_with_best
 from yolact.structures import Target
-
-PRIOR = 0.01
-"""Class probability of every anchor before training."""
 
 
 class RetinaNetHead(DenseHead):
@@ -53,12 +50,8 @@ class RetinaNetHead(DenseHead):
         self.register_locations(sizes, lambda: make_octave_anchors(config.anchors, config.image_size, sizes))
 
     def initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=0.01)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-        nn.init.constant_(self.classification.bias, -math.log((1 - PRIOR) / PRIOR))  # type: ignore[arg-type]
+        self.apply(normal)
+        set_prior(self.classification)
 
     def forward(self, levels: Sequence[Tensor], masks: bool = True) -> Dense:
         outputs = [self._level(level, masks) for level in levels]

@@ -23,9 +23,9 @@ from yolact.models.backbones import build_backbone
 from yolact.models.layers.dilation import dilate
 from yolact.models.two_stage.per_image import PerImage, Truth, image_outputs
 from yolact.models.two_stage.single_map.proposals import ProposalNetwork
-from yolact.ops.masks import paste
+from yolact.ops.masks import paste, tight_boxes
 from yolact.ops.nms import Kept, suppress
-from yolact.ops.single_map.voting import Regions, tight_boxes, vote
+from yolact.ops.single_map.voting import Regions, vote
 from yolact.runtime.profiling import section
 from yolact.structures import Detections
 
